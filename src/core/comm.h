@@ -1,0 +1,40 @@
+/* The ranks of a run, as the loops see them. core/comm_serial.c is one process; mpi/comm_mpi.c is many.
+ *
+ * Sums are binary trees over ranks in rank order, ((r0 + r1) + (r2 + r3)) + ..., so that with each rank's own shards
+ * added in the same tree the result is the tree over all shards, whatever the number of ranks (a power of two).
+ * Every function but `fields` is collective: all ranks call it with the same counts. A failure is every rank's.
+ */
+#ifndef HM_COMM_H
+#define HM_COMM_H
+
+#include "core/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct hm_comm hm_comm;
+struct hm_comm {
+    int rank, size;
+
+    /* sum[i] becomes the tree sum over ranks, on every rank. Collective. */
+    hm_status (*reduce_float)(hm_comm *comm, float *sum, int64_t count);
+    hm_status (*reduce_double)(hm_comm *comm, double *sum, int64_t count);
+
+    /* `bytes` bytes of root's buffer to all. Collective. */
+    hm_status (*broadcast)(hm_comm *comm, void *data, size_t bytes, int root);
+
+    /* all[begin[r] .. begin[r + 1]) bytes become rank r's piece, on every rank; each rank has filled in its own piece
+     * of `all`; begin has size + 1 entries. Collective. */
+    hm_status (*all_gather)(hm_comm *comm, void *all, const int64_t begin[]);
+
+    /* HM_OK if every rank's outcome is, else the outcome and the message of the lowest rank that failed. Collective.
+     * To be called before the next collective after anything that may fail on one rank alone. */
+    hm_status (*agree)(hm_comm *comm, hm_status mine);
+
+    void *state; /* the implementation's */
+};
+
+/* One process: size 1, sums are already sums. Static storage; nothing to free. */
+hm_comm *hm_comm_serial(void);
+
+#endif

@@ -1,0 +1,87 @@
+/* The inner loops, for the widest vectors this processor has, chosen once at start: hm_kernels_best().
+ *
+ * Every table computes the same bits (see simd.h); the scalar one is the reference. Pointers may have any alignment;
+ * arrays are row-major and dense unless a leading dimension (ld...) is given. Nothing here fails or allocates.
+ */
+#ifndef HM_KERNELS_H
+#define HM_KERNELS_H
+
+#include "core/rng.h"
+
+#include <stdint.h>
+
+enum {
+    HM_PANEL = 48,       /* columns of a packed panel (product.h) */
+    HM_TREE_LEVELS = 16, /* a reduction tree has at most 2^16 leaves */
+};
+
+/* The rows of one shard whose outer products are summed: sum_r a[r]' b[r], a: (rows, I), b: (rows, J). */
+typedef struct hm_outer_leaf {
+    int64_t rows;
+    const float *a;
+    int64_t lda;
+    const float *b; /* readable up to J rounded up to 16 columns in every row */
+    int64_t ldb;
+} hm_outer_leaf;
+
+typedef struct hm_sgd_step {
+    float rate;     /* learning rate */
+    float scale;    /* gradient sum to mean: 1 / batch */
+    float momentum; /* 0 without velocity */
+    float decay;    /* weight decay, L2 */
+} hm_sgd_step;
+
+typedef struct hm_kernels {
+    /* out[c] = u(stream, row, c), c < columns, uniform in [0, 1) with 24 bits. */
+    void (*uniform)(const hm_stream *stream, int64_t row, int64_t columns, float *out);
+
+    /* p = sigmoid(scale x + bias) for a (rows, columns) matrix; prob receives p and sample a Bernoulli(p) draw of
+     * stream at (first_row + row, column); either may be NULL. prob or sample may be x itself; bias may be NULL (0). */
+    void (*activate)(int64_t rows, int64_t columns, const float *x, float scale, const float *bias, float *prob,
+                     float *sample, const hm_stream *stream, int64_t first_row);
+
+    /* sample[c] ~ Bernoulli(prob[c]) for one row. */
+    void (*bernoulli)(int64_t columns, const float *prob, const hm_stream *stream, int64_t row, float *sample);
+
+    /* out[i] = log(1 + exp(x[i])). */
+    void (*softplus)(int64_t n, const float *x, float *out);
+
+    /* sum_c softplus(scale x[c] + bias[c]) in nats; bias may be NULL (0). */
+    double (*sum_softplus)(int64_t columns, const float *x, float scale, const float *bias);
+    double (*sum)(int64_t columns, const float *x);
+    double (*dot)(int64_t n, const float *a, const float *b);
+
+    /* sums[c] += sign * sum_r x[r][c]. */
+    void (*add_columns)(int64_t rows, int64_t columns, const float *x, float sign, float *sums);
+    /* out = a + b; out may be either. */
+    void (*add)(int64_t n, const float *a, const float *b, float *out);
+
+    /* c (rows, columns) = a (rows, depth) times one packed panel; called by hm_product. */
+    void (*product_panel)(int64_t rows, int64_t depth, const float *a, int64_t lda, const float *panel, int64_t width,
+                          int64_t columns, float *c, int64_t ldc);
+
+    /* c[i][j] = sum over leaves, as a binary tree, of sum_r a[r][i] b[r][j], for i, j in the given block. */
+    void (*outer_block)(int leaves, const hm_outer_leaf *leaf, int64_t i_begin, int64_t i_end, int64_t j_begin,
+                        int64_t j_end, float *c, int64_t ldc);
+
+    /* move = rate (scale grad - decay w) + momentum velocity;  velocity = move;  w += move.  velocity may be NULL. */
+    void (*sgd)(int64_t n, const hm_sgd_step *step, const float *grad, float *velocity, float *w);
+} hm_kernels;
+
+extern const hm_kernels hm_kernels_scalar;
+#ifdef __x86_64__
+extern const hm_kernels hm_kernels_avx2;
+extern const hm_kernels hm_kernels_avx512;
+#endif
+
+/* The instruction sets this processor can run, best first; the list ends with "scalar". */
+typedef struct hm_isa {
+    const char *name;
+    const hm_kernels *kernels;
+} hm_isa;
+int hm_isa_list(const hm_isa **list);
+
+/* The first of hm_isa_list(), or the one that HARMONIUM_ISA names (avx512, avx2, scalar) for tests. */
+const hm_kernels *hm_kernels_best(void);
+
+#endif

@@ -1,0 +1,32 @@
+/* States times weights: the product that Gibbs sampling, mean field and AIS make many times between two updates.
+ *
+ * Weights are packed once an update into panels of HM_PANEL columns (the last one narrower, rounded up to 16 columns and
+ * padded with zeros), each panel contiguous in the order in which the kernel reads it, and shared by all shards.
+ * Every element of a product is one chain of fused multiply-adds over k in ascending order: it does not depend on how
+ * many rows are multiplied together, on threads, or on the instruction set. Library products (OpenBLAS, oneDNN) promise
+ * none of the three; docs/architecture.md has the measured speeds.
+ */
+#ifndef HM_PRODUCT_H
+#define HM_PRODUCT_H
+
+#include "core/matrix.h"
+#include "core/status.h"
+#include "core/team.h"
+
+typedef struct hm_packed {
+    float *panels;          /* owned */
+    int64_t depth, columns; /* of the (depth, columns) matrix that was packed */
+} hm_packed;
+
+/* Room for a packed (depth, columns) matrix; free with hm_packed_free. */
+hm_status hm_packed_init(hm_packed *packed, int64_t depth, int64_t columns);
+void hm_packed_free(hm_packed *packed);
+
+/* Packs w, or its transpose, over the team's threads. w: (depth, columns), transposed: (columns, depth). */
+void hm_pack_weights(hm_packed *packed, hm_matrix w, const hm_team *team);
+void hm_pack_transposed(hm_packed *packed, hm_matrix w, const hm_team *team);
+
+/* out (rows, columns) = x (rows, depth) times packed. One thread; called inside a shard. Not collective. */
+void hm_product(hm_matrix x, const hm_packed *packed, float *out);
+
+#endif

@@ -1,0 +1,29 @@
+/* Where rows come from, as the loops see it: io/dataset.c reads HDF5, core/source_memory.c an array. */
+#ifndef HM_SOURCE_H
+#define HM_SOURCE_H
+
+#include "core/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum hm_type { HM_UINT8, HM_FLOAT32 } hm_type; /* uint8 stands for value / 255 */
+
+typedef struct hm_source hm_source;
+struct hm_source {
+    int64_t rows, columns;
+    hm_type type;
+    int64_t height, width; /* of a row as an image; 0 when it is none */
+
+    /* `count` rows from `begin` as raw elements of `type` into out. Called by one thread at a time. Not collective.
+     * HM_EDATA when they cannot be read, or hold NaN. */
+    hm_status (*read)(hm_source *source, int64_t begin, int64_t count, void *out);
+    void (*close)(hm_source *source); /* frees the source too */
+};
+
+static inline size_t hm_type_size(hm_type type) { return type == HM_UINT8 ? 1 : 4; }
+
+/* A source over an array that the caller keeps alive (tests, generators). Close it with source->close. */
+hm_status hm_source_memory(hm_type type, int64_t rows, int64_t columns, const void *data, hm_source **out);
+
+#endif

@@ -1,0 +1,37 @@
+#include "core/status.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static char message[2048];
+
+hm_status hm_fail(hm_status status, const char *format, ...)
+{
+    pthread_mutex_lock(&lock);
+    if (message[0] == '\0') {
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(message, sizeof message, format, arguments);
+        va_end(arguments);
+    }
+    pthread_mutex_unlock(&lock);
+    return status;
+}
+
+const char *hm_error_message(void) { return message; }
+
+void hm_error_clear(void)
+{
+    pthread_mutex_lock(&lock);
+    message[0] = '\0';
+    pthread_mutex_unlock(&lock);
+}
+
+hm_status hm_worse(hm_status a, hm_status b)
+{
+    if (a == HM_OK) return b;
+    if (b == HM_OK) return a;
+    return a < b ? a : b;
+}
