@@ -1,0 +1,77 @@
+/* Log-likelihood of models with an intractable normaliser: exact enumeration, AIS and reverse AIS.
+ *
+ * All estimates are of log Z in nats; sums are float64. Chains are cut into the run's shards, and every function is
+ * collective over comm and gives the same bits on any number of ranks and threads.
+ */
+#ifndef HM_LIKELIHOOD_H
+#define HM_LIKELIHOOD_H
+
+#include "core/comm.h"
+#include "core/log.h"
+#include "core/source.h"
+#include "models/model.h"
+
+enum { HM_ENUMERATION_MAX = 25 }; /* units of the enumerated layer */
+
+/* Which workers share the work; `shards` is a multiple of comm->size. */
+typedef struct hm_workers {
+    hm_comm *comm;
+    const hm_team *team;
+    int shards;
+    uint64_t seed;
+    hm_log *log;
+} hm_workers;
+
+/* log Z by enumeration of the smaller layer. HM_EUSAGE when it has more than HM_ENUMERATION_MAX units. Collective. */
+hm_status hm_exact_log_z(const hm_model *model, const hm_workers *workers, double *log_z);
+
+typedef enum hm_base { HM_BASE_DATA, HM_BASE_UNIFORM } hm_base;
+typedef enum hm_ladder {
+    HM_LADDER_LINEAR,
+    HM_LADDER_SALAKHUTDINOV2008, /* 0:1e-3:.5, .5:1e-4:.9, .9:1e-5:1: 14,503 values with both ends of each part */
+    HM_LADDER_ADAPTIVE,          /* the next beta keeps the incremental ESS at ais_ess_target */
+    HM_LADDER_CUSTOM,
+} hm_ladder;
+
+typedef struct hm_ais_settings {
+    int64_t chains;       /* annealing runs over all shards */
+    int ladder;           /* hm_ladder */
+    int64_t temperatures; /* of the linear ladder, both ends included */
+    double ess_target;    /* adaptive: fraction of the chains, in (0, 1) */
+    hm_reals betas;       /* custom: ascending from 0 to 1 */
+    int64_t burn_in;      /* reverse: Gibbs steps from data rows before the first weight */
+} hm_ais_settings;
+
+extern const hm_settings_table hm_ais_table; /* section "ais" */
+hm_status hm_ais_settings_check(const hm_ais_settings *settings);
+
+typedef struct hm_ais_result {
+    double log_z;       /* log of the mean weight, plus log Z of the base */
+    double log_z_stderr; /* standard error of log_z (delta method: sd(w) / (mean(w) sqrt(chains))) */
+    double log_z_lower, log_z_upper; /* log(mean w -+ 3 sd(w) / sqrt(chains)) + log Z of the base; lower may be -inf */
+    double ess;         /* (sum w)^2 / sum w^2 */
+    double log_weight_spread; /* standard deviation of the log-weights, nats */
+    int64_t chains, temperatures;
+    double *log_weights; /* (chains) owned */
+    double *betas;       /* (temperatures) owned */
+    double seconds;
+} hm_ais_result;
+
+void hm_ais_result_free(hm_ais_result *result);
+
+/* AIS (Neal 2001; Salakhutdinov & Murray 2008) from `base` biases (visible) to the model; with base at the model's own
+ * size. E[w] = Z / Z_base, so the estimate of log Z is low on average. Collective. */
+hm_status hm_ais(const hm_model *model, const float base[], const hm_ais_settings *settings, const hm_workers *workers,
+                 hm_ais_result *out);
+
+/* Reverse AIS (Burda, Grosse, Salakhutdinov 2015; Grosse, Ancha, Roy 2016): from (approximate) samples of the model, obtained by
+ * burn_in Gibbs steps from `start`, down to the base. E[1/w] = Z_base / Z for exact samples, so the estimate is high on
+ * average. start: (chains, visible) rows of training data, the same on every rank. betas: the ladder of a forward run, or
+ * NULL for the settings' own (an adaptive ladder needs the forward run's). Collective. */
+hm_status hm_ais_reverse(const hm_model *model, const float base[], hm_matrix start, const hm_ais_settings *settings,
+                         int64_t temperatures, const double *betas, const hm_workers *workers, hm_ais_result *out);
+
+/* biases[i] = log(rate / (1 - rate)) for the data start; zeros for the uniform start. */
+void hm_base_biases(const hm_model *model, hm_base base, float biases[]);
+
+#endif

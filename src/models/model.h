@@ -1,0 +1,168 @@
+/* A model family: one file in this folder, one table of functions, one line in models.def.
+ *
+ * The table (hm_model_class) says what the family's parameters are and how one shard's gradient is computed; the loop
+ * that it names (train/contrast.c, ...) does the rest: minibatches, chains, reductions, optimiser, files. A family is
+ * shard-local: it never knows ranks, files or the optimiser. rbm.c is the annotated example to copy.
+ */
+#ifndef HM_MODEL_H
+#define HM_MODEL_H
+
+#include "core/matrix.h"
+#include "core/memory.h"
+#include "core/pack.h"
+#include "core/rng.h"
+#include "core/settings.h"
+#include "core/team.h"
+
+typedef struct hm_model hm_model;
+typedef struct hm_model_class hm_model_class;
+
+/* Which loop trains the family. */
+typedef enum hm_loop { HM_LOOP_CONTRAST } hm_loop;
+
+/* How the negative phase of contrastive training is estimated; see train/contrast.h for the settings. */
+typedef enum hm_estimator { HM_EXACT, HM_CD, HM_PCD } hm_estimator;
+
+struct hm_model {
+    const hm_model_class *class;
+    void *settings;      /* class->settings_size bytes, the family's own; owned */
+    hm_layout layout;    /* filled by class->create */
+    float *params;       /* the pack; owned */
+    int64_t visible;     /* columns of the data */
+    const hm_team *team; /* borrowed */
+    void *state;         /* the family's: packed weights ...; owned through class->destroy */
+};
+
+/* One number that a family reports while training, summed over rows and divided by their number. */
+typedef struct hm_monitor {
+    const char *name, *unit, *description;
+} hm_monitor;
+enum { HM_MONITORS_MAX = 16 };
+
+/* One shard's rows whose outer products are the gradient of a tensor: see hm_kernels.outer_block. */
+typedef struct hm_outer {
+    hm_matrix a, b;
+} hm_outer;
+
+/* What one shard works on in one update. Buffers belong to the loop and stay valid until the update's end. */
+typedef struct hm_shard {
+    int index, shards;
+    uint64_t seed;
+    uint64_t step;       /* number of the update, from 0 */
+    hm_matrix data;      /* (rows, visible): this shard's part of the minibatch */
+    int64_t first_row;   /* its first row's place in the minibatch */
+    int64_t batch;       /* rows of the whole minibatch */
+    hm_matrix chains;    /* (chains, chain_columns): this shard's persistent chains, updated in place */
+    int64_t first_chain; /* its first chain's number among all */
+    int64_t all_chains;
+    const struct hm_contrast_settings *how;
+    double log_z;       /* of the current parameters; only with HM_EXACT */
+    hm_arena *scratch;  /* reset before each update */
+    hm_outer *outer;    /* by tensor: the rows whose products are its gradient; set by `gradient` */
+    float *direct;      /* a pack: gradient sums of the other tensors, zeroed before `gradient` */
+    double *monitors;   /* sums over rows, in the order of class->monitors; zeroed before `monitor` */
+} hm_shard;
+
+/* The path p_beta from a base distribution (beta = 0: independent visibles with the given biases) to the model
+ * (beta = 1), for AIS. A walk is the state of one shard's annealing chains. */
+typedef struct hm_walk {
+    uint64_t seed;
+    hm_matrix visible;      /* (chains, visible) current states, 0 or 1 */
+    hm_matrix inputs;       /* (chains, input_columns) what the family caches of them (an RBM: v W + c) */
+    double *energy;         /* (chains) what else it caches (an RBM: b'v) */
+    double *base_energy;    /* (chains) base'v */
+    int64_t first_chain;
+    const float *base;      /* (visible) biases of the base distribution, nats */
+    hm_arena *scratch;      /* reset before each call of `move` or `refresh` */
+} hm_walk;
+
+typedef struct hm_annealing {
+    int64_t (*input_columns)(const hm_model *model);
+    size_t (*scratch_bytes)(const hm_model *model, int64_t chains);
+    /* log Z of the base distribution, nats, counting the hidden units that it leaves free. */
+    double (*log_z_base)(const hm_model *model, const float base[]);
+    /* Fills the caches from walk->visible. */
+    hm_status (*refresh)(const hm_model *model, hm_walk *walk);
+    /* out[chain] = log p*_beta(v) from the caches, nats; p*_beta is not normalised. */
+    void (*log_prob)(const hm_model *model, const hm_walk *walk, double beta, double out[]);
+    /* A Gibbs sweep that leaves p_beta unchanged, with random numbers of (purposes hidden / visible, step); refreshes
+     * the caches. */
+    hm_status (*move)(const hm_model *model, hm_walk *walk, double beta, hm_purpose hidden, hm_purpose visible,
+                      uint64_t step);
+} hm_annealing;
+
+/* Enumeration of the smaller layer, for exact log Z. */
+typedef struct hm_enumeration {
+    /* Units of the enumerated layer: 2^units configurations. */
+    int64_t (*units)(const hm_model *model);
+    size_t (*scratch_bytes)(const hm_model *model, int64_t count);
+    /* out[i] = log of the unnormalised probability of configuration begin + i (bit u of it is unit u), the other layer
+     * summed out; i < count. Thread-safe. */
+    hm_status (*log_prob)(const hm_model *model, int64_t begin, int64_t count, hm_arena *scratch, double out[]);
+} hm_enumeration;
+
+struct hm_model_class {
+    const char *name, *describe;
+    hm_loop loop;
+
+    /* The family's part of the configuration (section "model"). */
+    hm_settings_table settings;
+    size_t settings_size;
+    /* What the table cannot say; HM_EUSAGE with a message that names the key. May be NULL. */
+    hm_status (*check)(const void *settings);
+
+    /* Declares the tensors in model->layout and makes model->state. model->visible and settings are set. */
+    hm_status (*create)(hm_model *model);
+    void (*destroy)(hm_model *model);
+    /* Initial parameters. base_rates: (visible) mean of each visible unit over the training data, smoothed to lie inside
+     * (0, 1). */
+    hm_status (*init)(hm_model *model, uint64_t seed, const float base_rates[]);
+    /* To be called after the parameters changed and before any function below: packs the weights. */
+    void (*refresh)(hm_model *model);
+
+    /* -- contrastive training -- */
+    const hm_monitor *monitors; /* ends with .name = NULL */
+    int64_t (*chain_columns)(const hm_model *model);
+    /* HM_EUSAGE when this family cannot be trained so. May be NULL. */
+    hm_status (*check_contrast)(const hm_model *model, const struct hm_contrast_settings *how);
+    /* Scratch of a shard with at most so many rows and chains, for each of the functions below. */
+    size_t (*scratch_bytes)(const hm_model *model, const struct hm_contrast_settings *how, int shards, int64_t rows,
+                            int64_t chains);
+    hm_status (*start_chains)(const hm_model *model, hm_shard *shard);
+    /* One shard's gradient of the log-likelihood, as sums over the minibatch's rows (the negative phase weighted by
+     * batch / chains): rows of outer products in shard->outer, everything else in shard->direct; moves the chains.
+     * Running tensors receive the batch's sums. */
+    hm_status (*gradient)(const hm_model *model, hm_shard *shard);
+    /* Sums of the monitors over this shard's rows. */
+    hm_status (*monitor)(const hm_model *model, hm_shard *shard);
+    /* Once an update, with the sums over all shards: turns `grad` into the direction of ascent (centring, sparsity) and
+     * moves the running tensors. The same on every rank. */
+    void (*finish)(hm_model *model, const struct hm_contrast_settings *how, int64_t batch, float *grad);
+
+    /* -- likelihood and samples -- */
+    /* out[row] = -log p*(v), nats. v: (rows, visible). Thread-safe; scratch as for `move`. */
+    hm_status (*free_energy)(const hm_model *model, hm_matrix v, hm_arena *scratch, double out[]);
+    const hm_annealing *annealing;
+    const hm_enumeration *enumeration;
+    /* (visible) the biases of the data's base rates, which the model carries since `init`. */
+    const float *(*base_biases)(const hm_model *model);
+    /* `steps` Gibbs steps on v (rows, visible) in place, streams (HM_RNG_SAMPLE_*, first_step + i); prob, if not NULL,
+     * receives the visible probabilities of the last step. */
+    hm_status (*gibbs)(const hm_model *model, uint64_t seed, hm_matrix v, int64_t first_row, uint64_t first_step,
+                       int64_t steps, hm_arena *scratch, float *prob);
+};
+
+/* The families, from models.def; ends with NULL. */
+extern const hm_model_class *const hm_model_classes[];
+const hm_model_class *hm_model_find(const char *name);
+
+/* A model of a family with the given settings (copied by the family's table; texts stay the caller's) and parameters
+ * zero. HM_EUSAGE / HM_EINTERNAL. Free with hm_model_free. Not collective. */
+hm_status hm_model_create(const hm_model_class *class, const void *settings, int64_t visible, const hm_team *team,
+                          hm_model **out);
+void hm_model_free(hm_model *model);
+
+/* HM_EINTERNAL, naming the function, when a table lacks what its loop needs. */
+hm_status hm_model_class_check(const hm_model_class *class);
+
+#endif
