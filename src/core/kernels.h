@@ -31,6 +31,11 @@ typedef struct hm_sgd_step {
     float decay;    /* weight decay, L2 */
 } hm_sgd_step;
 
+typedef struct hm_adam_step {
+    float rate, scale, beta1, beta2, epsilon; /* rate and epsilon with the bias corrections in them */
+    float decay;
+} hm_adam_step;
+
 typedef struct hm_kernels {
     /* out[c] = u(stream, row, c), c < columns, uniform in [0, 1) with 24 bits. */
     void (*uniform)(const hm_stream *stream, int64_t row, int64_t columns, float *out);
@@ -66,6 +71,10 @@ typedef struct hm_kernels {
 
     /* move = rate (scale grad - decay w) + momentum velocity;  velocity = move;  w += move.  velocity may be NULL. */
     void (*sgd)(int64_t n, const hm_sgd_step *step, const float *grad, float *velocity, float *w);
+
+    /* g = scale grad - decay w;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
+     * w += rate m / (sqrt(v) + epsilon). */
+    void (*adam)(int64_t n, const hm_adam_step *step, const float *grad, float *moment1, float *moment2, float *w);
 } hm_kernels;
 
 extern const hm_kernels hm_kernels_scalar;

@@ -452,8 +452,27 @@ static void sgd(int64_t n, const hm_sgd_step *step, const float *grad, float *ve
     }
 }
 
+static void adam(int64_t n, const hm_adam_step *step, const float *grad, float *moment1, float *moment2, float *w)
+{
+    const vf scale = vf_set(step->scale), decay = vf_set(-step->decay), rate = vf_set(step->rate);
+    const vf keep1 = vf_set(step->beta1), take1 = vf_set(1.0f - step->beta1), epsilon = vf_set(step->epsilon);
+    const vf keep2 = vf_set(step->beta2), take2 = vf_set(1.0f - step->beta2);
+    for (int64_t i = 0; i < n; i += VL) {
+        int lanes = n - i < VL ? (int)(n - i) : VL;
+        vf weight = vf_load_first(w + i, lanes);
+        vf g = vf_fma(scale, vf_load_first(grad + i, lanes), vf_mul(decay, weight));
+        vf m = vf_fma(keep1, vf_load_first(moment1 + i, lanes), vf_mul(take1, g));
+        vf v = vf_fma(keep2, vf_load_first(moment2 + i, lanes), vf_mul(take2, vf_mul(g, g)));
+        vf_store_first(moment1 + i, m, lanes);
+        vf_store_first(moment2 + i, v, lanes);
+        vf move = vf_div(vf_mul(rate, m), vf_add(vf_sqrt(v), epsilon));
+        vf_store_first(w + i, vf_add(weight, move), lanes);
+    }
+}
+
 const hm_kernels HM_KERNEL_TABLE = {
     .uniform = uniform, .activate = activate, .bernoulli = bernoulli, .softplus = softplus,
     .sum_softplus = sum_softplus, .sum = sum, .dot = dot, .add_columns = add_columns, .add = add,
     .product_panel = product_panel, .outer_block = outer_block, .sgd = sgd,
+    .adam = adam,
 };

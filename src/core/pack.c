@@ -13,12 +13,21 @@ int64_t hm_tensor_size(const hm_tensor *tensor)
     return size;
 }
 
+int64_t hm_layout_direct_begin(const hm_layout *layout)
+{
+    for (int index = 0; index < layout->count; index++)
+        if (!layout->tensors[index].products) return layout->tensors[index].offset;
+    return layout->size;
+}
+
 hm_status hm_layout_add(hm_layout *layout, hm_tensor tensor, int *index)
 {
     HM_REQUIRE(layout->count < HM_TENSORS_MAX, HM_EINTERNAL, "tensor %s: a layout has at most %d tensors", tensor.name,
                HM_TENSORS_MAX);
     HM_REQUIRE(tensor.dims >= 1 && tensor.dims <= HM_TENSOR_DIMS, HM_EINTERNAL, "tensor %s has %d dimensions",
                tensor.name, tensor.dims);
+    HM_REQUIRE(!tensor.products || hm_layout_direct_begin(layout) == layout->size, HM_EINTERNAL,
+               "tensor %s: tensors whose gradient is made of products come first", tensor.name);
     int64_t size = 1;
     for (int dim = 0; dim < tensor.dims; dim++) {
         HM_REQUIRE(tensor.shape[dim] > 0 && !__builtin_mul_overflow(size, tensor.shape[dim], &size), HM_EINTERNAL,

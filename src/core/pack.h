@@ -36,9 +36,12 @@ typedef struct hm_layout {
     int64_t size; /* floats of a pack, padding included */
 } hm_layout;
 
-/* Adds a tensor after those already there; *index receives its number. HM_EINTERNAL when the layout is full, a shape is
- * not positive or the size overflows. */
+/* Adds a tensor after those already there; *index receives its number. Tensors with `products` come first. HM_EINTERNAL
+ * when they do not, the layout is full, a shape is not positive or the size overflows. */
 hm_status hm_layout_add(hm_layout *layout, hm_tensor tensor, int *index);
+
+/* The place of the first tensor without `products`. */
+int64_t hm_layout_direct_begin(const hm_layout *layout);
 
 int64_t hm_tensor_size(const hm_tensor *tensor);
 

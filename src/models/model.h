@@ -20,8 +20,19 @@ typedef struct hm_model_class hm_model_class;
 /* Which loop trains the family. */
 typedef enum hm_loop { HM_LOOP_CONTRAST } hm_loop;
 
-/* How the negative phase of contrastive training is estimated; see train/contrast.h for the settings. */
+/* How the negative phase of contrastive training is estimated. */
 typedef enum hm_estimator { HM_EXACT, HM_CD, HM_PCD } hm_estimator;
+
+/* What the contrast loop asks of a family (section "train"; the table is in train/contrast.c). */
+typedef struct hm_contrast_settings {
+    int estimator;          /* hm_estimator: exact, cd, pcd */
+    int64_t k;              /* Gibbs steps an update (cd, pcd) */
+    int64_t chains;         /* persistent chains over all shards (pcd); 0: as many as the batch */
+    bool centered;          /* subtract running means from v and h (Melchior, Fischer, Wiskott 2016) */
+    double offset_rate;     /* of the running means, in (0, 1] */
+    double sparsity_target; /* wanted mean of each hidden unit; used when sparsity_cost > 0 */
+    double sparsity_cost;
+} hm_contrast_settings;
 
 struct hm_model {
     const hm_model_class *class;
@@ -55,13 +66,20 @@ typedef struct hm_shard {
     hm_matrix chains;    /* (chains, chain_columns): this shard's persistent chains, updated in place */
     int64_t first_chain; /* its first chain's number among all */
     int64_t all_chains;
-    const struct hm_contrast_settings *how;
+    const hm_contrast_settings *how;
     double log_z;       /* of the current parameters; only with HM_EXACT */
     hm_arena *scratch;  /* reset before each update */
     hm_outer *outer;    /* by tensor: the rows whose products are its gradient; set by `gradient` */
-    float *direct;      /* a pack: gradient sums of the other tensors, zeroed before `gradient` */
+    float *direct;      /* gradient sums of the other tensors, zeroed before `gradient`; see hm_shard_direct */
+    int64_t direct_begin; /* place in the pack of direct[0] */
     double *monitors;   /* sums over rows, in the order of class->monitors; zeroed before `monitor` */
 } hm_shard;
+
+/* Where `gradient` adds up a tensor that is not given as products. */
+static inline float *hm_shard_direct(const hm_shard *shard, const hm_layout *layout, int tensor)
+{
+    return shard->direct + (layout->tensors[tensor].offset - shard->direct_begin);
+}
 
 /* The path p_beta from a base distribution (beta = 0: independent visibles with the given biases) to the model
  * (beta = 1), for AIS. A walk is the state of one shard's annealing chains. */
@@ -124,9 +142,9 @@ struct hm_model_class {
     const hm_monitor *monitors; /* ends with .name = NULL */
     int64_t (*chain_columns)(const hm_model *model);
     /* HM_EUSAGE when this family cannot be trained so. May be NULL. */
-    hm_status (*check_contrast)(const hm_model *model, const struct hm_contrast_settings *how);
+    hm_status (*check_contrast)(const hm_model *model, const hm_contrast_settings *how);
     /* Scratch of a shard with at most so many rows and chains, for each of the functions below. */
-    size_t (*scratch_bytes)(const hm_model *model, const struct hm_contrast_settings *how, int shards, int64_t rows,
+    size_t (*scratch_bytes)(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
                             int64_t chains);
     hm_status (*start_chains)(const hm_model *model, hm_shard *shard);
     /* One shard's gradient of the log-likelihood, as sums over the minibatch's rows (the negative phase weighted by
@@ -137,7 +155,7 @@ struct hm_model_class {
     hm_status (*monitor)(const hm_model *model, hm_shard *shard);
     /* Once an update, with the sums over all shards: turns `grad` into the direction of ascent (centring, sparsity) and
      * moves the running tensors. The same on every rank. */
-    void (*finish)(hm_model *model, const struct hm_contrast_settings *how, int64_t batch, float *grad);
+    void (*finish)(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad);
 
     /* -- likelihood and samples -- */
     /* out[row] = -log p*(v), nats. v: (rows, visible). Thread-safe; scratch as for `move`. */

@@ -10,7 +10,6 @@
 #include "core/kernels.h"
 #include "core/product.h"
 #include "models/model.h"
-#include "train/contrast.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -356,11 +355,10 @@ static hm_status rbm_gradient(const hm_model *model, hm_shard *shard)
     hidden_given_visible(model, shard->data, p.h, NULL, NULL, 0);
     HM_TRY(negative_phases[shard->how->estimator](model, shard, &p));
 
-    float *direct = shard->direct;
-    add_difference(&p, V, p.v, direct + model->layout.tensors[rbm->b].offset);
-    add_difference(&p, H, p.h, direct + model->layout.tensors[rbm->c].offset);
-    kernels->add_columns(p.positive, V, p.v, 1.0f, direct + model->layout.tensors[rbm->mu].offset);
-    kernels->add_columns(p.positive, H, p.h, 1.0f, direct + model->layout.tensors[rbm->lambda].offset);
+    add_difference(&p, V, p.v, hm_shard_direct(shard, &model->layout, rbm->b));
+    add_difference(&p, H, p.h, hm_shard_direct(shard, &model->layout, rbm->c));
+    kernels->add_columns(p.positive, V, p.v, 1.0f, hm_shard_direct(shard, &model->layout, rbm->mu));
+    kernels->add_columns(p.positive, H, p.h, 1.0f, hm_shard_direct(shard, &model->layout, rbm->lambda));
 
     if (shard->how->centered) {
         subtract_mean(rows, V, tensor(model, rbm->mu), p.v);

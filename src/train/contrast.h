@@ -1,20 +1,78 @@
-/* Contrastive training: positive phase on the data against negative phase on the model (RBM, DBM, ...). */
+/* Contrastive training: the gradient is a positive phase on the data against a negative phase on the model (RBM, ...).
+ *
+ * One update, on every rank:
+ *   feed -> gradient of each own shard, with its chains -> tree over own shards -> comm->reduce -> agree -> finish ->
+ *   optimiser -> refresh.
+ * The same bits on any number of ranks and threads.
+ */
 #ifndef HM_CONTRAST_H
 #define HM_CONTRAST_H
 
-#include "core/settings.h"
+#include "infer/likelihood.h"
 #include "models/model.h"
+#include "train/feed.h"
+#include "train/optimizer.h"
 
-typedef struct hm_contrast_settings {
-    int estimator;         /* hm_estimator: exact, cd, pcd */
-    int64_t k;             /* Gibbs steps an update (cd, pcd) */
-    int64_t chains;        /* persistent chains over all shards (pcd); 0: as many as the batch */
-    bool centered;         /* subtract running means from v and h (Melchior, Fischer, Wiskott 2016) */
-    double offset_rate;    /* of the running means, in (0, 1] */
-    double sparsity_target; /* wanted mean of each hidden unit; used when sparsity_cost > 0 */
-    double sparsity_cost;
-} hm_contrast_settings;
+typedef struct hm_train_settings {
+    int64_t epochs;
+    int64_t batch;         /* rows of a minibatch over all shards */
+    int64_t monitor_every; /* updates between two rows of metrics; 0: one a epoch */
+} hm_train_settings;
 
-extern const hm_settings_table hm_contrast_table; /* section "train" */
+/* Section "train", read by three tables: these two and hm_optimizer_table. */
+extern const hm_settings_table hm_train_table, hm_contrast_table;
+
+/* What the tables cannot say: *key receives the key at fault, for a message with its line. HM_EUSAGE. */
+hm_status hm_contrast_check(const hm_train_settings *train, const hm_contrast_settings *how, int shards, const char **key);
+
+typedef struct hm_contrast hm_contrast;
+
+/* A row of metrics: values in the order of hm_contrast_metrics. */
+typedef struct hm_metric_row {
+    int64_t step, epoch; /* updates done; epoch from 1 */
+    double seconds;
+    const double *values;
+} hm_metric_row;
+
+enum { HM_EXTRA_METRICS = 2, HM_METRICS_MAX = HM_MONITORS_MAX + HM_EXTRA_METRICS };
+
+/* Names, units and descriptions of what a family's training reports, into list (HM_METRICS_MAX); returns their number. */
+int hm_contrast_metrics(const hm_model *model, hm_monitor list[]);
+
+/* Called while training, on every rank: for files. A failure ends the training. */
+typedef struct hm_observer {
+    hm_status (*row)(void *state, const hm_metric_row *row);
+    hm_status (*epoch)(void *state, const hm_contrast *contrast); /* at each epoch's end */
+    void *state;
+} hm_observer;
+
+/* State that a checkpoint holds beside the model's parameters. Readable by observers. */
+struct hm_contrast {
+    hm_model *model;
+    hm_train_settings train;
+    hm_contrast_settings how;
+    hm_optimizer optimizer;
+    const hm_workers *workers;
+    hm_feed *feed;
+    hm_range own;          /* shards of this rank */
+    int64_t step, epoch;   /* updates and epochs done */
+    hm_matrix chains;      /* this rank's, in global order */
+    int64_t first_chain, all_chains;
+    double seconds;        /* in the loop so far */
+    struct contrast_buffers *buffers;
+};
+
+/* Buffers, chains and optimiser for a model with initial parameters. Borrows model, feed and workers. Collective. */
+hm_status hm_contrast_create(hm_model *model, hm_feed *feed, const hm_train_settings *train,
+                             const hm_contrast_settings *how, const hm_optimizer_settings *optimizer,
+                             const hm_workers *workers, hm_contrast **out);
+void hm_contrast_free(hm_contrast *contrast);
+
+/* Trains to the end. HM_ENUMERIC, naming the update, when parameters are no longer finite. Collective. */
+hm_status hm_contrast_run(hm_contrast *contrast, const hm_observer *observer);
+
+/* The gradient of one update as sums over the minibatch, before `finish`, into grad (a pack): for tests. Moves the chains.
+ * Collective. */
+hm_status hm_contrast_gradient(hm_contrast *contrast, int64_t epoch, int64_t step_of_epoch, float *grad);
 
 #endif

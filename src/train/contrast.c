@@ -1,0 +1,437 @@
+#include "train/contrast.h"
+
+#include "core/kernels.h"
+#include "core/memory.h"
+#include "infer/numeric.h"
+#include "infer/progress.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- settings --------------------------------------------------------------------------------------------------- */
+
+static const char *const estimator_names[] = {"exact", "cd", "pcd", NULL};
+
+#define FIELD(NAME) .key = #NAME, .offset = offsetof(hm_contrast_settings, NAME)
+static const hm_setting contrast_entries[] = {
+    {FIELD(estimator), .type = HM_SET_CHOICE, .choices = estimator_names, .fallback = "pcd",
+     .describe = "negative phase: pcd (persistent chains; Tieleman 2008), cd (Hinton 2002), exact (enumeration)"},
+    {FIELD(k), .type = HM_SET_INT, .min = 1, .max = 1e6, .fallback = "1", .describe = "Gibbs steps an update"},
+    {FIELD(chains), .type = HM_SET_INT, .min = 0, .max = 1e7, .fallback = "0",
+     .describe = "persistent chains over all shards; 0: as many as the batch has rows"},
+    {FIELD(centered), .type = HM_SET_BOOL, .fallback = "true",
+     .describe = "subtract running means from both phases (Melchior, Fischer, Wiskott 2016)"},
+    {FIELD(offset_rate), .type = HM_SET_REAL, .min = 1e-9, .max = 1, .fallback = "0.01",
+     .describe = "share of the new batch in the running means"},
+    {FIELD(sparsity_target), .type = HM_SET_REAL, .min = 0, .max = 1, .fallback = "0.1",
+     .describe = "wanted mean of each hidden unit, with sparsity_cost"},
+    {FIELD(sparsity_cost), .type = HM_SET_REAL, .min = 0, .max = 1e3, .fallback = "0",
+     .describe = "strength of the pull to sparsity_target (Hinton 2010, section 11); 0: none"},
+    {.key = NULL},
+};
+#undef FIELD
+#define FIELD(NAME) .key = #NAME, .offset = offsetof(hm_train_settings, NAME)
+static const hm_setting train_entries[] = {
+    {FIELD(epochs), .type = HM_SET_INT, .min = 1, .max = 1e7, .describe = "passes over the training data"},
+    {FIELD(batch), .type = HM_SET_INT, .min = 1, .max = 1e7, .fallback = "100", .describe = "rows of a minibatch over all shards"},
+    {FIELD(monitor_every), .type = HM_SET_INT, .min = 0, .max = 1e9, .fallback = "0",
+     .describe = "updates between two rows of metrics; 0: one row an epoch"},
+    {.key = NULL},
+};
+#undef FIELD
+
+const hm_settings_table hm_contrast_table = {"train", contrast_entries};
+const hm_settings_table hm_train_table = {"train", train_entries};
+
+hm_status hm_contrast_check(const hm_train_settings *train, const hm_contrast_settings *how, int shards, const char **key)
+{
+    *key = "train.batch";
+    HM_REQUIRE(train->batch >= shards, HM_EUSAGE, "a batch of %lld cannot be cut into %d shards; batch must be at least %d",
+               (long long)train->batch, shards, shards);
+    *key = "train.chains";
+    HM_REQUIRE(how->chains == 0 || how->chains >= shards, HM_EUSAGE,
+               "%lld chains cannot be cut into %d shards; chains must be 0 or at least %d", (long long)how->chains, shards,
+               shards);
+    HM_REQUIRE(how->chains == 0 || how->estimator == HM_PCD, HM_EUSAGE,
+               "only estimator pcd has persistent chains; leave chains out with estimator %s", estimator_names[how->estimator]);
+    *key = "train.k";
+    HM_REQUIRE(how->estimator != HM_EXACT || how->k == 1, HM_EUSAGE, "estimator exact makes no Gibbs steps; leave k out");
+    return HM_OK;
+}
+
+/* ---- buffers ---------------------------------------------------------------------------------------------------- */
+
+struct contrast_buffers {
+    float *grad;          /* a pack: the sum over shards */
+    int shards;           /* own */
+    hm_shard *shard;      /* (shards) */
+    hm_arena *arena;      /* (shards) */
+    float *data;          /* the own shards' rows, one after another */
+    hm_outer *outer;      /* (shards, tensors) */
+    float *direct;        /* (shards, direct_size) gradients of the tensors that are no products */
+    int64_t direct_begin, direct_size; /* these lie behind the products in the pack */
+    double *monitors;     /* (shards, HM_MONITORS_MAX) */
+    hm_outer_leaf *leaves; /* (shards) of the tensor at hand */
+};
+
+static hm_status alloc_buffers(hm_contrast *contrast)
+{
+    const hm_layout *layout = &contrast->model->layout;
+    struct contrast_buffers *buffers = contrast->buffers;
+    int64_t shards = hm_count(contrast->own), rows = 0;
+    buffers->shards = (int)shards;
+    buffers->direct_begin = hm_layout_direct_begin(layout);
+    buffers->direct_size = layout->size - buffers->direct_begin;
+    for (int64_t shard = contrast->own.begin; shard < contrast->own.end; shard++)
+        rows += hm_count(hm_part(contrast->train.batch, contrast->workers->shards, shard));
+    HM_TRY(hm_pack_alloc(layout, "the gradient", &buffers->grad));
+    HM_TRY(hm_alloc(&buffers->shard, shards, sizeof(hm_shard), "shards"));
+    HM_TRY(hm_alloc(&buffers->arena, shards, sizeof(hm_arena), "scratch"));
+    HM_TRY(hm_alloc(&buffers->data, rows * contrast->model->visible + 64, sizeof(float), "a minibatch"));
+    HM_TRY(hm_alloc(&buffers->outer, shards * layout->count, sizeof(hm_outer), "gradients"));
+    HM_TRY(hm_alloc(&buffers->direct, shards * buffers->direct_size, sizeof(float), "gradients"));
+    HM_TRY(hm_alloc(&buffers->monitors, shards * HM_MONITORS_MAX, sizeof(double), "monitors"));
+    return hm_alloc(&buffers->leaves, shards, sizeof(hm_outer_leaf), "gradients");
+}
+
+/* The parts of a shard that never change. */
+static hm_status lay_out_shard(hm_contrast *contrast, int local, float **data)
+{
+    struct contrast_buffers *buffers = contrast->buffers;
+    const hm_workers *workers = contrast->workers;
+    const hm_model *model = contrast->model;
+    int index = (int)contrast->own.begin + local;
+    hm_range rows = hm_part(contrast->train.batch, workers->shards, index);
+    hm_range chains = hm_part(contrast->all_chains, workers->shards, index);
+    hm_arena *arena = &buffers->arena[local];
+    size_t bytes = model->class->scratch_bytes(model, &contrast->how, workers->shards, hm_count(rows), hm_count(chains));
+    HM_TRY(hm_arena_init(arena, bytes, "a shard's scratch (lower train.batch or train.chains)"));
+    buffers->shard[local] = (hm_shard){
+        .index = index,
+        .shards = workers->shards,
+        .seed = workers->seed,
+        .data = {*data, hm_count(rows), model->visible},
+        .first_row = rows.begin,
+        .batch = contrast->train.batch,
+        .chains = hm_rows(contrast->chains, chains.begin - contrast->first_chain, hm_count(chains)),
+        .first_chain = chains.begin,
+        .all_chains = contrast->all_chains,
+        .how = &contrast->how,
+        .scratch = arena,
+        .outer = buffers->outer + local * model->layout.count,
+        .direct = buffers->direct + local * buffers->direct_size,
+        .direct_begin = buffers->direct_begin,
+        .monitors = buffers->monitors + local * HM_MONITORS_MAX,
+    };
+    *data += hm_count(rows) * model->visible;
+    return HM_OK;
+}
+
+static hm_status alloc_chains(hm_contrast *contrast)
+{
+    int shards = contrast->workers->shards;
+    bool persistent = contrast->how.estimator == HM_PCD;
+    contrast->all_chains = !persistent ? 0 : contrast->how.chains ? contrast->how.chains : contrast->train.batch;
+    contrast->first_chain = hm_part(contrast->all_chains, shards, contrast->own.begin).begin;
+    int64_t end = hm_part(contrast->all_chains, shards, contrast->own.end - 1).end;
+    contrast->chains = (hm_matrix){.rows = end - contrast->first_chain,
+                                   .columns = contrast->model->class->chain_columns(contrast->model)};
+    return hm_alloc(&contrast->chains.at, contrast->chains.rows * contrast->chains.columns + 64, sizeof(float),
+                    "persistent chains (lower train.chains)");
+}
+
+static hm_status start_chains(void *context, int64_t local)
+{
+    const hm_contrast *contrast = context;
+    hm_shard *shard = &contrast->buffers->shard[local];
+    hm_arena_reset(shard->scratch);
+    return contrast->model->class->start_chains(contrast->model, shard);
+}
+
+static hm_status prepare(hm_contrast *contrast)
+{
+    HM_TRY(hm_alloc(&contrast->buffers, 1, sizeof *contrast->buffers, "training buffers"));
+    HM_TRY(alloc_chains(contrast));
+    HM_TRY(alloc_buffers(contrast));
+    float *data = contrast->buffers->data;
+    for (int local = 0; local < contrast->buffers->shards; local++) HM_TRY(lay_out_shard(contrast, local, &data));
+    contrast->model->class->refresh(contrast->model);
+    if (contrast->all_chains == 0) return HM_OK;
+    return hm_team_each(contrast->workers->team, contrast->buffers->shards, start_chains, contrast);
+}
+
+hm_status hm_contrast_create(hm_model *model, hm_feed *feed, const hm_train_settings *train,
+                             const hm_contrast_settings *how, const hm_optimizer_settings *optimizer,
+                             const hm_workers *workers, hm_contrast **out)
+{
+    hm_comm *comm = workers->comm;
+    hm_contrast *contrast = NULL;
+    *out = NULL;
+    hm_status status = hm_alloc(&contrast, 1, sizeof *contrast, "the training loop");
+    if (status == HM_OK) {
+        *contrast = (hm_contrast){.model = model, .train = *train, .how = *how, .workers = workers, .feed = feed,
+                                  .own = hm_part(workers->shards, comm->size, comm->rank)};
+        status = hm_optimizer_init(&contrast->optimizer, optimizer, &model->layout);
+    }
+    if (status == HM_OK && model->class->check_contrast) status = model->class->check_contrast(model, how);
+    if (status == HM_OK) status = prepare(contrast);
+    status = comm->agree(comm, status);
+    if (status != HM_OK) {
+        hm_contrast_free(contrast);
+        return status;
+    }
+    *out = contrast;
+    return HM_OK;
+}
+
+void hm_contrast_free(hm_contrast *contrast)
+{
+    if (!contrast) return;
+    struct contrast_buffers *buffers = contrast->buffers;
+    for (int local = 0; buffers && buffers->arena && local < buffers->shards; local++)
+        hm_arena_free(&buffers->arena[local]);
+    if (buffers) {
+        free(buffers->grad);
+        free(buffers->shard);
+        free(buffers->arena);
+        free(buffers->data);
+        free(buffers->outer);
+        free(buffers->direct);
+        free(buffers->monitors);
+        free(buffers->leaves);
+    }
+    free(buffers);
+    free(contrast->chains.at);
+    hm_optimizer_free(&contrast->optimizer);
+    free(contrast);
+}
+
+/* ---- one update ------------------------------------------------------------------------------------------------- */
+
+static hm_status shard_gradient(void *context, int64_t local)
+{
+    const hm_contrast *contrast = context;
+    struct contrast_buffers *buffers = contrast->buffers;
+    hm_shard *shard = &buffers->shard[local];
+    hm_arena_reset(shard->scratch);
+    hm_feed_rows(contrast->feed, shard->index, shard->data);
+    memset(shard->direct, 0, (size_t)buffers->direct_size * sizeof(float));
+    return contrast->model->class->gradient(contrast->model, shard);
+}
+
+/* Tiles of a gradient matrix, in strips of its rows, each the tree over own shards. */
+enum { STRIP = 56 };
+
+typedef struct strips {
+    const struct contrast_buffers *buffers;
+    hm_matrix grad;
+} strips;
+
+static hm_status sum_strip(void *context, int64_t strip)
+{
+    const strips *job = context;
+    int64_t begin = strip * STRIP, end = begin + STRIP < job->grad.rows ? begin + STRIP : job->grad.rows;
+    hm_kernels_best()->outer_block(job->buffers->shards, job->buffers->leaves, begin, end, 0, job->grad.columns,
+                                   job->grad.at, job->grad.columns);
+    return HM_OK;
+}
+
+static void sum_products(hm_contrast *contrast, int tensor)
+{
+    const hm_layout *layout = &contrast->model->layout;
+    struct contrast_buffers *buffers = contrast->buffers;
+    for (int local = 0; local < buffers->shards; local++) {
+        const hm_outer *outer = &buffers->shard[local].outer[tensor];
+        buffers->leaves[local] = (hm_outer_leaf){outer->a.rows, outer->a.at, outer->a.columns, outer->b.at, outer->b.columns};
+    }
+    strips job = {buffers, hm_pack_matrix(layout, buffers->grad, tensor)};
+    (void)hm_team_each(contrast->workers->team, (job.grad.rows + STRIP - 1) / STRIP, sum_strip, &job); /* cannot fail */
+}
+
+static void sum_direct(const struct contrast_buffers *buffers)
+{
+    int64_t size = buffers->direct_size;
+    for (int stride = 1; stride < buffers->shards; stride *= 2)
+        for (int local = 0; local + stride < buffers->shards; local += 2 * stride) {
+            float *left = buffers->direct + local * size;
+            hm_kernels_best()->add(size, left, buffers->direct + (local + stride) * size, left);
+        }
+    memcpy(buffers->grad + buffers->direct_begin, buffers->direct, (size_t)size * sizeof(float));
+}
+
+/* The gradient over all shards of all ranks, as sums. */
+static hm_status sum_gradient(hm_contrast *contrast)
+{
+    const hm_layout *layout = &contrast->model->layout;
+    hm_comm *comm = contrast->workers->comm;
+    hm_status status = hm_team_each(contrast->workers->team, contrast->buffers->shards, shard_gradient, contrast);
+    HM_TRY(comm->agree(comm, status));
+    for (int tensor = 0; tensor < layout->count; tensor++)
+        if (layout->tensors[tensor].products) sum_products(contrast, tensor);
+    sum_direct(contrast->buffers);
+    return comm->reduce_float(comm, contrast->buffers->grad, layout->size);
+}
+
+static hm_status update_gradient(hm_contrast *contrast, int64_t epoch, int64_t step_of_epoch)
+{
+    const hm_workers *workers = contrast->workers;
+    double log_z = NAN;
+    if (contrast->how.estimator == HM_EXACT) HM_TRY(hm_exact_log_z(contrast->model, workers, &log_z));
+    HM_TRY(workers->comm->agree(workers->comm, hm_feed_advance(contrast->feed, epoch, step_of_epoch)));
+    for (int local = 0; local < contrast->buffers->shards; local++) {
+        contrast->buffers->shard[local].step = (uint64_t)contrast->step;
+        contrast->buffers->shard[local].log_z = log_z;
+    }
+    return sum_gradient(contrast);
+}
+
+hm_status hm_contrast_gradient(hm_contrast *contrast, int64_t epoch, int64_t step_of_epoch, float *grad)
+{
+    HM_TRY(update_gradient(contrast, epoch, step_of_epoch));
+    memcpy(grad, contrast->buffers->grad, (size_t)contrast->model->layout.size * sizeof(float));
+    return HM_OK;
+}
+
+static double epochs_done(const hm_contrast *contrast)
+{
+    return (double)contrast->step / (double)hm_feed_steps(contrast->feed);
+}
+
+static hm_status update(hm_contrast *contrast, int64_t step_of_epoch)
+{
+    hm_model *model = contrast->model;
+    HM_TRY(update_gradient(contrast, contrast->epoch, step_of_epoch));
+    model->class->finish(model, &contrast->how, contrast->train.batch, contrast->buffers->grad);
+    double rate = hm_learning_rate(&contrast->optimizer.settings, epochs_done(contrast), (double)contrast->train.epochs);
+    hm_optimizer_step(&contrast->optimizer, contrast->workers->team, contrast->step, rate, contrast->train.batch,
+                      contrast->buffers->grad, model->params);
+    model->class->refresh(model);
+    contrast->step++;
+    return HM_OK;
+}
+
+/* ---- monitors --------------------------------------------------------------------------------------------------- */
+
+static const hm_monitor extra_metrics[HM_EXTRA_METRICS] = {
+    {"learning_rate", "1", "learning rate of the last update"},
+    {"weight_norm", "1", "root mean square of the parameters subject to weight decay"},
+};
+
+static int monitors_of(const hm_model *model)
+{
+    int count = 0;
+    while (model->class->monitors[count].name) count++;
+    return count;
+}
+
+int hm_contrast_metrics(const hm_model *model, hm_monitor list[])
+{
+    int count = monitors_of(model);
+    memcpy(list, model->class->monitors, (size_t)count * sizeof list[0]);
+    memcpy(list + count, extra_metrics, sizeof extra_metrics);
+    return count + HM_EXTRA_METRICS;
+}
+
+static hm_status shard_monitor(void *context, int64_t local)
+{
+    const hm_contrast *contrast = context;
+    hm_shard *shard = &contrast->buffers->shard[local];
+    hm_arena_reset(shard->scratch);
+    memset(shard->monitors, 0, HM_MONITORS_MAX * sizeof(double));
+    return contrast->model->class->monitor(contrast->model, shard);
+}
+
+static double weight_norm(const hm_model *model)
+{
+    double sum = 0, count = 0;
+    for (int tensor = 0; tensor < model->layout.count; tensor++) {
+        if (!model->layout.tensors[tensor].decays) continue;
+        hm_matrix w = hm_pack_matrix(&model->layout, model->params, tensor);
+        sum += hm_kernels_best()->dot(w.rows * w.columns, w.at, w.at);
+        count += (double)(w.rows * w.columns);
+    }
+    return sqrt(sum / count);
+}
+
+/* The monitors on the minibatch of the last update, with the parameters after it. values: (HM_METRICS_MAX). */
+static hm_status measure(hm_contrast *contrast, double values[])
+{
+    const hm_workers *workers = contrast->workers;
+    struct contrast_buffers *buffers = contrast->buffers;
+    int monitors = monitors_of(contrast->model);
+    hm_status status = hm_team_each(workers->team, buffers->shards, shard_monitor, contrast);
+    HM_TRY(workers->comm->agree(workers->comm, status));
+    hm_tree_sum(buffers->monitors, buffers->shards, HM_MONITORS_MAX);
+    HM_TRY(workers->comm->reduce_double(workers->comm, buffers->monitors, HM_MONITORS_MAX));
+    for (int monitor = 0; monitor < monitors; monitor++)
+        values[monitor] = buffers->monitors[monitor] / (double)contrast->train.batch;
+    values[monitors] = hm_learning_rate(&contrast->optimizer.settings, epochs_done(contrast), (double)contrast->train.epochs);
+    values[monitors + 1] = weight_norm(contrast->model);
+    return HM_OK;
+}
+
+/* The first monitor or tensor that is no longer a number. */
+static hm_status check_finite(const hm_contrast *contrast)
+{
+    const hm_layout *layout = &contrast->model->layout;
+    for (int tensor = 0; tensor < layout->count; tensor++) {
+        hm_matrix values = hm_pack_matrix(layout, contrast->model->params, tensor);
+        HM_REQUIRE(isfinite(hm_kernels_best()->sum(values.rows * values.columns, values.at)), HM_ENUMERIC,
+                   "training diverged: parameter %s is not finite after update %lld (epoch %lld); lower train.learning_rate "
+                   "(now %g)", layout->tensors[tensor].name, (long long)contrast->step, (long long)contrast->epoch + 1,
+                   contrast->optimizer.settings.learning_rate);
+    }
+    return HM_OK;
+}
+
+/* ---- the loop --------------------------------------------------------------------------------------------------- */
+
+static void show_progress(const hm_contrast *contrast, const double values[], bool epoch_end)
+{
+    int64_t total = contrast->train.epochs * hm_feed_steps(contrast->feed);
+    hm_progress progress = {
+        .what = "training",
+        .done = contrast->step,
+        .total = total,
+        .epoch = contrast->epoch + 1,
+        .epochs = contrast->train.epochs,
+        .samples_a_second = (double)(contrast->step * contrast->train.batch) / contrast->seconds,
+        .objective = values[0],
+        .objective_name = contrast->model->class->monitors[0].name,
+        .seconds_left = contrast->seconds / (double)contrast->step * (double)(total - contrast->step),
+        .epoch_end = epoch_end,
+    };
+    contrast->workers->log->progress(contrast->workers->log, &progress);
+}
+
+static hm_status report(hm_contrast *contrast, const hm_observer *observer, double values[])
+{
+    HM_TRY(check_finite(contrast));
+    HM_TRY(measure(contrast, values));
+    hm_metric_row row = {contrast->step, contrast->epoch + 1, contrast->seconds, values};
+    return observer->row(observer->state, &row);
+}
+
+static hm_status run_epoch(hm_contrast *contrast, const hm_observer *observer)
+{
+    int64_t steps = hm_feed_steps(contrast->feed), every = contrast->train.monitor_every;
+    double values[HM_METRICS_MAX];
+    for (int metric = 0; metric < HM_METRICS_MAX; metric++) values[metric] = NAN;
+    for (int64_t step = contrast->step % steps; step < steps; step++) {
+        double start = hm_clock();
+        HM_TRY(update(contrast, step));
+        contrast->seconds += hm_clock() - start;
+        bool epoch_end = step + 1 == steps;
+        if (epoch_end || (every > 0 && contrast->step % every == 0)) HM_TRY(report(contrast, observer, values));
+        show_progress(contrast, values, epoch_end);
+    }
+    contrast->epoch++;
+    return observer->epoch(observer->state, contrast);
+}
+
+hm_status hm_contrast_run(hm_contrast *contrast, const hm_observer *observer)
+{
+    while (contrast->epoch < contrast->train.epochs) HM_TRY(run_epoch(contrast, observer));
+    return HM_OK;
+}

@@ -1,0 +1,250 @@
+#include "train/feed.h"
+
+#include "core/kernels.h"
+#include "core/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const binarize_names[] = {"none", "threshold", "fixed", "dynamic", NULL};
+
+static const hm_setting entries[] = {
+    {.key = "file", .type = HM_SET_TEXT, .offset = offsetof(hm_data_settings, file),
+     .describe = "data file, as `harmonium import` writes it; relative to the folder of the command"},
+    {.key = "binarize", .type = HM_SET_CHOICE, .offset = offsetof(hm_data_settings, binarize), .choices = binarize_names,
+     .fallback = "none", .describe = "none, threshold, fixed (one draw) or dynamic (a new draw every epoch)"},
+    {.key = "threshold", .type = HM_SET_REAL, .offset = offsetof(hm_data_settings, threshold), .min = 0, .max = 1,
+     .fallback = "0.5", .describe = "with binarize: threshold, 1 where the value is at least this"},
+    {.key = "window", .type = HM_SET_INT, .offset = offsetof(hm_data_settings, window), .min = 1, .max = 1 << 23,
+     .fallback = "8192", .describe = "rows of a shard that are shuffled together and held in memory"},
+    {.key = NULL},
+};
+
+const hm_settings_table hm_data_table = {"data", entries};
+
+/* ---- rows to numbers -------------------------------------------------------------------------------------------- */
+
+static void scale_row(hm_type type, int64_t columns, const void *raw, float *out)
+{
+    if (type == HM_FLOAT32) {
+        memcpy(out, raw, (size_t)columns * sizeof(float));
+        return;
+    }
+    const unsigned char *bytes = raw;
+    for (int64_t c = 0; c < columns; c++) out[c] = (float)bytes[c] / 255.0f;
+}
+
+void hm_transform_row(const hm_transform *transform, hm_type type, int64_t columns, const void *raw, int64_t row,
+                      int64_t epoch, float *out)
+{
+    scale_row(type, columns, raw, out);
+    if (transform->binarize == HM_BINARIZE_NONE) return;
+    if (transform->binarize == HM_BINARIZE_THRESHOLD) {
+        for (int64_t c = 0; c < columns; c++) out[c] = out[c] >= transform->threshold ? 1.0f : 0.0f;
+        return;
+    }
+    uint64_t draw = transform->binarize == HM_BINARIZE_DYNAMIC ? (uint64_t)epoch + 1 : 0;
+    hm_stream stream = {transform->seed, HM_RNG_BINARIZE, draw * 2 + (uint64_t)transform->split};
+    hm_kernels_best()->bernoulli(columns, out, &stream, row, out);
+}
+
+/* ---- shards ----------------------------------------------------------------------------------------------------- */
+
+typedef struct shard_feed {
+    int shard;
+    hm_range part;       /* its rows of the data */
+    int64_t rows;        /* of one minibatch */
+    int64_t windows;
+    int64_t order_epoch; /* for which window_order holds, or -1 */
+    int64_t *window_order;
+    int64_t window;      /* the one in memory, or -1 */
+    int64_t window_epoch; /* for which row_order holds */
+    int64_t *row_order;
+    unsigned char *raw;   /* the window's rows */
+    unsigned char *batch; /* the minibatch's raw rows */
+    int64_t *batch_rows;  /* and their numbers in the data */
+} shard_feed;
+
+struct hm_feed {
+    hm_source *source;
+    hm_transform transform;
+    int64_t batch, epoch;
+    size_t row_bytes;
+    int64_t first, count; /* own shards */
+    shard_feed *own;
+};
+
+static hm_status open_shard(hm_feed *feed, int shard, int shards, int64_t window)
+{
+    shard_feed *mine = &feed->own[shard - feed->first];
+    int64_t rows = feed->source->rows, batch = feed->batch;
+    hm_range share = hm_part(batch, shards, shard);
+    /* rows * share / batch without overflow, as in hm_part */
+    mine->part.begin = rows / batch * share.begin + rows % batch * share.begin / batch;
+    mine->part.end = rows / batch * share.end + rows % batch * share.end / batch;
+    mine->shard = shard;
+    mine->rows = hm_count(share);
+    mine->windows = (hm_count(mine->part) + window - 1) / window;
+    mine->window = mine->order_epoch = -1;
+    int64_t most = (hm_count(mine->part) + mine->windows - 1) / mine->windows;
+    HM_TRY(hm_alloc(&mine->window_order, mine->windows, sizeof(int64_t), "the order of windows"));
+    HM_TRY(hm_alloc(&mine->row_order, most, sizeof(int64_t), "the order of rows"));
+    HM_TRY(hm_alloc(&mine->raw, most, feed->row_bytes, "a window of data (lower data.window)"));
+    HM_TRY(hm_alloc(&mine->batch, mine->rows, feed->row_bytes, "a minibatch"));
+    return hm_alloc(&mine->batch_rows, mine->rows, sizeof(int64_t), "a minibatch's row numbers");
+}
+
+hm_status hm_feed_open(hm_source *source, const hm_transform *transform, int64_t window, int64_t batch, int shards,
+                       hm_range own, hm_feed **out)
+{
+    *out = NULL;
+    HM_REQUIRE(source->rows >= batch, HM_EDATA, "the training data has %lld rows, fewer than one batch of %lld (train.batch)",
+               (long long)source->rows, (long long)batch);
+    hm_feed *feed;
+    HM_TRY(hm_alloc(&feed, 1, sizeof *feed, "the data feed"));
+    *feed = (hm_feed){.source = source, .transform = *transform, .batch = batch, .first = own.begin, .count = hm_count(own)};
+    feed->row_bytes = (size_t)source->columns * hm_type_size(source->type);
+    hm_status status = hm_alloc(&feed->own, feed->count, sizeof(shard_feed), "the data feed");
+    for (int64_t shard = own.begin; status == HM_OK && shard < own.end; shard++)
+        status = open_shard(feed, (int)shard, shards, window);
+    if (status != HM_OK) {
+        hm_feed_close(feed);
+        return status;
+    }
+    *out = feed;
+    return HM_OK;
+}
+
+void hm_feed_close(hm_feed *feed)
+{
+    if (!feed) return;
+    for (int64_t shard = 0; feed->own && shard < feed->count; shard++) {
+        shard_feed *mine = &feed->own[shard];
+        free(mine->window_order);
+        free(mine->row_order);
+        free(mine->raw);
+        free(mine->batch);
+        free(mine->batch_rows);
+    }
+    free(feed->own);
+    free(feed);
+}
+
+int64_t hm_feed_steps(const hm_feed *feed) { return feed->source->rows / feed->batch; }
+
+/* ---- one update's rows ------------------------------------------------------------------------------------------ */
+
+/* Random orders of one shard: its windows take row 0, the rows of window w row w + 1, of its own block of the stream. */
+enum { ORDERS_A_SHARD = 1 << 24 };
+
+static int64_t order_row(const shard_feed *mine, int64_t order) { return (int64_t)mine->shard * ORDERS_A_SHARD + order; }
+
+static hm_status load_window(hm_feed *feed, shard_feed *mine, int64_t window, int64_t epoch)
+{
+    hm_range rows = hm_part(hm_count(mine->part), mine->windows, window);
+    if (mine->window != window) {
+        mine->window = -1; /* until it is whole */
+        HM_TRY(feed->source->read(feed->source, mine->part.begin + rows.begin, hm_count(rows), mine->raw));
+    } else if (mine->window_epoch == epoch) {
+        return HM_OK;
+    }
+    hm_stream stream = {feed->transform.seed, HM_RNG_SHUFFLE, (uint64_t)epoch};
+    hm_random_permutation(&stream, order_row(mine, 1 + window), hm_count(rows), mine->row_order);
+    mine->window = window;
+    mine->window_epoch = epoch;
+    return HM_OK;
+}
+
+static hm_status advance_shard(hm_feed *feed, shard_feed *mine, int64_t epoch, int64_t step)
+{
+    if (mine->order_epoch != epoch) {
+        hm_stream stream = {feed->transform.seed, HM_RNG_SHUFFLE, (uint64_t)epoch};
+        hm_random_permutation(&stream, order_row(mine, 0), mine->windows, mine->window_order);
+        mine->order_epoch = epoch;
+    }
+    int64_t place = step * mine->rows; /* in the epoch's sequence of rows */
+    int64_t filled = 0;
+    for (int64_t turn = 0; turn < mine->windows && filled < mine->rows; turn++) {
+        int64_t window = mine->window_order[turn];
+        hm_range rows = hm_part(hm_count(mine->part), mine->windows, window);
+        if (place < hm_count(rows)) HM_TRY(load_window(feed, mine, window, epoch));
+        for (; place < hm_count(rows) && filled < mine->rows; place++, filled++) {
+            int64_t row = mine->row_order[place];
+            mine->batch_rows[filled] = mine->part.begin + rows.begin + row;
+            memcpy(mine->batch + (size_t)filled * feed->row_bytes, mine->raw + (size_t)row * feed->row_bytes, feed->row_bytes);
+        }
+        place -= hm_count(rows);
+    }
+    return HM_OK;
+}
+
+hm_status hm_feed_advance(hm_feed *feed, int64_t epoch, int64_t step)
+{
+    feed->epoch = epoch;
+    for (int64_t shard = 0; shard < feed->count; shard++) HM_TRY(advance_shard(feed, &feed->own[shard], epoch, step));
+    return HM_OK;
+}
+
+void hm_feed_rows(const hm_feed *feed, int shard, hm_matrix out)
+{
+    const shard_feed *mine = &feed->own[shard - feed->first];
+    for (int64_t row = 0; row < mine->rows; row++)
+        hm_transform_row(&feed->transform, feed->source->type, out.columns, mine->batch + (size_t)row * feed->row_bytes,
+                         mine->batch_rows[row], feed->epoch, out.at + row * out.columns);
+}
+
+/* ---- base rates ------------------------------------------------------------------------------------------------- */
+
+/* Adds the rows of a shard's part to sums (columns), a block of rows at a time. */
+static hm_status add_part(hm_feed *feed, const shard_feed *mine, unsigned char *raw, int64_t block, float *row, double *sums)
+{
+    hm_transform expectation = feed->transform;
+    if (expectation.binarize != HM_BINARIZE_THRESHOLD) expectation.binarize = HM_BINARIZE_NONE;
+    int64_t columns = feed->source->columns;
+    for (int64_t begin = mine->part.begin; begin < mine->part.end; begin += block) {
+        int64_t count = mine->part.end - begin < block ? mine->part.end - begin : block;
+        HM_TRY(feed->source->read(feed->source, begin, count, raw));
+        for (int64_t r = 0; r < count; r++) {
+            hm_transform_row(&expectation, feed->source->type, columns, raw + (size_t)r * feed->row_bytes, begin + r, 0, row);
+            for (int64_t c = 0; c < columns; c++) {
+                HM_REQUIRE(row[c] >= 0.0f && row[c] <= 1.0f, HM_EDATA,
+                           "train/x row %lld, column %lld is %g; binary units need values in [0, 1] (import with --scale, "
+                           "or set data.binarize: threshold)", (long long)(begin + r), (long long)c, (double)row[c]);
+                sums[c] += (double)row[c];
+            }
+        }
+    }
+    return HM_OK;
+}
+
+static hm_status sum_parts(hm_feed *feed, double *sums)
+{
+    enum { BLOCK = 256 };
+    int64_t columns = feed->source->columns;
+    unsigned char *raw = NULL;
+    float *row = NULL;
+    hm_status status = hm_alloc(&raw, BLOCK, feed->row_bytes, "a block of rows");
+    if (status == HM_OK) status = hm_alloc(&row, columns, sizeof(float), "a row");
+    for (int64_t shard = 0; status == HM_OK && shard < feed->count; shard++)
+        status = add_part(feed, &feed->own[shard], raw, BLOCK, row, sums + shard * columns);
+    free(raw);
+    free(row);
+    for (int64_t stride = 1; stride < feed->count; stride *= 2)
+        for (int64_t shard = 0; shard + stride < feed->count; shard += 2 * stride)
+            for (int64_t c = 0; c < columns; c++) sums[shard * columns + c] += sums[(shard + stride) * columns + c];
+    return status;
+}
+
+hm_status hm_feed_base_rates(hm_feed *feed, hm_comm *comm, float rates[])
+{
+    int64_t columns = feed->source->columns;
+    double *sums;
+    hm_status status = hm_alloc(&sums, feed->count * columns, sizeof(double), "sums of the columns");
+    if (status == HM_OK) status = sum_parts(feed, sums);
+    status = comm->agree(comm, status);
+    if (status == HM_OK) status = comm->reduce_double(comm, sums, columns);
+    for (int64_t c = 0; status == HM_OK && c < columns; c++)
+        rates[c] = (float)((sums[c] + 1.0) / ((double)feed->source->rows + 2.0));
+    free(sums);
+    return status;
+}
