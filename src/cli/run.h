@@ -1,0 +1,64 @@
+/* A run as the commands see it: its configuration, resolved, and the model that it describes. */
+#ifndef HM_RUN_H
+#define HM_RUN_H
+
+#include "cli/cli.h"
+#include "core/source.h"
+#include "infer/likelihood.h"
+#include "io/config.h"
+#include "models/model.h"
+#include "train/contrast.h"
+#include "train/feed.h"
+#include "train/optimizer.h"
+
+typedef struct hm_general_settings {
+    int64_t seed, shards, threads;
+} hm_general_settings;
+
+typedef struct hm_checkpoint_settings {
+    int64_t every; /* epochs between checkpoints; 0: only at the end */
+} hm_checkpoint_settings;
+
+enum { HM_RUN_SECTIONS = 9 };
+
+/* Everything that one configuration file says. */
+typedef struct hm_run {
+    hm_config *config;
+    const hm_model_class *class;
+    int family; /* index into hm_model_classes, as the setting model.family */
+    void *model_settings;
+    hm_general_settings general;
+    hm_data_settings data;
+    hm_train_settings train;
+    hm_contrast_settings contrast;
+    hm_optimizer_settings optimizer;
+    hm_ais_settings ais;
+    hm_checkpoint_settings checkpoint;
+    hm_section sections[HM_RUN_SECTIONS]; /* tables and structs of all that */
+    char *yaml;                           /* the resolved configuration */
+    hm_team team;
+    hm_workers workers;
+} hm_run;
+
+/* The text of a file, read by rank 0 and sent to all; the caller frees it. HM_EUSAGE. Collective. */
+hm_status hm_read_everywhere(hm_comm *comm, const char *path, char **text);
+
+/* Reads the configuration (`name` stands for it in messages), applies the --set texts, fills and checks all settings, and
+ * makes the workers. Free with hm_run_free also after a failure. HM_EUSAGE. Collective. */
+hm_status hm_run_configure(hm_run *run, hm_cli *cli, const char *name, const char *text, const hm_texts *sets);
+void hm_run_free(hm_run *run);
+
+/* The run's transform of a split's rows. */
+hm_transform hm_run_transform(const hm_run *run, hm_split split);
+
+/* hm_dataset_open of a split on every rank. HM_EDATA. Collective. */
+hm_status hm_open_split(hm_comm *comm, const char *file, const char *split, hm_source **out);
+
+/* RUN/NAME; the caller frees it. */
+hm_status hm_path_in(const char *folder, const char *name, char **out);
+
+/* A finished run: its configuration (as stored in model.h5, then --set) and its model with parameters, ready for
+ * inference. HM_EDATA when RUN holds no model. Free *model and the run. Collective. */
+hm_status hm_run_load(hm_run *run, hm_cli *cli, const char *folder, const hm_texts *sets, hm_model **model);
+
+#endif
