@@ -1,0 +1,185 @@
+"""scripts/plot_run.py draws every picture of a run, and says which it cannot draw and why."""
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import h5py
+import matplotlib.image
+import numpy
+
+SCRIPTS = os.path.join(os.environ.get("HARMONIUM_SOURCE", os.path.join(os.path.dirname(__file__), "..", "..")), "scripts")
+SCRIPT = os.path.join(SCRIPTS, "plot_run.py")
+HEIGHT, WIDTH, HIDDEN, CHAINS = 6, 4, 150, 80
+LOG_Z_BASE = 40.0
+
+
+def log_mean_exp(x):
+    return x.max() + numpy.log(numpy.exp(x - x.max()).mean())
+
+
+def write_metrics(path, rows=200):
+    with h5py.File(path, "w", libver="latest") as file:
+        group = file.create_group("metrics")
+        group["step"] = numpy.arange(rows, dtype=float)
+        group["epoch"] = numpy.arange(rows) / 50.0
+        group["seconds"] = numpy.arange(rows) * 0.1
+        group["reconstruction_error"] = numpy.exp(-numpy.arange(rows) / 60.0)
+        group["reconstruction_error"].attrs["units"] = "nats"
+        group["reconstruction_error"].attrs["description"] = "cross-entropy of one reconstruction"
+
+
+def write_estimate(file, method, log_weights, log_z):
+    group = file.create_group("evaluation/" + method)
+    group["log_weights"] = log_weights
+    for name, value in {"log_z": log_z, "log_z_stderr": 0.1, "log_z_lower": log_z - 0.3, "log_z_upper": log_z + 0.3,
+                        "ess": 30.0, "chains": CHAINS, "temperatures": 1000}.items():
+        group[name] = value
+
+
+def write_model(path):
+    random = numpy.random.default_rng(1)
+    weights, reverse = random.normal(3.0, 1.0, (2, CHAINS))
+    with h5py.File(path, "w") as file:
+        file.attrs["height"], file.attrs["width"] = HEIGHT, WIDTH
+        file["parameters/W"] = random.normal(size=(HEIGHT * WIDTH, HIDDEN)).astype("f4")
+        file["parameters/b"] = numpy.zeros(HEIGHT * WIDTH, "f4")
+        file["samples/visible"] = random.integers(0, 2, (20, HEIGHT * WIDTH)).astype("u1")
+        write_estimate(file, "ais", weights, LOG_Z_BASE + log_mean_exp(weights))
+        write_estimate(file, "reverse-ais", reverse, LOG_Z_BASE - log_mean_exp(-reverse))
+        file["evaluation/exact/log_z"] = 43.0
+        return weights, reverse
+
+
+class PlotRun(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.run_folder = os.path.join(folder.name, "run")
+        self.out = os.path.join(folder.name, "out")
+        os.mkdir(self.run_folder)
+        self.metrics = os.path.join(self.run_folder, "metrics.h5")
+        self.model = os.path.join(self.run_folder, "model.h5")
+
+    def plot(self, *arguments):
+        return subprocess.run([sys.executable, SCRIPT, self.run_folder, "-o", self.out, *arguments], text=True,
+                              capture_output=True)
+
+    def pictures(self):
+        return sorted(os.listdir(self.out)) if os.path.isdir(self.out) else []
+
+    def test_draws_all_four(self):
+        write_metrics(self.metrics)
+        write_model(self.model)
+        done = self.plot()
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(self.pictures(), ["ais.png", "curves.png", "filters.png", "samples.png"])
+        for name in self.pictures():
+            picture = matplotlib.image.imread(os.path.join(self.out, name))
+            self.assertGreater(min(picture.shape[:2]), 200, name)
+            self.assertGreater(picture[..., :3].std(), 0.02, f"{name} is blank")
+
+    def test_only_draws_what_is_asked(self):
+        write_metrics(self.metrics)
+        write_model(self.model)
+        self.assertEqual(self.plot("--only", "filters,samples").returncode, 0)
+        self.assertEqual(self.pictures(), ["filters.png", "samples.png"])
+
+    def test_filters_follow_the_weights(self):
+        pictures = []
+        for sign in (1, -1):
+            write_model(self.model)
+            with h5py.File(self.model, "r+") as file:
+                file["parameters/W"][...] = sign * file["parameters/W"][...]
+            self.assertEqual(self.plot("--only", "filters").returncode, 0)
+            pictures.append(matplotlib.image.imread(os.path.join(self.out, "filters.png"))[..., :3])
+        self.assertGreater(numpy.abs(pictures[0] - pictures[1]).mean(), 0.02)
+
+    def test_reads_metrics_while_they_are_written(self):
+        write_metrics(self.metrics)
+        with h5py.File(self.metrics, "r+", libver="latest") as writer:
+            writer.swmr_mode = True
+            done = self.plot("--only", "curves")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_names_what_is_missing(self):
+        write_model(self.model)
+        with h5py.File(self.model, "r+") as file:
+            del file["samples"], file["evaluation"]
+        done = self.plot()
+        self.assertEqual((done.returncode, self.pictures()), (0, ["filters.png"]))
+        for name, reason in {"curves": "metrics.h5 does not exist", "samples": "has no /samples",
+                             "ais": "no log-weights"}.items():
+            line = next(line for line in done.stderr.splitlines() if f"no {name}.png" in line)
+            self.assertIn(reason, line)
+        self.assertEqual(self.plot("--only", "filters,samples").returncode, 3)
+
+    def assert_refused(self, done, code, reason):
+        self.assertEqual(done.returncode, code)
+        self.assertIn(reason, done.stderr)
+        self.assertNotIn("Traceback", done.stderr)
+        self.assertEqual(self.pictures(), [])
+
+    def test_refuses_a_file_that_is_not_hdf5(self):
+        with open(self.model, "w") as file:
+            file.write("not HDF5")
+        self.assert_refused(self.plot(), 3, "cannot be read as HDF5")
+
+    def test_refuses_an_unknown_picture(self):
+        self.assert_refused(self.plot("--only", "filter"), 2, "unknown picture 'filter'")
+
+    def test_refuses_weights_that_are_not_images(self):
+        write_model(self.model)
+        with h5py.File(self.model, "r+") as file:
+            del file.attrs["height"]
+        self.assert_refused(self.plot("--only", "filters"), 3, "--shape")
+        self.assert_refused(self.plot("--only", "filters", "--shape", "5x5"), 3, "24 columns")
+        self.assertEqual(self.plot("--only", "filters", "--shape", "4x6").returncode, 0)
+
+    def test_refuses_weights_with_nan(self):
+        write_model(self.model)
+        with h5py.File(self.model, "r+") as file:
+            file["parameters/W"][0, 0] = numpy.nan
+        self.assert_refused(self.plot("--only", "filters"), 3, "NaN")
+
+
+class Parts(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        spec = importlib.util.spec_from_file_location("plot_run", SCRIPT)
+        cls.script = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(cls.script)
+
+    def test_tiles_lie_in_reading_order(self):
+        images = numpy.arange(3 * 2 * 2).reshape(3, 2, 2).astype(float)
+        sheet = self.script.tile(images, columns=2)
+        self.assertEqual(sheet.shape, (5, 5))
+        numpy.testing.assert_array_equal(sheet[:2, :2], images[0])
+        numpy.testing.assert_array_equal(sheet[:2, 3:], images[1])
+        numpy.testing.assert_array_equal(sheet[3:, :2], images[2])
+        self.assertTrue(numpy.isnan(sheet[3:, 3:]).all() and numpy.isnan(sheet[2]).all())
+
+    def test_strongest_filters_come_first(self):
+        weights = numpy.array([[1.0, -5.0, 2.0], [0.0, 0.0, 2.0]])
+        self.assertEqual(list(self.script.strongest(weights, 2)), [1, 2])
+        self.assertEqual(list(self.script.strongest(weights, 3)), [0, 1, 2])
+
+    def test_smoothing_leaves_out_nan(self):
+        smooth = self.script.smoothed(numpy.array([1.0, numpy.nan, 3.0, 3.0]), 3)
+        numpy.testing.assert_allclose(smooth, [1.0, 2.0, 3.0, 3.0])
+
+    def test_chain_estimates_are_of_log_z_in_both_directions(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "model.h5")
+            weights, reverse = write_model(path)
+            with h5py.File(path, "r") as file:
+                chains = {method: values for method, _, values in self.script.read_estimates(file)}
+                self.assertEqual(self.script.exact_log_z(file), 43.0)
+        numpy.testing.assert_allclose(chains["ais"], LOG_Z_BASE + weights, rtol=0, atol=1e-9)
+        numpy.testing.assert_allclose(chains["reverse-ais"], LOG_Z_BASE + reverse, rtol=0, atol=1e-9)
+
+
+if __name__ == "__main__":
+    unittest.main()
