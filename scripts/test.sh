@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Set up what is missing, build, and run every test.
+#
+#   scripts/test.sh [CTEST OPTION...]        e.g. scripts/test.sh -L unit, scripts/test.sh -R ais
+#
+# Tests on real data (label data) read the folder that HARMONIUM_DATA names and are reported as skipped without it.
+# Works without root when the packages are there; names those that are missing when they are not.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+case "${1:-}" in
+  -h|--help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+esac
+
+scripts/setup.sh
+exec ctest --preset release --output-on-failure -j "$(nproc)" "$@"

@@ -1,0 +1,252 @@
+"""Measure Harmonium against its peers on one workload, and print the table. scripts/bench.sh runs this.
+
+    python3 tests/bench/report.py rbm --harmonium build/harmonium --data DIR [--rounds 3] [--seconds 6] [-o FILE.json]
+
+All contenders run in turn, round after round, so that a change of the machine's speed meets all of them; a figure is
+the median over the rounds. Every contender's thread count is set, and the one it reports is checked.
+"""
+import argparse
+import glob
+import json
+import math
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import peer_common as workload
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CORES = 2
+# To reach: times the fastest peer on as many cores, by number of workers; share of the multiply-add peak.
+WANTED_SPEEDUP = {1: 1.3, 2: 1.6}
+WANTED_OF_PEAK = 0.65
+MEGABYTE = 1e6
+
+
+def environment():
+    """No forced BLAS kernels and no inherited thread counts; MPI as root and on fewer cores than ranks."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS_", "OMP_", "MKL_"))}
+    return {**kept, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+            "OMPI_MCA_rmaps_base_oversubscribe": "1"}
+
+
+def run(command, **more):
+    done = subprocess.run(command, env={**environment(), **more}, text=True, stdout=subprocess.PIPE)
+    if done.returncode:
+        sys.exit(f"bench: '{' '.join(command)}' ended with {done.returncode}")
+    return done.stdout
+
+
+def run_json(command, **more):
+    """The one JSON object that the command prints."""
+    output = run(command, **more)
+    try:
+        return json.loads(output[output.index("{"):])
+    except ValueError:
+        sys.exit(f"bench: '{' '.join(command)}' printed no JSON object but: {output!r}")
+
+
+# ---- contenders ----
+
+def mpirun(ranks):
+    return ["mpirun", "-n", str(ranks), "--bind-to", "none"] if ranks > 1 else []
+
+
+class Harmonium:
+    """`harmonium train`; its own report says how many updates a second its loop made."""
+
+    def __init__(self, threads, ranks):
+        self.threads, self.ranks = threads, ranks
+        self.label = "harmonium, " + (f"{ranks} ranks" if ranks > 1 else f"{threads} thread" + "s" * (threads > 1))
+        self.epochs = 2  # a first guess; the first round sets it
+
+    def command(self, options, folder):
+        settings = {"data.file": os.path.join(folder, "mnist.h5"), "threads": self.threads,
+                    "train.epochs": self.epochs}
+        usage = os.path.join(folder, "usage")
+        command = mpirun(self.ranks) + [sys.executable, os.path.join(HERE, "rank.py"), usage, options.harmonium, "train",
+                                        os.path.join(HERE, "rbm.yaml"), "-o", os.path.join(folder, "run"),
+                                        "--overwrite", "--quiet", "--json"]
+        return command + [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+
+    def measure(self, options, folder):
+        for old in glob.glob(os.path.join(folder, "usage.*")):
+            os.remove(old)
+        report = run_json(self.command(options, folder))
+        usages = []
+        for path in glob.glob(os.path.join(folder, "usage.*")):
+            with open(path, encoding="utf-8") as file:
+                usages.append(json.load(file))
+        return {"updates_per_s": report["updates_per_s"], "threads": report.get("threads", self.threads),
+                "ranks": report.get("ranks", self.ranks), "peak_bytes": max(usage["peak_bytes"] for usage in usages),
+                "cores_used": sum(usage["cpu_s"] / usage["wall_s"] for usage in usages)}
+
+    def prepare(self, options, folder):
+        """A short run that warms the page cache and says how many epochs fill the time to measure."""
+        epoch = 60000 // workload.BATCH / self.measure(options, folder)["updates_per_s"]
+        self.epochs = max(2, math.ceil(options.seconds / epoch))
+
+
+class Peer:
+    """One of the hand-written loops beside this file."""
+
+    def __init__(self, name, script, threads, ranks):
+        self.threads, self.ranks, self.script = threads, ranks, os.path.join(HERE, script)
+        self.label = f"{name}, " + (f"{ranks} ranks" if ranks > 1 else f"{threads} thread" + "s" * (threads > 1))
+
+    def prepare(self, options, folder):
+        pass
+
+    def measure(self, options, folder):
+        return run_json(mpirun(self.ranks) + [sys.executable, self.script, "--threads", str(self.threads), "--seconds",
+                                              str(options.seconds)], HARMONIUM_DATA=options.data)
+
+
+BENCHES = {
+    "rbm": [
+        Harmonium(1, 1), Peer("PyTorch", "peer_torch.py", 1, 1), Peer("numpy + mpi4py", "peer_mpi4py.py", 1, 1),
+        Harmonium(2, 1), Harmonium(1, 2), Peer("PyTorch", "peer_torch.py", 2, 1),
+        Peer("numpy + mpi4py", "peer_mpi4py.py", 1, 2),
+    ],
+}
+
+
+# ---- measuring ----
+
+def workers(contender):
+    return contender.threads * contender.ranks
+
+
+def measure_all(contenders, options, folder):
+    """The measurements of every contender, by label: as many as rounds."""
+    run([options.harmonium, "import", "mnist", os.path.join(options.data, "mnist"), "-o",
+         os.path.join(folder, "mnist.h5"), "--quiet"])
+    for contender in contenders:
+        contender.prepare(options, folder)
+    found = {contender.label: [] for contender in contenders}
+    for turn in range(options.rounds):
+        for contender in contenders:
+            measured = contender.measure(options, folder)
+            asked = (contender.threads, contender.ranks)
+            if (measured["threads"], measured["ranks"]) != asked:
+                sys.exit(f"bench: {contender.label} ran on {measured['threads']} threads and {measured['ranks']} ranks")
+            found[contender.label].append(measured)
+            print(f"round {turn + 1}: {contender.label:<26} {measured['updates_per_s']:8.1f} updates/s", file=sys.stderr)
+    return found
+
+
+def summarise(contender, measured, peak):
+    rates = [one["updates_per_s"] for one in measured]
+    rate = statistics.median(rates)
+    gflops = rate * workload.FLOP_PER_UPDATE * 1e-9
+    return {"label": contender.label, "ours": isinstance(contender, Harmonium), "threads": contender.threads,
+            "ranks": contender.ranks, "workers": workers(contender), "updates_per_s": rate, "least": min(rates),
+            "most": max(rates), "samples_per_s": rate * workload.BATCH, "gflops": gflops,
+            "of_peak": gflops / (peak * workers(contender)),
+            "cores_used": statistics.median(one["cores_used"] for one in measured),
+            "peak_bytes": max(one["peak_bytes"] for one in measured),
+            "blas_core": measured[0].get("blas_core", "-")}
+
+
+def fastest_peer(rows, count):
+    return max(row["updates_per_s"] for row in rows if not row["ours"] and row["workers"] == count)
+
+
+def allowed_bytes(ranks):
+    """3 x (parameters + optimiser + a rank's share of the data and chains) + 150 MB."""
+    parameters = 4 * (workload.VISIBLE * workload.HIDDEN + workload.VISIBLE + workload.HIDDEN)
+    data = 60000 * workload.VISIBLE / ranks
+    chains = 4 * workload.CHAINS * (workload.VISIBLE + workload.HIDDEN) / ranks
+    return 3 * (2 * parameters + data + chains) + 150 * MEGABYTE
+
+
+# ---- printing ----
+
+def processor():
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    return names[0] if names else "unknown processor"
+
+
+COLUMNS = [
+    ("", lambda row: row["label"]),
+    ("threads", lambda row: str(row["threads"])),
+    ("ranks", lambda row: str(row["ranks"])),
+    ("updates/s", lambda row: f"{row['updates_per_s']:.1f}"),
+    ("(range)", lambda row: f"{row['least']:.0f}-{row['most']:.0f}"),
+    ("samples/s", lambda row: f"{row['samples_per_s']:,.0f}"),
+    ("GFLOP/s", lambda row: f"{row['gflops']:.1f}"),
+    ("of peak", lambda row: f"{row['of_peak']:.0%}"),
+    ("x peer", lambda row: f"{row['of_peer']:.2f}"),
+    ("cores used", lambda row: f"{row['cores_used']:.2f}"),
+    ("MB/rank", lambda row: f"{row['peak_bytes'] / MEGABYTE:.0f}"),
+    ("BLAS kernels", lambda row: row["blas_core"]),
+]
+
+
+def print_table(rows):
+    cells = [[title for title, _ in COLUMNS]] + [[show(row) for _, show in COLUMNS] for row in rows]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(COLUMNS))]
+    for line in cells:
+        print("  ".join(cell.ljust(width) if column == 0 else cell.rjust(width)
+                        for column, (cell, width) in enumerate(zip(line, widths))))
+
+
+def judge(what, value, wanted, at_least=True, form="{:.2f}"):
+    met = value >= wanted if at_least else value <= wanted
+    print(f"  {'met    ' if met else 'NOT MET'}  {what}: {form.format(value)}, to reach: "
+          f"{'at least' if at_least else 'at most'} {form.format(wanted)}")
+
+
+def print_verdicts(rows):
+    print("\nTo reach:")
+    for row in (row for row in rows if row["ours"]):
+        judge(f"{row['label']}, times the fastest peer", row["of_peer"], WANTED_SPEEDUP[row["workers"]])
+        judge(f"{row['label']}, share of the multiply-add peak", row["of_peak"], WANTED_OF_PEAK, form="{:.0%}")
+        judge(f"{row['label']}, peak memory a rank (MB)", row["peak_bytes"] / MEGABYTE,
+              allowed_bytes(row["ranks"]) / MEGABYTE, at_least=False, form="{:.0f}")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bench", nargs="?", default="rbm", choices=sorted(BENCHES))
+    parser.add_argument("--harmonium", default="build/harmonium", metavar="PROGRAM")
+    parser.add_argument("--data", default=os.environ.get("HARMONIUM_DATA"), metavar="DIR", help="holds mnist/")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=workload.SECONDS, help="to measure each contender in a round")
+    parser.add_argument("-o", "--output", metavar="FILE", help="also write the figures there, as JSON")
+    options = parser.parse_args()
+    if not options.data:
+        parser.error("HARMONIUM_DATA is not set, and no --data given; it names the folder that holds mnist/")
+    if not shutil.which(options.harmonium):
+        parser.error(f"{options.harmonium} is not a program; build it with scripts/setup.sh")
+    if (os.cpu_count() or 1) < CORES:
+        print(f"bench: only {os.cpu_count()} core; figures of {CORES} workers will be too low", file=sys.stderr)
+    return options
+
+
+def main():
+    options = arguments()
+    contenders = BENCHES[options.bench]
+    peak = run_json([options.harmonium, "doctor", "--json", "--quiet"])["peak_gflops_per_core"]
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure_all(contenders, options, folder)
+    rows = [summarise(contender, found[contender.label], peak) for contender in contenders]
+    for row in rows:
+        row["of_peer"] = row["updates_per_s"] / fastest_peer(rows, row["workers"])
+    print(f"{workload.VISIBLE} x {workload.HIDDEN}, batch {workload.BATCH}, {workload.CHAINS} chains, PCD-1, MNIST "
+          f"thresholded; median of {options.rounds} rounds of {options.seconds:g} s, in turn")
+    print(f"{processor()}, {os.cpu_count()} cores; measured multiply-add peak {peak:.0f} GFLOP/s a core (fp32); "
+          f"{workload.FLOP_PER_UPDATE * 1e-6:.0f} MFLOP an update\n")
+    print_table(rows)
+    print_verdicts(rows)
+    if options.output:
+        with open(options.output, "w", encoding="utf-8") as file:
+            json.dump({"bench": options.bench, "peak_gflops_per_core": peak, "contenders": rows}, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()
