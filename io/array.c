@@ -1,0 +1,338 @@
+/* Datasets: whole, by rows, and what there is in a file. */
+#include "core/memory.h"
+#include "io/h5.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what a dataset is ------------------------------------------------------------------------------------------ */
+
+bool hm_store_has(const hm_store *store, const char *name)
+{
+    if (strcmp(name, "/") == 0) return true;
+    char prefix[512];
+    size_t length = strlen(name);
+    if (length >= sizeof prefix) return false;
+    for (size_t end = 1; end <= length; end++) { /* H5Lexists wants every group on the way to be there */
+        if (name[end] != '/' && name[end] != '\0') continue;
+        snprintf(prefix, sizeof prefix, "%.*s", (int)end, name);
+        if (H5Lexists(store->file, prefix, H5P_DEFAULT) <= 0) return false;
+    }
+    return H5Oexists_by_name(store->file, name, H5P_DEFAULT) > 0; /* a link that leads somewhere */
+}
+
+/* The smallest of our types that holds every value of an HDF5 type; false when none does. */
+static bool type_of(hid_t type, hm_field_type *out)
+{
+    H5T_class_t class = H5Tget_class(type);
+    size_t size = H5Tget_size(type);
+    if (class == H5T_FLOAT) {
+        *out = size <= 4 ? HM_FIELD_FLOAT32 : HM_FIELD_FLOAT64;
+        return size <= 8;
+    }
+    if (class != H5T_INTEGER) return false;
+    bool is_signed = H5Tget_sign(type) == H5T_SGN_2;
+    if (size == 1 && !is_signed)
+        *out = HM_FIELD_UINT8;
+    else if (size < 4 || (size == 4 && is_signed))
+        *out = HM_FIELD_INT32;
+    else
+        *out = HM_FIELD_INT64;
+    return size < 8 || (size == 8 && is_signed);
+}
+
+static bool extent_of(hid_t space, hm_shape *out)
+{
+    hsize_t size[HM_FIELD_DIMS];
+    out->dims = H5Sget_simple_extent_ndims(space);
+    if (H5Sget_simple_extent_type(space) == H5S_NULL || out->dims < 0 || out->dims > HM_FIELD_DIMS) return false;
+    H5Sget_simple_extent_dims(space, size, NULL);
+    for (int axis = 0; axis < out->dims; axis++) {
+        if (size[axis] > INT64_MAX) return false;
+        out->size[axis] = (int64_t)size[axis];
+    }
+    return true;
+}
+
+hm_status hm_h5_shape(const hm_store *store, hid_t dataset, const char *name, hm_shape *out)
+{
+    hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset);
+    *out = (hm_shape){0};
+    bool known = type_of(type, &out->type) && extent_of(space, out);
+    H5Sclose(space);
+    H5Tclose(type);
+    HM_REQUIRE(known, HM_EDATA, "%s: %s is neither integers nor real numbers of at most %d dimensions", store->path,
+               name, HM_FIELD_DIMS);
+    return HM_OK;
+}
+
+static hm_status open_dataset(const hm_store *store, const char *name, hid_t *dataset, hm_shape *shape)
+{
+    HM_REQUIRE(hm_store_has(store, name), HM_EDATA, "%s: %s is missing", store->path, name);
+    *dataset = H5Dopen2(store->file, name, H5P_DEFAULT);
+    if (*dataset < 0) return hm_h5_read_failed(store, name);
+    hm_status status = hm_h5_shape(store, *dataset, name, shape);
+    if (status != HM_OK) H5Dclose(*dataset);
+    return status;
+}
+
+hm_status hm_store_shape(hm_store *store, const char *name, hm_shape *out)
+{
+    hid_t dataset;
+    HM_TRY(open_dataset(store, name, &dataset, out));
+    H5Dclose(dataset);
+    return HM_OK;
+}
+
+/* ---- arrays ----------------------------------------------------------------------------------------------------- */
+
+static hm_status array_new(hm_store *store, const hm_field *field, hm_array **out)
+{
+    *out = NULL;
+    hm_array *array;
+    HM_TRY(hm_alloc(&array, 1, sizeof *array, "an array's handle"));
+    *array = (hm_array){.store = store, .name = strdup(field->name), .dataset = -1};
+    array->memory_type = hm_h5_memory_type(field->type);
+    if (!array->name) {
+        free(array);
+        return hm_fail(HM_EINTERNAL, "%s: out of memory", store->path);
+    }
+    *out = array;
+    return HM_OK;
+}
+
+hm_status hm_array_create(hm_store *store, const hm_field *field, const int64_t shape[], hm_array **out)
+{
+    HM_TRY(array_new(store, field, out));
+    hm_array *array = *out;
+    array->shape.type = field->type;
+    array->shape.dims = field->dims;
+    for (int axis = 0; axis < field->dims; axis++) array->shape.size[axis] = shape[axis];
+    hm_status status = hm_h5_dataset(store, field, shape, 0, &array->dataset);
+    if (status == HM_OK) return HM_OK;
+    hm_array_close(array);
+    *out = NULL;
+    return status;
+}
+
+hm_status hm_array_reserve(hm_store *store, const hm_field *field, const int64_t shape[])
+{
+    hid_t dataset;
+    HM_TRY(hm_h5_dataset(store, field, shape, HM_H5_EARLY, &dataset));
+    hm_status status = H5Dflush(dataset) < 0 ? hm_h5_write_failed(store, field->name) : HM_OK;
+    H5Dclose(dataset);
+    return status;
+}
+
+/* Which types of a file may be read as a field's type: no value is changed, but for the rounding of float64. */
+static bool readable_as(hm_field_type file, hm_field_type field)
+{
+    static const unsigned accepted[] = {
+        [HM_FIELD_UINT8] = 1u << HM_FIELD_UINT8,
+        [HM_FIELD_INT32] = 1u << HM_FIELD_UINT8 | 1u << HM_FIELD_INT32,
+        [HM_FIELD_INT64] = 1u << HM_FIELD_UINT8 | 1u << HM_FIELD_INT32 | 1u << HM_FIELD_INT64,
+        [HM_FIELD_FLOAT32] = 1u << HM_FIELD_FLOAT32 | 1u << HM_FIELD_FLOAT64,
+        [HM_FIELD_FLOAT64] = 1u << HM_FIELD_FLOAT32 | 1u << HM_FIELD_FLOAT64,
+    };
+    return (accepted[field] >> file & 1u) != 0;
+}
+
+static hm_status check_field(const hm_store *store, const hm_field *field, const hm_shape *shape)
+{
+    HM_REQUIRE(readable_as(shape->type, field->type), HM_EDATA, "%s: %s is %s, expected %s", store->path, field->name,
+               hm_field_type_name(shape->type), hm_field_type_name(field->type));
+    HM_REQUIRE(shape->dims == field->dims, HM_EDATA, "%s: %s has %d dimensions, expected %d", store->path, field->name,
+               shape->dims, field->dims);
+    return HM_OK;
+}
+
+hm_status hm_array_open(hm_store *store, const hm_field *field, hm_array **out)
+{
+    HM_TRY(array_new(store, field, out));
+    hm_array *array = *out;
+    hm_status status = open_dataset(store, field->name, &array->dataset, &array->shape);
+    if (status != HM_OK) array->dataset = -1;
+    if (status == HM_OK) status = check_field(store, field, &array->shape);
+    if (status == HM_OK) return HM_OK;
+    hm_array_close(array);
+    *out = NULL;
+    return status;
+}
+
+const hm_shape *hm_array_shape(const hm_array *array) { return &array->shape; }
+
+void hm_array_close(hm_array *array)
+{
+    if (!array) return;
+    hm_store *store = array->store;
+    if (array->dataset >= 0) {
+        /* Closing writes cached chunks; when that fails, only the flush can be tried without harm. */
+        if (store->writable && !store->broken && H5Dflush(array->dataset) < 0) hm_h5_write_failed(store, array->name);
+        H5Dclose(array->dataset);
+    }
+    free(array->name);
+    free(array);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------------- */
+
+static hm_status check_rows(const hm_array *array, int64_t begin, int64_t count)
+{
+    HM_REQUIRE(array->shape.dims > 0, HM_EINTERNAL, "%s: %s is a scalar and has no rows", array->store->path,
+               array->name);
+    int64_t rows = array->shape.size[0];
+    HM_REQUIRE(begin >= 0 && count >= 0 && begin <= rows && count <= rows - begin, HM_EINTERNAL,
+               "%s: %s has %lld rows; [%lld, +%lld) are not among them", array->store->path, array->name,
+               (long long)rows, (long long)begin, (long long)count);
+    return HM_OK;
+}
+
+/* The rows in the file, and as they lie in memory. */
+static void row_spaces(const hm_array *array, int64_t begin, int64_t count, hid_t *file, hid_t *memory)
+{
+    hsize_t start[HM_FIELD_DIMS] = {(hsize_t)begin}, size[HM_FIELD_DIMS];
+    for (int axis = 0; axis < array->shape.dims; axis++) size[axis] = (hsize_t)array->shape.size[axis];
+    size[0] = (hsize_t)count;
+    *file = H5Dget_space(array->dataset);
+    *memory = H5Screate_simple(array->shape.dims, size, NULL);
+    if (count > 0)
+        H5Sselect_hyperslab(*file, H5S_SELECT_SET, start, NULL, size, NULL);
+    else
+        H5Sselect_none(*file);
+}
+
+static hid_t transfer(const hm_store *store)
+{
+    hid_t properties = H5Pcreate(H5P_DATASET_XFER);
+    if (store->comm)
+        H5Pset_dxpl_mpio(properties, H5FD_MPIO_COLLECTIVE); /* checksummed chunks are written collectively */
+    return properties;
+}
+
+hm_status hm_array_write_rows(hm_array *array, int64_t begin, int64_t count, const void *data)
+{
+    HM_TRY(check_rows(array, begin, count));
+    HM_REQUIRE(!array->store->broken, HM_EOUTPUT, "%s: cannot be written", array->store->path);
+    hid_t file, memory, properties = transfer(array->store);
+    row_spaces(array, begin, count, &file, &memory);
+    herr_t written = H5Dwrite(array->dataset, array->memory_type, memory, file, properties, data);
+    hm_status status = written < 0 ? hm_h5_write_failed(array->store, array->name) : HM_OK;
+    H5Pclose(properties);
+    H5Sclose(memory);
+    H5Sclose(file);
+    return status;
+}
+
+hm_status hm_array_read_rows(hm_array *array, int64_t begin, int64_t count, void *out)
+{
+    HM_TRY(check_rows(array, begin, count));
+    if (count == 0) return HM_OK;
+    hid_t file, memory;
+    row_spaces(array, begin, count, &file, &memory);
+    herr_t read = H5Dread(array->dataset, array->memory_type, memory, file, H5P_DEFAULT, out);
+    hm_status status = read < 0 ? hm_h5_read_failed(array->store, array->name) : HM_OK;
+    H5Sclose(memory);
+    H5Sclose(file);
+    return status;
+}
+
+/* ---- whole datasets --------------------------------------------------------------------------------------------- */
+
+static bool has_elements(const hm_shape *shape)
+{
+    for (int axis = 0; axis < shape->dims; axis++)
+        if (shape->size[axis] == 0) return false;
+    return true;
+}
+
+hm_status hm_store_write(hm_store *store, const hm_field *field, const int64_t shape[], const void *data)
+{
+    hm_array *array;
+    HM_TRY(hm_array_create(store, field, shape, &array));
+    hm_status status = HM_OK;
+    if (has_elements(&array->shape) &&
+        H5Dwrite(array->dataset, array->memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
+        status = hm_h5_write_failed(store, field->name);
+    hm_array_close(array);
+    return status == HM_OK && store->broken ? HM_EOUTPUT : status;
+}
+
+static void shape_text(int dims, const int64_t size[], char *out, size_t room)
+{
+    int used = snprintf(out, room, "(");
+    for (int axis = 0; axis < dims; axis++)
+        used += snprintf(out + used, room - (size_t)used, axis ? ", %lld" : "%lld", (long long)size[axis]);
+    snprintf(out + used, room - (size_t)used, ")");
+}
+
+static hm_status check_shape(const hm_array *array, const int64_t expected[])
+{
+    int dims = array->shape.dims;
+    if (dims == 0 || memcmp(array->shape.size, expected, (size_t)dims * sizeof expected[0]) == 0) return HM_OK;
+    char found[128], wanted[128];
+    shape_text(dims, array->shape.size, found, sizeof found);
+    shape_text(dims, expected, wanted, sizeof wanted);
+    return hm_fail(HM_EDATA, "%s: %s has shape %s, expected %s", array->store->path, array->name, found, wanted);
+}
+
+hm_status hm_store_read(hm_store *store, const hm_field *field, const int64_t shape[], void *out)
+{
+    hm_array *array;
+    HM_TRY(hm_array_open(store, field, &array));
+    hm_status status = check_shape(array, shape);
+    if (status == HM_OK && has_elements(&array->shape) &&
+        H5Dread(array->dataset, array->memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out) < 0)
+        status = hm_h5_read_failed(store, field->name);
+    hm_array_close(array);
+    return status;
+}
+
+hm_status hm_store_remove(hm_store *store, const char *name)
+{
+    if (!hm_store_has(store, name)) return HM_OK;
+    if (H5Ldelete(store->file, name, H5P_DEFAULT) < 0) return hm_h5_write_failed(store, name);
+    return HM_OK;
+}
+
+/* ---- a walk over the datasets ----------------------------------------------------------------------------------- */
+
+typedef struct dataset_walk {
+    hm_store *store;
+    hm_store_visitor visit;
+    void *state;
+    hm_status status;
+} dataset_walk;
+
+static hm_status visit_dataset(const dataset_walk *walk, const char *name)
+{
+    hid_t dataset;
+    hm_shape shape;
+    HM_TRY(open_dataset(walk->store, name, &dataset, &shape));
+    char *description = hm_h5_text_or_null(dataset, "description");
+    char *unit = hm_h5_text_or_null(dataset, "units");
+    H5Dclose(dataset);
+    hm_status status = walk->visit(walk->state, name, &shape, description ? description : "", unit ? unit : "");
+    free(description);
+    free(unit);
+    return status;
+}
+
+static herr_t visit_object(hid_t root, const char *relative, const H5O_info_t *about, void *state)
+{
+    (void)root;
+    dataset_walk *walk = state;
+    if (about->type != H5O_TYPE_DATASET) return 0;
+    char name[512];
+    snprintf(name, sizeof name, "/%s", relative);
+    walk->status = visit_dataset(walk, name);
+    return walk->status == HM_OK ? 0 : 1;
+}
+
+hm_status hm_store_visit(hm_store *store, hm_store_visitor visit, void *state)
+{
+    dataset_walk walk = {.store = store, .visit = visit, .state = state};
+    if (H5Ovisit2(store->file, H5_INDEX_NAME, H5_ITER_INC, visit_object, &walk, H5O_INFO_BASIC) < 0)
+        return hm_h5_read_failed(store, NULL);
+    return walk.status;
+}

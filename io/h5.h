@@ -1,0 +1,77 @@
+/* What the files of io/ that call HDF5 share. Internal: include it from io/ .c files only. */
+#ifndef HM_H5_H
+#define HM_H5_H
+
+#include "io/store.h"
+
+#include <hdf5.h>
+
+struct hm_store {
+    char *path;      /* the final name */
+    char *temporary; /* the name it is written under; NULL when only read, or already renamed */
+    char *previous;  /* the name that the file being replaced gets; NULL: none (hm_h5_keep_previous) */
+    hid_t file;
+    const hm_format *format;
+    bool writable;
+    bool broken;   /* a write failed: nothing more reaches the disk (hm_h5_discard) */
+    hm_comm *comm; /* of a shared store; NULL for others */
+};
+
+struct hm_array {
+    hm_store *store;
+    char *name;
+    hid_t dataset, memory_type;
+    hm_shape shape;
+};
+
+/* Turns HDF5's own printing of errors off. */
+void hm_h5_quiet(void);
+
+/* Why the last HDF5 call failed, in the words of the system ("No space left on device") or of HDF5. Static buffer of
+ * the thread. */
+const char *hm_h5_reason(void);
+
+/* Records what could not be done after an HDF5 call failed. `name`: the dataset or attribute, or NULL for the file.
+ * A failed write ends with hm_h5_discard. */
+hm_status hm_h5_write_failed(hm_store *store, const char *name);
+hm_status hm_h5_read_failed(const hm_store *store, const char *name);
+
+/* Nothing more of this store reaches the disk.
+ *
+ * After a failed write HDF5 must not write again: H5Fclose would fail halfway and leave an identifier that crashes the
+ * program when the library is shut down (HDF5 1.10, in MPI_Finalize). So the file's descriptor is pointed at a sink,
+ * where closing succeeds; hm_store_close removes the temporary file. A shared file is left as it is: it never grows. */
+void hm_h5_discard(hm_store *store);
+
+/* A new store; `swmr`: in the newest file format, as the single-writer mode needs. */
+hm_status hm_h5_create(const char *path, const hm_format *format, bool swmr, hm_store **out);
+
+/* A store for reading; with `swmr` also of a file that is being written, or that its writer left open when it died. */
+hm_status hm_h5_open(const char *path, const hm_format *format, bool swmr, hm_store **out);
+
+/* Has commit keep the file that it replaces, under this name. */
+hm_status hm_h5_keep_previous(hm_store *store, const char *previous);
+
+/* Sync, rename to the final name, sync of the folder; the file may still be open. */
+hm_status hm_h5_publish(hm_store *store);
+
+/* The HDF5 type of elements in memory; a predefined one, not to be closed. */
+hid_t hm_h5_memory_type(hm_field_type type);
+
+enum { HM_H5_EXTENSIBLE = 1, HM_H5_EARLY = 2 };
+
+/* Creates the dataset of a field with its attributes. `options`: HM_H5_EXTENSIBLE rows (filled with NaN when real), or
+ * HM_H5_EARLY allocation. */
+hm_status hm_h5_dataset(hm_store *store, const hm_field *field, const int64_t shape[], int options, hid_t *out);
+
+/* The shape of an open dataset; HM_EDATA when it is of a kind that Harmonium never writes. */
+hm_status hm_h5_shape(const hm_store *store, hid_t dataset, const char *name, hm_shape *out);
+
+/* The text of an attribute, if it is one: owned by the caller, else NULL. */
+char *hm_h5_text_or_null(hid_t object, const char *name);
+
+/* Attributes of an open object. */
+hm_status hm_h5_set_text(hm_store *store, hid_t object, const char *name, const char *value);
+hm_status hm_h5_set_texts(hm_store *store, hid_t object, const char *name, int count, const char *const values[]);
+
+#endif

@@ -1,0 +1,289 @@
+#include "io/store.h"
+
+#include "core/memory.h"
+#include "io/h5.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+const hm_format hm_format_data = {"harmonium-data", 1, "data"};
+const hm_format hm_format_model = {"harmonium-model", 1, "model"};
+const hm_format hm_format_metrics = {"harmonium-metrics", 1, "metrics"};
+const hm_format hm_format_checkpoint = {"harmonium-checkpoint", 1, "checkpoint"};
+
+/* ---- the struct ------------------------------------------------------------------------------------------------- */
+
+static void store_free(hm_store *store)
+{
+    if (!store) return;
+    free(store->path);
+    free(store->temporary);
+    free(store->previous);
+    free(store);
+}
+
+/* PATH.tmp.PID, in the same folder so that it can be renamed; owned by the caller, NULL without memory. */
+static char *temporary_name(const char *path)
+{
+    size_t room = strlen(path) + sizeof ".tmp." + 20;
+    char *name = malloc(room);
+    if (name) snprintf(name, room, "%s.tmp.%ld", path, (long)getpid());
+    return name;
+}
+
+/* A store without a file yet; `writable` gives it a temporary name. */
+static hm_status store_new(const char *path, const hm_format *format, bool writable, hm_store **out)
+{
+    *out = NULL;
+    hm_h5_quiet();
+    hm_store *store;
+    HM_TRY(hm_alloc(&store, 1, sizeof *store, "a file's handle"));
+    *store = (hm_store){.path = strdup(path), .file = -1, .format = format, .writable = writable};
+    if (writable) store->temporary = temporary_name(path);
+    if (!store->path || (writable && !store->temporary)) {
+        store_free(store);
+        return hm_fail(HM_EINTERNAL, "%s: out of memory", path);
+    }
+    *out = store;
+    return HM_OK;
+}
+
+const char *hm_store_path(const hm_store *store) { return store->path; }
+
+/* ---- opening ---------------------------------------------------------------------------------------------------- */
+
+static hm_status check_format(hm_store *store)
+{
+    char *name = hm_h5_text_or_null(store->file, "format");
+    bool ours = name && strcmp(name, store->format->name) == 0;
+    bool sibling = name && strncmp(name, "harmonium-", 10) == 0;
+    hm_status status = HM_OK;
+    if (!ours && sibling)
+        status =
+            hm_fail(HM_EDATA, "%s: not a Harmonium %s file but a %s file", store->path, store->format->noun, name + 10);
+    else if (!ours)
+        status = hm_fail(HM_EDATA, "%s: not a Harmonium %s file (HDF5, but without the attribute format = '%s')",
+                         store->path, store->format->noun, store->format->name);
+    free(name);
+    HM_TRY(status);
+    int64_t version;
+    HM_TRY(hm_store_get_int(store, "/", "format_version", &version));
+    HM_REQUIRE(version >= 1 && version <= store->format->version, HM_EDATA,
+               "%s: %s has version %lld; this program reads up to version %lld: update Harmonium", store->path,
+               store->format->name, (long long)version, (long long)store->format->version);
+    return HM_OK;
+}
+
+static hm_status open_readable(hm_store *store, bool swmr)
+{
+    struct stat about;
+    HM_REQUIRE(stat(store->path, &about) == 0 && access(store->path, R_OK) == 0, HM_EDATA, "%s: %s", store->path,
+               strerror(errno));
+    HM_REQUIRE(S_ISREG(about.st_mode), HM_EDATA, "%s: not a file", store->path);
+    HM_REQUIRE(H5Fis_hdf5(store->path) > 0, HM_EDATA, "%s: not a Harmonium %s file (not HDF5, or cut short)",
+               store->path, store->format->noun);
+    store->file = H5Fopen(store->path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    if (store->file < 0 && swmr) store->file = H5Fopen(store->path, H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, H5P_DEFAULT);
+    if (store->file < 0) return hm_h5_read_failed(store, NULL);
+    return check_format(store);
+}
+
+hm_status hm_h5_open(const char *path, const hm_format *format, bool swmr, hm_store **out)
+{
+    HM_TRY(store_new(path, format, false, out));
+    hm_status status = open_readable(*out, swmr);
+    if (status == HM_OK) return HM_OK;
+    hm_store_close(*out);
+    *out = NULL;
+    return status;
+}
+
+hm_status hm_store_open(const char *path, const hm_format *format, hm_store **out)
+{
+    return hm_h5_open(path, format, false, out);
+}
+
+/* ---- creating --------------------------------------------------------------------------------------------------- */
+
+static hm_status write_format(hm_store *store)
+{
+    char now[32];
+    time_t seconds = time(NULL);
+    struct tm utc;
+    gmtime_r(&seconds, &utc);
+    strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    HM_TRY(hm_store_set_text(store, "/", "format", store->format->name));
+    HM_TRY(hm_store_set_int(store, "/", "format_version", store->format->version));
+    HM_TRY(hm_store_set_text(store, "/", "library_version", HARMONIUM_VERSION));
+    return hm_store_set_text(store, "/", "created", now);
+}
+
+static hm_status create_file(hm_store *store, bool swmr)
+{
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    if (swmr) H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
+    store->file = H5Fcreate(store->temporary, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    hm_status status = store->file < 0 ? hm_h5_write_failed(store, NULL) : write_format(store);
+    H5Pclose(access);
+    return status;
+}
+
+hm_status hm_h5_create(const char *path, const hm_format *format, bool swmr, hm_store **out)
+{
+    HM_TRY(store_new(path, format, true, out));
+    hm_status status = create_file(*out, swmr);
+    if (status == HM_OK) return HM_OK;
+    hm_store_close(*out);
+    *out = NULL;
+    return status;
+}
+
+hm_status hm_store_create(const char *path, const hm_format *format, hm_store **out)
+{
+    return hm_h5_create(path, format, false, out);
+}
+
+static hm_status copy_bytes(const hm_store *store, int from, int to)
+{
+    char *buffer;
+    enum { BUFFER = 1 << 20 };
+    HM_TRY(hm_alloc(&buffer, BUFFER, 1, "a copy buffer"));
+    hm_status status = HM_OK;
+    ssize_t got = 0;
+    while (status == HM_OK && (got = read(from, buffer, BUFFER)) > 0)
+        for (ssize_t done = 0; status == HM_OK && done < got;) {
+            ssize_t put = write(to, buffer + done, (size_t)(got - done));
+            if (put > 0)
+                done += put;
+            else
+                status = hm_fail(HM_EOUTPUT, "%s: cannot be written: %s", store->path, strerror(errno));
+        }
+    if (got < 0) status = hm_fail(HM_EDATA, "%s: cannot be read: %s", store->path, strerror(errno));
+    free(buffer);
+    return status;
+}
+
+static hm_status copy_to_temporary(const hm_store *store)
+{
+    int from = open(store->path, O_RDONLY | O_CLOEXEC);
+    HM_REQUIRE(from >= 0, HM_EDATA, "%s: %s", store->path, strerror(errno));
+    int to = open(store->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    hm_status status = to < 0 ? hm_fail(HM_EOUTPUT, "%s: cannot be written: %s", store->path, strerror(errno))
+                              : copy_bytes(store, from, to);
+    close(from);
+    if (to >= 0 && close(to) != 0 && status == HM_OK)
+        status = hm_fail(HM_EOUTPUT, "%s: cannot be written: %s", store->path, strerror(errno));
+    return status;
+}
+
+hm_status hm_store_update(const char *path, const hm_format *format, hm_store **out)
+{
+    *out = NULL;
+    hm_store *old;
+    HM_TRY(hm_store_open(path, format, &old)); /* refuses what is not ours before copying it */
+    hm_store_close(old);
+    HM_TRY(store_new(path, format, true, out));
+    hm_status status = copy_to_temporary(*out);
+    if (status == HM_OK) {
+        (*out)->file = H5Fopen((*out)->temporary, H5F_ACC_RDWR, H5P_DEFAULT);
+        if ((*out)->file < 0) status = hm_h5_write_failed(*out, NULL);
+    }
+    if (status == HM_OK) return HM_OK;
+    hm_store_close(*out);
+    *out = NULL;
+    return status;
+}
+
+/* ---- commit ----------------------------------------------------------------------------------------------------- */
+
+hm_status hm_h5_keep_previous(hm_store *store, const char *previous)
+{
+    free(store->previous);
+    store->previous = strdup(previous);
+    HM_REQUIRE(store->previous, HM_EINTERNAL, "%s: out of memory", store->path);
+    return HM_OK;
+}
+
+static int sync_file(const char *path)
+{
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) return -1;
+    int result = fsync(descriptor);
+    int reason = errno;
+    close(descriptor);
+    errno = reason;
+    return result;
+}
+
+/* The rename lasts only when the folder is synced; some file systems cannot (EINVAL), which is theirs to answer for. */
+static int sync_folder_of(const char *path)
+{
+    char *copy = strdup(path);
+    if (!copy) return -1;
+    int result = sync_file(dirname(copy));
+    free(copy);
+    return result != 0 && errno != EINVAL ? -1 : 0;
+}
+
+/* A second name for the file to be replaced, so that at every moment a whole file stands under `path`; where the file
+ * system has no hard links, a rename. */
+static int keep_previous(const hm_store *store)
+{
+    if (!store->previous || access(store->path, F_OK) != 0) return 0;
+    unlink(store->previous);
+    if (link(store->path, store->previous) == 0) return 0;
+    return rename(store->path, store->previous);
+}
+
+hm_status hm_h5_publish(hm_store *store)
+{
+    HM_REQUIRE(sync_file(store->temporary) == 0 && keep_previous(store) == 0 &&
+                   rename(store->temporary, store->path) == 0,
+               HM_EOUTPUT, "%s: cannot be written: %s", store->path, strerror(errno));
+    free(store->temporary);
+    store->temporary = NULL; /* nothing left to remove */
+    HM_REQUIRE(sync_folder_of(store->path) == 0, HM_EOUTPUT, "%s: the folder cannot be synced: %s", store->path,
+               strerror(errno));
+    return HM_OK;
+}
+
+/* Everything to the system, and closed. HDF5 reports a full disk here at the latest. */
+static hm_status flush_and_close(hm_store *store)
+{
+    HM_REQUIRE(!store->broken, HM_EOUTPUT, "%s: cannot be written", store->path);
+    if (H5Fflush(store->file, H5F_SCOPE_GLOBAL) < 0) return hm_h5_write_failed(store, NULL);
+    hid_t file = store->file;
+    store->file = -1;
+    if (H5Fclose(file) < 0) return hm_h5_write_failed(store, NULL);
+    return HM_OK;
+}
+
+hm_status hm_store_commit(hm_store *store)
+{
+    HM_REQUIRE(store->writable, HM_EINTERNAL, "%s: opened for reading, cannot be committed", store->path);
+    hm_comm *comm = store->comm;
+    if (!comm) {
+        HM_TRY(flush_and_close(store));
+        return hm_h5_publish(store);
+    }
+    HM_TRY(comm->agree(comm, flush_and_close(store)));
+    return comm->agree(comm, comm->rank == 0 ? hm_h5_publish(store) : HM_OK);
+}
+
+void hm_store_close(hm_store *store)
+{
+    if (!store) return;
+    if (store->file >= 0) {
+        if (store->writable && !store->broken && H5Fflush(store->file, H5F_SCOPE_GLOBAL) < 0) hm_h5_discard(store);
+        H5Fclose(store->file);
+    }
+    if (store->temporary && (!store->comm || store->comm->rank == 0)) unlink(store->temporary);
+    store_free(store);
+}
