@@ -1,5 +1,6 @@
 #include "cli/run.h"
 
+#include "core/kernels.h"
 #include "core/memory.h"
 #include "io/dataset.h"
 #include "io/model_file.h"
@@ -14,7 +15,7 @@
 static const hm_setting general_entries[] = {
     {.key = "seed", .type = HM_SET_INT, .offset = offsetof(hm_general_settings, seed), .min = 0, .max = 9e15, .fallback = "1",
      .describe = "of every random number"},
-    {.key = "shards", .type = HM_SET_INT, .offset = offsetof(hm_general_settings, shards), .min = 1, .max = 1 << 16,
+    {.key = "shards", .type = HM_SET_INT, .offset = offsetof(hm_general_settings, shards), .min = 1, .max = HM_SHARDS_MAX,
      .fallback = "8", .describe = "parts into which batch and chains are cut, a power of two; results depend on it, not on ranks"},
     {.key = "threads", .type = HM_SET_INT, .offset = offsetof(hm_general_settings, threads), .min = 1, .max = 4096,
      .fallback = "1", .describe = "threads of each rank; results do not depend on it"},

@@ -12,7 +12,9 @@
 
 enum {
     HM_PANEL = 48,       /* columns of a packed panel (product.h) */
-    HM_TREE_LEVELS = 16, /* a reduction tree has at most 2^16 leaves */
+    HM_SHARDS_MAX = 1024, /* leaves of a reduction tree */
+    HM_TREE_LEVELS = 10,  /* 2^10 leaves */
+    HM_STRIP = 56,        /* most rows of a gradient matrix that outer_strip makes at a time */
 };
 
 /* The rows of one shard whose outer products are summed: sum_r a[r]' b[r], a: (rows, I), b: (rows, J). */
@@ -61,13 +63,12 @@ typedef struct hm_kernels {
     /* out = a + b; out may be either. */
     void (*add)(int64_t n, const float *a, const float *b, float *out);
 
-    /* c (rows, columns) = a (rows, depth) times one packed panel; called by hm_product. */
-    void (*product_panel)(int64_t rows, int64_t depth, const float *a, int64_t lda, const float *panel, int64_t width,
-                          int64_t columns, float *c, int64_t ldc);
+    /* c (rows, columns) = a (rows, depth) times packed panels; called by hm_product, see product.h. */
+    void (*product)(int64_t rows, int64_t depth, int64_t columns, const float *a, const float *panels, float *c);
 
-    /* c[i][j] = sum over leaves, as a binary tree, of sum_r a[r][i] b[r][j], for i, j in the given block. */
-    void (*outer_block)(int leaves, const hm_outer_leaf *leaf, int64_t i_begin, int64_t i_end, int64_t j_begin,
-                        int64_t j_end, float *c, int64_t ldc);
+    /* c[i][j] = sum over leaves, as a binary tree, of sum_r a[r][i] b[r][j], for rows i_begin <= i < i_end (at most
+     * HM_STRIP) and all columns j of c (I, columns). */
+    void (*outer_strip)(int leaves, const hm_outer_leaf *leaf, int64_t i_begin, int64_t i_end, int64_t columns, float *c);
 
     /* move = rate (scale grad - decay w) + momentum velocity;  velocity = move;  w += move.  velocity may be NULL. */
     void (*sgd)(int64_t n, const hm_sgd_step *step, const float *grad, float *velocity, float *w);

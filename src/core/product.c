@@ -87,9 +87,5 @@ void hm_pack_transposed(hm_packed *packed, hm_matrix w, const hm_team *team)
 
 void hm_product(hm_matrix x, const hm_packed *packed, float *out)
 {
-    const hm_kernels *kernels = hm_kernels_best();
-    for (int64_t panel = 0; panel < panels_of(packed); panel++)
-        kernels->product_panel(x.rows, packed->depth, x.at, x.columns, panel_at(packed, panel),
-                               panel_width(packed, panel), panel_columns(packed, panel), out + panel * HM_PANEL,
-                               packed->columns);
+    hm_kernels_best()->product(x.rows, packed->depth, packed->columns, x.at, packed->panels, out);
 }

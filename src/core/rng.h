@@ -22,6 +22,7 @@ typedef enum hm_purpose {
     HM_RNG_AIS_VISIBLE,
     HM_RNG_SAMPLE_HIDDEN,  /* `harmonium sample` and burn-in of reverse AIS; step: Gibbs step */
     HM_RNG_SAMPLE_VISIBLE,
+    HM_RNG_SAMPLE_START,   /* where `harmonium sample` starts */
     HM_RNG_PSEUDO,         /* the pixel that pseudo-likelihood flips */
     HM_RNG_SYNTH,          /* generators of data */
 } hm_purpose;

@@ -65,7 +65,8 @@ hm_status hm_model_class_check(const hm_model_class *class)
         {"scratch_bytes", class->scratch_bytes}, {"start_chains", class->start_chains},
         {"gradient", class->gradient},       {"monitor", class->monitor},
         {"finish", class->finish},           {"free_energy", class->free_energy},
-        {"gibbs", class->gibbs},             {"base_biases", class->base_biases},
+        {"gibbs", class->gibbs},             {"sampling_bytes", class->sampling_bytes},
+        {"base_biases", class->base_biases},
     };
     HM_REQUIRE(class->name && class->describe && class->settings.entries, HM_EINTERNAL,
                "a model table lacks its name, description or settings");

@@ -50,7 +50,7 @@ typedef struct hm_monitor {
 } hm_monitor;
 enum { HM_MONITORS_MAX = 16 };
 
-/* One shard's rows whose outer products are the gradient of a tensor: see hm_kernels.outer_block. */
+/* One shard's rows whose outer products are the gradient of a tensor: see hm_kernels.outer_strip. */
 typedef struct hm_outer {
     hm_matrix a, b;
 } hm_outer;
@@ -158,7 +158,7 @@ struct hm_model_class {
     void (*finish)(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad);
 
     /* -- likelihood and samples -- */
-    /* out[row] = -log p*(v), nats. v: (rows, visible). Thread-safe; scratch as for `move`. */
+    /* out[row] = -log p*(v), nats. v: (rows, visible). Thread-safe. */
     hm_status (*free_energy)(const hm_model *model, hm_matrix v, hm_arena *scratch, double out[]);
     const hm_annealing *annealing;
     const hm_enumeration *enumeration;
@@ -166,6 +166,7 @@ struct hm_model_class {
     const float *(*base_biases)(const hm_model *model);
     /* `steps` Gibbs steps on v (rows, visible) in place, streams (HM_RNG_SAMPLE_*, first_step + i); prob, if not NULL,
      * receives the visible probabilities of the last step. */
+    size_t (*sampling_bytes)(const hm_model *model, int64_t rows); /* scratch of gibbs and free_energy */
     hm_status (*gibbs)(const hm_model *model, uint64_t seed, hm_matrix v, int64_t first_row, uint64_t first_step,
                        int64_t steps, hm_arena *scratch, float *prob);
 };

@@ -37,6 +37,7 @@ typedef struct rbm_state {
     hm_packed to_hidden;                /* W, packed: v W */
     hm_packed to_visible;               /* W transposed: h W' */
     float *base_bias;                   /* (visible) log-odds of the base rates */
+    float *plain_dc;                    /* (hidden) scratch of `center` */
 } rbm_state;
 
 static float *tensor(const hm_model *model, int index) { return hm_pack_matrix(&model->layout, model->params, index).at; }
@@ -66,6 +67,7 @@ static hm_status rbm_create(hm_model *model)
                                                             "the base distribution of AIS"}, &rbm->base_rate));
     HM_TRY(hm_packed_init(&rbm->to_hidden, V, H));
     HM_TRY(hm_packed_init(&rbm->to_visible, H, V));
+    HM_TRY(hm_alloc(&rbm->plain_dc, H, sizeof(float), "centring"));
     return hm_alloc(&rbm->base_bias, V, sizeof(float), "base biases");
 }
 
@@ -76,6 +78,7 @@ static void rbm_destroy(hm_model *model)
     hm_packed_free(&rbm->to_hidden);
     hm_packed_free(&rbm->to_visible);
     free(rbm->base_bias);
+    free(rbm->plain_dc);
     free(rbm);
 }
 
@@ -135,6 +138,8 @@ static void visible_given_hidden(const hm_model *model, hm_matrix h, float *prob
     hm_kernels_best()->activate(h.rows, rbm->to_visible.columns, x, 1.0f, tensor(model, rbm->b), prob, sample, stream,
                                 first_row);
 }
+
+static size_t rbm_sampling_bytes(const hm_model *model, int64_t rows) { return hm_arena_bytes(rows * hidden_units(model)); }
 
 static hm_status rbm_gibbs(const hm_model *model, uint64_t seed, hm_matrix v, int64_t first_row, uint64_t first_step,
                            int64_t steps, hm_arena *scratch, float *prob)
@@ -215,7 +220,8 @@ static hm_status enumeration_log_prob(const hm_model *model, int64_t begin, int6
  *   a = [v; v~]    b = [h; -weight h~]    so that    dW = a'b,
  *
  * with h = p(h | v), and weight = batch / chains, so that all is counted in rows of the batch. Centring (Melchior, Fischer,
- * Wiskott 2016) subtracts the running means mu and lambda from both phases here, and corrects the biases in rbm_finish.
+ * Wiskott 2016) is a linear change of these sums, and made in rbm_finish: the rows here stay binary, mostly zeros, which
+ * products skip.
  */
 
 typedef struct phases {
@@ -325,12 +331,6 @@ static void add_difference(const phases *p, int64_t columns, const float *rows, 
         kernels->add_columns(1, columns, negative + row * columns, (float)-p->weight[row], sums);
 }
 
-static void subtract_mean(int64_t rows, int64_t columns, const float *mean, float *x)
-{
-    for (int64_t row = 0; row < rows; row++)
-        for (int64_t c = 0; c < columns; c++) x[row * columns + c] -= mean[c];
-}
-
 static void weigh_negative_hidden(const phases *p, int64_t H)
 {
     for (int64_t row = 0; row < p->negative; row++) {
@@ -360,26 +360,27 @@ static hm_status rbm_gradient(const hm_model *model, hm_shard *shard)
     kernels->add_columns(p.positive, V, p.v, 1.0f, hm_shard_direct(shard, &model->layout, rbm->mu));
     kernels->add_columns(p.positive, H, p.h, 1.0f, hm_shard_direct(shard, &model->layout, rbm->lambda));
 
-    if (shard->how->centered) {
-        subtract_mean(rows, V, tensor(model, rbm->mu), p.v);
-        subtract_mean(rows, H, tensor(model, rbm->lambda), p.h);
-    }
     weigh_negative_hidden(&p, H);
     shard->outer[rbm->W] = (hm_outer){.a = {p.v, rows, V}, .b = {p.h, rows, H}};
     return HM_OK;
 }
 
-/* With dW the centred gradient, the gradient of the biases of the plain parametrisation is
- * db - dW lambda and dc - dW' mu (Melchior et al. 2016, eq. 9-11). */
-static void correct_biases(const hm_model *model, float *grad)
+/* The centred gradient, in the parameters of the plain RBM (Melchior et al. 2016, eq. 9-11): both phases have the same
+ * weight, so that
+ *     <(v - mu)(h - lambda)'>_data - <(v - mu)(h - lambda)'>_model = dW - mu dc' - db lambda',
+ * and with this dW the biases' gradients become db - dW lambda and dc - dW' mu. */
+static void center(hm_model *model, float *grad)
 {
-    const rbm_state *rbm = model->state;
+    rbm_state *rbm = model->state;
     const hm_kernels *kernels = hm_kernels_best();
     hm_matrix dW = hm_pack_matrix(&model->layout, grad, rbm->W);
     float *db = grad + model->layout.tensors[rbm->b].offset, *dc = grad + model->layout.tensors[rbm->c].offset;
     const float *mu = tensor(model, rbm->mu), *lambda = tensor(model, rbm->lambda);
+    memcpy(rbm->plain_dc, dc, (size_t)dW.columns * sizeof(float));
     for (int64_t i = 0; i < dW.rows; i++) {
-        const float *row = dW.at + i * dW.columns;
+        float *row = dW.at + i * dW.columns;
+        kernels->add_columns(1, dW.columns, rbm->plain_dc, -mu[i], row);
+        kernels->add_columns(1, dW.columns, lambda, -db[i], row);
         db[i] -= (float)kernels->dot(dW.columns, row, lambda);
         kernels->add_columns(1, dW.columns, row, -mu[i], dc);
     }
@@ -414,7 +415,7 @@ static void move_running(const hm_model *model, int index, double rate, int64_t 
 static void rbm_finish(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad)
 {
     const rbm_state *rbm = model->state;
-    if (how->centered) correct_biases(model, grad);
+    if (how->centered) center(model, grad);
     if (how->sparsity_cost > 0) add_sparsity(model, how, batch, grad);
     move_running(model, rbm->mu, how->offset_rate, batch, grad);
     move_running(model, rbm->lambda, how->offset_rate, batch, grad);
@@ -597,5 +598,6 @@ const hm_model_class hm_model_rbm = {
     .annealing = &rbm_annealing,
     .enumeration = &rbm_enumeration,
     .base_biases = rbm_base_biases,
+    .sampling_bytes = rbm_sampling_bytes,
     .gibbs = rbm_gibbs,
 };

@@ -220,9 +220,7 @@ static hm_status shard_gradient(void *context, int64_t local)
     return contrast->model->class->gradient(contrast->model, shard);
 }
 
-/* Tiles of a gradient matrix, in strips of its rows, each the tree over own shards. */
-enum { STRIP = 56 };
-
+/* A gradient matrix is made in strips of its rows, each the tree over own shards. */
 typedef struct strips {
     const struct contrast_buffers *buffers;
     hm_matrix grad;
@@ -231,9 +229,8 @@ typedef struct strips {
 static hm_status sum_strip(void *context, int64_t strip)
 {
     const strips *job = context;
-    int64_t begin = strip * STRIP, end = begin + STRIP < job->grad.rows ? begin + STRIP : job->grad.rows;
-    hm_kernels_best()->outer_block(job->buffers->shards, job->buffers->leaves, begin, end, 0, job->grad.columns,
-                                   job->grad.at, job->grad.columns);
+    int64_t begin = strip * HM_STRIP, end = begin + HM_STRIP < job->grad.rows ? begin + HM_STRIP : job->grad.rows;
+    hm_kernels_best()->outer_strip(job->buffers->shards, job->buffers->leaves, begin, end, job->grad.columns, job->grad.at);
     return HM_OK;
 }
 
@@ -246,7 +243,7 @@ static void sum_products(hm_contrast *contrast, int tensor)
         buffers->leaves[local] = (hm_outer_leaf){outer->a.rows, outer->a.at, outer->a.columns, outer->b.at, outer->b.columns};
     }
     strips job = {buffers, hm_pack_matrix(layout, buffers->grad, tensor)};
-    (void)hm_team_each(contrast->workers->team, (job.grad.rows + STRIP - 1) / STRIP, sum_strip, &job); /* cannot fail */
+    (void)hm_team_each(contrast->workers->team, (job.grad.rows + HM_STRIP - 1) / HM_STRIP, sum_strip, &job); /* cannot fail */
 }
 
 static void sum_direct(const struct contrast_buffers *buffers)
