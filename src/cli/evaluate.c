@@ -1,0 +1,389 @@
+/* harmonium evaluate RUN: log Z and mean log-probabilities by several methods, printed and stored in RUN/model.h5. */
+#include "cli/run.h"
+
+#include "core/memory.h"
+#include "infer/likelihood_data.h"
+#include "infer/progress.h"
+#include "io/model_file.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct evaluate_options {
+    const char *methods, *data, *split;
+    hm_texts sets;
+} evaluate_options;
+
+static const hm_option options[] = {
+    {"--method", HM_OPT_TEXT, offsetof(evaluate_options, methods), "LIST",
+     "comma-separated: exact, ais, ais_uniform, reverse_ais (default: all that apply)"},
+    {"--data", HM_OPT_TEXT, offsetof(evaluate_options, data), "FILE", "data file (default: the one the run was trained on)"},
+    {"--split", HM_OPT_TEXT, offsetof(evaluate_options, split), "train|test|both", "whose log-probability (default: both)"},
+    {"--set", HM_OPT_TEXTS, offsetof(evaluate_options, sets), "KEY=VALUE", "override a key of the configuration (ais.chains=500)"},
+    {.name = NULL},
+};
+
+/* One method's estimate. */
+typedef struct estimate {
+    hm_ais_result ais; /* log_z ... ; of the exact method only log_z and seconds */
+    bool done;
+} estimate;
+
+typedef enum method_id { EXACT, AIS, AIS_UNIFORM, REVERSE_AIS, METHODS } method_id;
+enum { SPLITS = 2, EXACT_BY_DEFAULT = 20 /* units: seconds, not minutes */ };
+static const char *const split_names[SPLITS] = {"train", "test"};
+
+typedef struct evaluation {
+    hm_cli *cli;
+    const evaluate_options *options;
+    hm_run run;
+    hm_model *model;
+    hm_source *split[SPLITS];        /* NULL where not asked for or not there */
+    hm_mean_energy energy[SPLITS];   /* of each split that is there */
+    estimate estimates[METHODS];
+} evaluation;
+
+/* ---- the methods ------------------------------------------------------------------------------------------------ */
+
+static hm_status run_exact(evaluation *e, estimate *out)
+{
+    double start = hm_clock();
+    HM_TRY(hm_exact_log_z(e->model, &e->run.workers, &out->ais.log_z));
+    out->ais.seconds = hm_clock() - start;
+    out->ais.log_z_lower = out->ais.log_z_upper = out->ais.log_z;
+    return HM_OK;
+}
+
+static hm_status run_forward(evaluation *e, hm_base base, estimate *out)
+{
+    float *biases;
+    HM_TRY(hm_alloc(&biases, e->model->visible, sizeof(float), "base biases"));
+    hm_base_biases(e->model, base, biases);
+    hm_status status = hm_ais(e->model, biases, &e->run.ais, &e->run.workers, &out->ais);
+    free(biases);
+    return status;
+}
+
+static hm_status run_ais(evaluation *e, estimate *out) { return run_forward(e, HM_BASE_DATA, out); }
+static hm_status run_ais_uniform(evaluation *e, estimate *out) { return run_forward(e, HM_BASE_UNIFORM, out); }
+
+/* Rows of the training data, evenly spread, as starts of the burn-in. The same on every rank. */
+static hm_status read_starts(evaluation *e, hm_matrix starts)
+{
+    hm_source *train = e->split[HM_TRAIN];
+    hm_transform transform = hm_run_transform(&e->run, HM_TRAIN);
+    unsigned char *raw;
+    HM_TRY(hm_alloc(&raw, train->columns, hm_type_size(train->type), "a row"));
+    hm_status status = HM_OK;
+    for (int64_t chain = 0; status == HM_OK && chain < starts.rows; chain++) {
+        int64_t row = hm_part(train->rows, starts.rows, chain).begin;
+        status = train->read(train, row, 1, raw);
+        if (status == HM_OK)
+            hm_transform_row(&transform, train->type, train->columns, raw, row, 0, starts.at + chain * starts.columns);
+    }
+    free(raw);
+    return status;
+}
+
+static hm_status run_reverse(evaluation *e, estimate *out)
+{
+    const hm_ais_result *forward = &e->estimates[AIS].ais;
+    bool shared_ladder = e->estimates[AIS].done;
+    hm_matrix starts = {NULL, e->run.ais.chains, e->model->visible};
+    float *biases = NULL;
+    hm_comm *comm = e->cli->comm;
+    hm_status status = hm_alloc(&starts.at, starts.rows * starts.columns, sizeof(float), "starts of reverse AIS");
+    if (status == HM_OK) status = hm_alloc(&biases, e->model->visible, sizeof(float), "base biases");
+    if (status == HM_OK) status = read_starts(e, starts);
+    status = comm->agree(comm, status);
+    if (status == HM_OK) {
+        hm_base_biases(e->model, HM_BASE_DATA, biases);
+        status = hm_ais_reverse(e->model, biases, starts, &e->run.ais, shared_ladder ? forward->temperatures : 0,
+                                shared_ladder ? forward->betas : NULL, &e->run.workers, &out->ais);
+    }
+    free(starts.at);
+    free(biases);
+    return status;
+}
+
+static const struct method {
+    const char *name, *label, *base, *describe;
+    hm_status (*run)(evaluation *e, estimate *out);
+} methods[METHODS] = {
+    [EXACT] = {"exact", "exact enumeration", NULL, "log Z by enumeration of the smaller layer", run_exact},
+    [AIS] = {"ais", "AIS, data start", "data", "AIS from the data's base rates (Salakhutdinov & Murray 2008)", run_ais},
+    [AIS_UNIFORM] = {"ais_uniform", "AIS, uniform start", "uniform", "AIS from the uniform distribution", run_ais_uniform},
+    [REVERSE_AIS] = {"reverse_ais", "reverse AIS", "data",
+                     "reverse AIS: from Gibbs samples of the model to the data's base rates; high on average", run_reverse},
+};
+
+/* ---- which methods ---------------------------------------------------------------------------------------------- */
+
+static hm_status choose_default(const evaluation *e, bool chosen[METHODS])
+{
+    const hm_model_class *class = e->model->class;
+    chosen[EXACT] = class->enumeration && class->enumeration->units(e->model) <= EXACT_BY_DEFAULT;
+    chosen[AIS] = chosen[AIS_UNIFORM] = chosen[REVERSE_AIS] = class->annealing != NULL;
+    return HM_OK;
+}
+
+static hm_status choose_listed(const char *list, bool chosen[METHODS])
+{
+    while (*list) {
+        size_t length = strcspn(list, ",");
+        int found = METHODS;
+        for (int method = 0; method < METHODS; method++)
+            if (strlen(methods[method].name) == length && strncmp(methods[method].name, list, length) == 0) found = method;
+        HM_REQUIRE(found < METHODS, HM_EUSAGE, "--method: '%.*s' is not a method; known: exact, ais, ais_uniform, reverse_ais",
+                   (int)length, list);
+        chosen[found] = true;
+        list += length + (list[length] == ',');
+    }
+    return HM_OK;
+}
+
+static hm_status run_methods(evaluation *e)
+{
+    bool chosen[METHODS] = {false};
+    HM_TRY(e->options->methods ? choose_listed(e->options->methods, chosen) : choose_default(e, chosen));
+    HM_REQUIRE(!chosen[REVERSE_AIS] || e->split[HM_TRAIN], HM_EUSAGE,
+               "reverse_ais starts its chains from training data; leave --split out, or reverse_ais");
+    for (int method = 0; method < METHODS; method++) {
+        if (!chosen[method]) continue;
+        HM_TRY(methods[method].run(e, &e->estimates[method]));
+        e->estimates[method].done = true;
+    }
+    return HM_OK;
+}
+
+/* ---- data ------------------------------------------------------------------------------------------------------- */
+
+static hm_status transform_rows(const void *context, int64_t first_row, hm_type type, const void *raw, hm_matrix out)
+{
+    const hm_transform *transform = context;
+    size_t row_bytes = (size_t)out.columns * hm_type_size(type);
+    for (int64_t row = 0; row < out.rows; row++)
+        hm_transform_row(transform, type, out.columns, (const unsigned char *)raw + (size_t)row * row_bytes, first_row + row, 0,
+                         out.at + row * out.columns);
+    return HM_OK;
+}
+
+static hm_status measure_split(evaluation *e, hm_split split)
+{
+    hm_transform transform = hm_run_transform(&e->run, split);
+    hm_row_transform rows = {transform_rows, &transform};
+    return hm_mean_free_energy(e->model, e->split[split], &rows, &e->run.workers, &e->energy[split]);
+}
+
+static hm_status open_data(evaluation *e)
+{
+    const char *file = e->options->data ? e->options->data : e->run.data.file;
+    const char *wanted = e->options->split ? e->options->split : "both";
+    bool both = strcmp(wanted, "both") == 0;
+    for (int split = 0; split < SPLITS; split++) {
+        if (!both && strcmp(wanted, split_names[split]) != 0) continue;
+        hm_status status = hm_open_split(e->cli->comm, file, split_names[split], &e->split[split]);
+        /* A file without test rows is evaluated on what it has, unless the split was asked for. */
+        if (status != HM_OK && both && split == HM_TEST) {
+            e->cli->log->warn(e->cli->log, hm_error_message());
+            hm_error_clear();
+            continue;
+        }
+        HM_TRY(status);
+        HM_REQUIRE(e->split[split]->columns == e->model->visible, HM_EDATA, "%s: %lld columns; the model has %lld visible units",
+                   file, (long long)e->split[split]->columns, (long long)e->model->visible);
+        HM_TRY(measure_split(e, (hm_split)split));
+    }
+    return HM_OK;
+}
+
+/* ---- results ---------------------------------------------------------------------------------------------------- */
+
+enum { RESULTS_MAX = 24, NOTES_MAX = 4 };
+
+/* Mean log p(v) = -mean F(v) - log Z. */
+static double log_prob(const evaluation *e, int split, int method)
+{
+    return -e->energy[split].mean - e->estimates[method].ais.log_z;
+}
+
+/* Its standard error: that of log Z, and that of the mean over the rows as a sample of what they were drawn from. */
+static double log_prob_error(const evaluation *e, int split, int method)
+{
+    return hypot(e->estimates[method].ais.log_z_stderr, e->energy[split].std_error);
+}
+
+static void report_method(const evaluation *e, int method, hm_report *report)
+{
+    const hm_ais_result *ais = &e->estimates[method].ais;
+    hm_report_begin(report, methods[method].name, methods[method].label);
+    hm_report_real(report, "log_z", "log Z", ais->log_z, 3, "nats");
+    if (method != EXACT) {
+        hm_report_real(report, "log_z_stderr", "  standard error", ais->log_z_stderr, 3, "nats");
+        hm_report_real(report, "log_z_lower", "  -3 sigma", ais->log_z_lower, 3, "nats");
+        hm_report_real(report, "log_z_upper", "  +3 sigma", ais->log_z_upper, 3, "nats");
+        hm_report_real(report, "ess", "effective sample size", ais->ess, 1, NULL);
+        hm_report_int(report, "chains", "  of chains", ais->chains, NULL);
+        hm_report_real(report, "log_weight_spread", "spread of log-weights", ais->log_weight_spread, 2, "nats");
+        hm_report_int(report, "temperatures", "temperatures", ais->temperatures, NULL);
+    }
+    for (int split = 0; split < SPLITS; split++) {
+        if (!e->split[split]) continue;
+        char key[64], label[64];
+        snprintf(key, sizeof key, "%s_log_prob", split_names[split]);
+        snprintf(label, sizeof label, "%s log-probability", split_names[split]);
+        hm_report_real(report, key, label, log_prob(e, split, method), 3, "nats");
+        snprintf(key, sizeof key, "%s_log_prob_stderr", split_names[split]);
+        hm_report_real(report, key, "  standard error", log_prob_error(e, split, method), 3, "nats");
+    }
+    hm_report_real(report, "seconds", "time", ais->seconds, 2, "s");
+    hm_report_end(report);
+}
+
+/* The larger of the forward estimates against the reverse one: AIS is low on average, reverse AIS high. */
+static void report_bracket(const evaluation *e, hm_report *report)
+{
+    const estimate *data = &e->estimates[AIS], *uniform = &e->estimates[AIS_UNIFORM], *reverse = &e->estimates[REVERSE_AIS];
+    if (!reverse->done || (!data->done && !uniform->done)) return;
+    double lower = -INFINITY;
+    if (data->done) lower = data->ais.log_z;
+    if (uniform->done && uniform->ais.log_z > lower) lower = uniform->ais.log_z;
+    hm_report_begin(report, "bracket", "bracket of log Z");
+    hm_report_real(report, "forward", "AIS, the larger start", lower, 3, "nats");
+    hm_report_real(report, "reverse", "reverse AIS", reverse->ais.log_z, 3, "nats");
+    hm_report_real(report, "gap", "reverse - forward", reverse->ais.log_z - lower, 3, "nats");
+    hm_report_end(report);
+}
+
+static hm_status report(const evaluation *e, const char *folder)
+{
+    hm_report *report = hm_report_new();
+    hm_report_text(report, "run", "run", folder);
+    hm_report_text(report, "family", "family", e->model->class->name);
+    for (int method = 0; method < METHODS; method++)
+        if (e->estimates[method].done) report_method(e, method, report);
+    report_bracket(e, report);
+    return hm_report_print(report, e->cli);
+}
+
+/* What one method stores; values must live until the file is written. */
+typedef struct stored {
+    hm_result results[RESULTS_MAX];
+    hm_note notes[NOTES_MAX];
+    double log_prob[SPLITS], error[SPLITS], lower[SPLITS], upper[SPLITS];
+    hm_evaluation evaluation;
+} stored;
+
+static hm_status store_splits(const evaluation *e, int method, stored *s, int *count)
+{
+    static const char *const quantities[] = {"log_prob", "log_prob_stderr", "log_prob_lower", "log_prob_upper"};
+    const hm_ais_result *ais = &e->estimates[method].ais;
+    for (int split = 0; split < SPLITS; split++) {
+        if (!e->split[split]) continue;
+        s->log_prob[split] = log_prob(e, split, method);
+        s->error[split] = log_prob_error(e, split, method);
+        s->lower[split] = -e->energy[split].mean - ais->log_z_upper;
+        s->upper[split] = -e->energy[split].mean - ais->log_z_lower;
+        const double *values[] = {&s->log_prob[split], &s->error[split], &s->lower[split], &s->upper[split]};
+        for (int quantity = 0; quantity < 4; quantity++) {
+            char name[64];
+            snprintf(name, sizeof name, "%s_%s", split_names[split], quantities[quantity]);
+            HM_TRY(hm_result_real(s->results, count, RESULTS_MAX, name, values[quantity]));
+        }
+    }
+    return HM_OK;
+}
+
+static hm_status store_method(const evaluation *e, int method, stored *s)
+{
+    const hm_ais_result *ais = &e->estimates[method].ais;
+    const struct {
+        const char *name;
+        const double *value;
+    } reals[] = {{"log_z", &ais->log_z},       {"log_z_stderr", &ais->log_z_stderr}, {"log_z_lower", &ais->log_z_lower},
+                 {"log_z_upper", &ais->log_z_upper}, {"seconds", &ais->seconds},     {"ess", &ais->ess},
+                 {"log_weight_spread", &ais->log_weight_spread}};
+    int count = 0, notes = 0, real_count = method == EXACT ? 5 : 7;
+    for (int real = 0; real < real_count; real++)
+        HM_TRY(hm_result_real(s->results, &count, RESULTS_MAX, reals[real].name, reals[real].value));
+    HM_TRY(store_splits(e, method, s, &count));
+    if (method != EXACT) {
+        HM_TRY(hm_result_whole(s->results, &count, RESULTS_MAX, "chains", &ais->chains));
+        HM_TRY(hm_result_whole(s->results, &count, RESULTS_MAX, "temperatures", &ais->temperatures));
+        HM_TRY(hm_result_array(s->results, &count, RESULTS_MAX, "log_weights", ais->log_weights, ais->chains));
+        HM_TRY(hm_result_array(s->results, &count, RESULTS_MAX, "betas", ais->betas, ais->temperatures));
+        s->notes[notes++] = (hm_note){"base", methods[method].base};
+    }
+    s->notes[notes++] = (hm_note){"config", e->run.yaml};
+    s->evaluation = (hm_evaluation){methods[method].name, methods[method].describe, s->results, count, s->notes, notes};
+    return HM_OK;
+}
+
+/* Rank 0. */
+static hm_status store(const evaluation *e, const char *folder)
+{
+    stored all[METHODS];
+    hm_evaluation evaluations[METHODS];
+    int count = 0;
+    char *path;
+    for (int method = 0; method < METHODS; method++) {
+        if (!e->estimates[method].done) continue;
+        HM_TRY(store_method(e, method, &all[count]));
+        evaluations[count] = all[count].evaluation;
+        count++;
+    }
+    HM_TRY(hm_path_in(folder, "model.h5", &path));
+    hm_status status = hm_model_file_evaluations(path, evaluations, count);
+    free(path);
+    return status;
+}
+
+/* ---- the command ------------------------------------------------------------------------------------------------ */
+
+static hm_status evaluate(evaluation *e, const char *folder)
+{
+    hm_comm *comm = e->cli->comm;
+    HM_TRY(hm_run_load(&e->run, e->cli, folder, &e->options->sets, &e->model));
+    HM_TRY(open_data(e));
+    HM_TRY(run_methods(e));
+    HM_TRY(comm->agree(comm, comm->rank == 0 ? store(e, folder) : HM_OK));
+    return report(e, folder);
+}
+
+static hm_status check_options(const evaluate_options *chosen, int positional)
+{
+    const char *split = chosen->split;
+    HM_REQUIRE(positional == 1, HM_EUSAGE, "evaluate takes one folder, RUN; %d given", positional);
+    HM_REQUIRE(!split || !strcmp(split, "train") || !strcmp(split, "test") || !strcmp(split, "both"), HM_EUSAGE,
+               "--split: '%s' is not one of: train, test, both", split);
+    return HM_OK;
+}
+
+static hm_status run_evaluate(hm_cli *cli, int argc, char **argv)
+{
+    evaluate_options chosen = {0};
+    int positional;
+    hm_status status = hm_options_parse(&hm_command_evaluate, argc, argv, &chosen, &positional);
+    if (status == HM_OK) status = check_options(&chosen, positional);
+    if (status == HM_OK) {
+        evaluation e = {.cli = cli, .options = &chosen};
+        status = evaluate(&e, argv[0]);
+        for (int method = 0; method < METHODS; method++) hm_ais_result_free(&e.estimates[method].ais);
+        for (int split = 0; split < SPLITS; split++)
+            if (e.split[split]) e.split[split]->close(e.split[split]);
+        hm_model_free(e.model);
+        hm_run_free(&e.run);
+    }
+    hm_options_free(&hm_command_evaluate, &chosen);
+    return status;
+}
+
+const hm_command hm_command_evaluate = {
+    .name = "evaluate",
+    .usage = "RUN [--method LIST] [--data FILE] [--split train|test|both] [--set KEY=VALUE ...]",
+    .describe = "estimate log Z and log-probabilities of a trained model",
+    .options = options,
+    .run = run_evaluate,
+};

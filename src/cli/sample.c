@@ -1,0 +1,197 @@
+/* harmonium sample RUN: draws samples by Gibbs sampling, stores them in RUN/model.h5 under /samples. */
+#include "cli/run.h"
+
+#include "core/kernels.h"
+#include "core/memory.h"
+#include "infer/progress.h"
+#include "io/model_file.h"
+#include "io/picture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct sample_options {
+    int64_t count, steps;
+    const char *name, *picture;
+    hm_texts sets;
+} sample_options;
+
+static const hm_option options[] = {
+    {"-n", HM_OPT_INT, offsetof(sample_options, count), "N", "samples (default 100)"},
+    {"--steps", HM_OPT_INT, offsetof(sample_options, steps), "K", "Gibbs steps from the data's base rates (default 1000)"},
+    {"--name", HM_OPT_TEXT, offsetof(sample_options, name), "NAME", "dataset below /samples (default gibbs)"},
+    {"--png", HM_OPT_TEXT, offsetof(sample_options, picture), "FILE", "also a picture: the grid of p(v | h) of the last step"},
+    {"--set", HM_OPT_TEXTS, offsetof(sample_options, sets), "KEY=VALUE", "override a key of the configuration (seed=2)"},
+    {.name = NULL},
+};
+
+/* Samples of all ranks; each rank fills its own shards' rows. */
+typedef struct sampling {
+    hm_cli *cli;
+    const sample_options *options;
+    hm_run run;
+    hm_model *model;
+    hm_matrix samples, means; /* (count, visible) last states, and their probabilities */
+} sampling;
+
+/* Gibbs steps are made a few at a time, so that scratch is small and progress can be shown. */
+enum { STEPS_A_TURN = 50 };
+
+typedef struct turn {
+    const sampling *s;
+    hm_range own;
+    int64_t first_step, steps;
+} turn;
+
+static hm_range shard_rows(const sampling *s, int64_t shard)
+{
+    return hm_part(s->options->count, s->run.general.shards, shard);
+}
+
+/* Some steps of one shard's samples. */
+static hm_status sample_shard(void *context, int64_t local)
+{
+    const turn *t = context;
+    const sampling *s = t->s;
+    hm_range rows = shard_rows(s, t->own.begin + local);
+    hm_arena scratch;
+    if (hm_count(rows) == 0) return HM_OK;
+    HM_TRY(hm_arena_init(&scratch, s->model->class->sampling_bytes(s->model, hm_count(rows)), "scratch for sampling"));
+    hm_status status = s->model->class->gibbs(s->model, (uint64_t)s->run.general.seed,
+                                              hm_rows(s->samples, rows.begin, hm_count(rows)), rows.begin,
+                                              (uint64_t)t->first_step, t->steps, &scratch,
+                                              hm_rows(s->means, rows.begin, hm_count(rows)).at);
+    hm_arena_free(&scratch);
+    return status;
+}
+
+/* Chains start from the data's base rates, in a stream of their own. */
+static void start_samples(sampling *s)
+{
+    const float *biases = s->model->class->base_biases(s->model);
+    hm_stream stream = {(uint64_t)s->run.general.seed, HM_RNG_SAMPLE_START, 0};
+    for (int64_t row = 0; row < s->samples.rows; row++)
+        hm_kernels_best()->activate(1, s->samples.columns, s->samples.at + row * s->samples.columns, 0.0f, biases, NULL,
+                                    s->samples.at + row * s->samples.columns, &stream, row);
+}
+
+static hm_status run_chains(sampling *s)
+{
+    hm_comm *comm = s->cli->comm;
+    turn t = {.s = s, .own = hm_part(s->run.general.shards, comm->size, comm->rank)};
+    hm_pulse pulse = hm_pulse_start(s->cli->log, "sampling");
+    for (int64_t done = 0; done < s->options->steps; done += t.steps) {
+        int64_t left = s->options->steps - done;
+        t.first_step = done;
+        t.steps = left < STEPS_A_TURN ? left : STEPS_A_TURN;
+        HM_TRY(hm_team_each(&s->run.team, hm_count(t.own), sample_shard, &t));
+        hm_pulse_report(&pulse, done + t.steps, s->options->steps);
+    }
+    return HM_OK;
+}
+
+/* Every rank's rows to all. Collective. */
+static hm_status gather(const sampling *s, hm_matrix m)
+{
+    hm_comm *comm = s->cli->comm;
+    int64_t *begin;
+    HM_TRY(comm->agree(comm, hm_alloc(&begin, comm->size + 1, sizeof(int64_t), "a gather")));
+    for (int rank = 0; rank <= comm->size; rank++) {
+        int64_t shard = s->run.general.shards / comm->size * rank;
+        int64_t row = rank == comm->size ? m.rows : shard_rows(s, shard).begin;
+        begin[rank] = row * m.columns * (int64_t)sizeof(float);
+    }
+    hm_status status = comm->all_gather(comm, m.at, begin);
+    free(begin);
+    return status;
+}
+
+/* Rank 0. */
+static hm_status write_results(const sampling *s, const char *folder)
+{
+    const char *name = s->options->name ? s->options->name : "gibbs";
+    hm_model_info info;
+    char *path, mean_name[256];
+    snprintf(mean_name, sizeof mean_name, "%s_mean", name);
+    HM_TRY(hm_path_in(folder, "model.h5", &path));
+    hm_status status = hm_model_file_info(path, &info);
+    if (status == HM_OK)
+        status = hm_model_file_samples(path, name, "samples of the visible units after the last Gibbs step", s->samples);
+    if (status == HM_OK)
+        status = hm_model_file_samples(path, mean_name, "p(v | h) from which the samples of the same name were drawn", s->means);
+    if (status == HM_OK && s->options->picture && info.height * info.width != s->model->visible)
+        status = hm_fail(HM_EUSAGE, "--png: the data are not images (no height and width in %s)", path);
+    if (status == HM_OK && s->options->picture)
+        status = hm_picture_grid(s->options->picture, s->means, info.height, info.width);
+    hm_model_info_free(&info);
+    free(path);
+    return status;
+}
+
+static hm_status report(const sampling *s, const char *folder)
+{
+    hm_report *report = hm_report_new();
+    double mean = hm_kernels_best()->sum(s->samples.rows * s->samples.columns, s->samples.at) /
+                  (double)(s->samples.rows * s->samples.columns);
+    hm_report_text(report, "run", "run", folder);
+    hm_report_int(report, "samples", "samples", s->options->count, NULL);
+    hm_report_int(report, "steps", "Gibbs steps", s->options->steps, NULL);
+    hm_report_real(report, "mean", "mean of the units", mean, 4, NULL);
+    if (s->options->picture) hm_report_text(report, "png", "picture", s->options->picture);
+    return hm_report_print(report, s->cli);
+}
+
+static hm_status sample(sampling *s, const char *folder)
+{
+    hm_comm *comm = s->cli->comm;
+    HM_TRY(hm_run_load(&s->run, s->cli, folder, &s->options->sets, &s->model));
+    s->samples = s->means = (hm_matrix){NULL, s->options->count, s->model->visible};
+    int64_t size = s->samples.rows * s->samples.columns;
+    hm_status status = hm_alloc(&s->samples.at, size, sizeof(float), "samples");
+    if (status == HM_OK) status = hm_alloc(&s->means.at, size, sizeof(float), "samples");
+    HM_TRY(comm->agree(comm, status));
+    start_samples(s);
+    HM_TRY(comm->agree(comm, run_chains(s)));
+    HM_TRY(gather(s, s->samples));
+    HM_TRY(gather(s, s->means));
+    HM_TRY(comm->agree(comm, comm->rank == 0 ? write_results(s, folder) : HM_OK));
+    return report(s, folder);
+}
+
+static hm_status check_options(const sample_options *chosen, int positional)
+{
+    enum { MOST = 10000000 };
+    HM_REQUIRE(positional == 1, HM_EUSAGE, "sample takes one folder, RUN; %d given", positional);
+    HM_REQUIRE(chosen->count >= 1 && chosen->count <= MOST, HM_EUSAGE, "-n: must be an integer between 1 and %d", MOST);
+    HM_REQUIRE(chosen->steps >= 1, HM_EUSAGE, "--steps: must be an integer, at least 1");
+    HM_REQUIRE(!chosen->name || (chosen->name[0] && !strchr(chosen->name, '/') && chosen->name[0] != '.'), HM_EUSAGE,
+               "--name: '%s' is not the name of a dataset (no '/', no leading '.')", chosen->name);
+    return HM_OK;
+}
+
+static hm_status run_sample(hm_cli *cli, int argc, char **argv)
+{
+    sample_options chosen = {.count = 100, .steps = 1000};
+    int positional;
+    hm_status status = hm_options_parse(&hm_command_sample, argc, argv, &chosen, &positional);
+    if (status == HM_OK) status = check_options(&chosen, positional);
+    if (status == HM_OK) {
+        sampling s = {.cli = cli, .options = &chosen};
+        status = sample(&s, argv[0]);
+        free(s.samples.at);
+        free(s.means.at);
+        hm_model_free(s.model);
+        hm_run_free(&s.run);
+    }
+    hm_options_free(&hm_command_sample, &chosen);
+    return status;
+}
+
+const hm_command hm_command_sample = {
+    .name = "sample",
+    .usage = "RUN [-n N] [--steps K] [--name NAME] [--png FILE] [--set KEY=VALUE ...]",
+    .describe = "draw samples of a trained model",
+    .options = options,
+    .run = run_sample,
+};
