@@ -29,7 +29,7 @@ typedef enum hm_base { HM_BASE_DATA, HM_BASE_UNIFORM } hm_base;
 typedef enum hm_ladder {
     HM_LADDER_LINEAR,
     HM_LADDER_SALAKHUTDINOV2008, /* 0:1e-3:.5, .5:1e-4:.9, .9:1e-5:1: 14,503 values with both ends of each part */
-    HM_LADDER_ADAPTIVE,          /* the next beta keeps the incremental ESS at ais_ess_target */
+    HM_LADDER_ADAPTIVE,          /* the next beta keeps the ESS of that step's weights at ess_target of all chains */
     HM_LADDER_CUSTOM,
 } hm_ladder;
 
@@ -46,32 +46,37 @@ extern const hm_settings_table hm_ais_table; /* section "ais" */
 hm_status hm_ais_settings_check(const hm_ais_settings *settings);
 
 typedef struct hm_ais_result {
-    double log_z;       /* log of the mean weight, plus log Z of the base */
-    double log_z_stderr; /* standard error of log_z (delta method: sd(w) / (mean(w) sqrt(chains))) */
+    double log_z;                    /* log of the mean weight, plus log Z of the base */
+    double log_z_stderr;             /* standard error of log_z (delta method: sd(w) / (mean(w) sqrt(chains))) */
     double log_z_lower, log_z_upper; /* log(mean w -+ 3 sd(w) / sqrt(chains)) + log Z of the base; lower may be -inf */
-    double ess;         /* (sum w)^2 / sum w^2 */
-    double log_weight_spread; /* standard deviation of the log-weights, nats */
+    double ess;                      /* (sum w)^2 / sum w^2 */
+    double log_weight_spread;        /* standard deviation of the log-weights, nats */
     int64_t chains, temperatures;
-    double *log_weights; /* (chains) owned */
-    double *betas;       /* (temperatures) owned */
-    double seconds;
+    double *log_weights; /* (chains) owned, in the order of the chains, on every rank: each chain's own estimate of
+                          * log Z minus log Z of the base, so minus the sum of its steps for reverse AIS */
+    double *betas;       /* (temperatures) owned, ascending */
+    double seconds;      /* this rank's; the rest has the same bits on all */
 } hm_ais_result;
 
 void hm_ais_result_free(hm_ais_result *result);
 
-/* AIS (Neal 2001; Salakhutdinov & Murray 2008) from `base` biases (visible) to the model; with base at the model's own
- * size. E[w] = Z / Z_base, so the estimate of log Z is low on average. Collective. */
+/* AIS (Neal 2001; Salakhutdinov & Murray 2008) from independent units with the biases `base` (visible) to the model.
+ * E[w] = Z / Z_base, so the estimate of log Z is low on average. Two runs with one seed share their random numbers,
+ * whatever the base. HM_ENUMERIC, naming the temperature, when a weight is not finite. Free *out with
+ * hm_ais_result_free; nothing is left in it after a failure. Collective. */
 hm_status hm_ais(const hm_model *model, const float base[], const hm_ais_settings *settings, const hm_workers *workers,
                  hm_ais_result *out);
 
-/* Reverse AIS (Burda, Grosse, Salakhutdinov 2015; Grosse, Ancha, Roy 2016): from (approximate) samples of the model, obtained by
- * burn_in Gibbs steps from `start`, down to the base. E[1/w] = Z_base / Z for exact samples, so the estimate is high on
- * average. start: (chains, visible) rows of training data, the same on every rank. betas: the ladder of a forward run, or
- * NULL for the settings' own (an adaptive ladder needs the forward run's). Collective. */
+/* Reverse AIS (Burda, Grosse, Salakhutdinov 2015; Grosse, Ancha, Roy 2016): from (approximate) samples of the model,
+ * obtained by burn_in Gibbs steps from `start`, down to the base. E[1/w] = Z_base / Z for exact samples, so the
+ * estimate is high on average. start: (chains, visible) rows of training data, the same on every rank. betas: the
+ * ladder of a forward run, or NULL for the settings' own (an adaptive ladder needs the forward run's). log_z, its error
+ * and interval, and ess are of the mean of 1/w; the upper end may be +inf. Shares no random numbers with hm_ais.
+ * Collective. */
 hm_status hm_ais_reverse(const hm_model *model, const float base[], hm_matrix start, const hm_ais_settings *settings,
                          int64_t temperatures, const double *betas, const hm_workers *workers, hm_ais_result *out);
 
-/* biases[i] = log(rate / (1 - rate)) for the data start; zeros for the uniform start. */
+/* biases: (visible), log(rate / (1 - rate)) of the data's base rates or zeros. Not collective. */
 void hm_base_biases(const hm_model *model, hm_base base, float biases[]);
 
 #endif
