@@ -1,0 +1,31 @@
+/* The free energy of every row of a data set, streamed: mean log p(v) = -(mean free energy) - log Z. */
+#ifndef HM_LIKELIHOOD_DATA_H
+#define HM_LIKELIHOOD_DATA_H
+
+#include "infer/likelihood.h"
+
+/* Turns raw rows of a source into visible states (binarisation ...): raw holds out.rows rows of `type`, the first of
+ * which is row `first_row` of the source; out: (rows, visible). Called by several threads at once, on different rows;
+ * the result for a row must not depend on its neighbours. */
+typedef struct hm_row_transform {
+    hm_status (*apply)(const void *context, int64_t first_row, hm_type type, const void *raw, hm_matrix out);
+    const void *context; /* borrowed */
+} hm_row_transform;
+
+/* The identity: values as they are, uint8 as value / 255. */
+extern const hm_row_transform hm_row_values;
+
+typedef struct hm_mean_energy {
+    double mean;      /* mean of F(v) over the rows, nats */
+    double std_error; /* sd of F(v), with n - 1, over sqrt(rows); +inf for one row */
+    int64_t rows;
+} hm_mean_energy;
+
+/* Mean free energy of all rows of `source`, each passed through `transform`. Rows are cut into workers->shards parts,
+ * of which a rank reads only its own, a block at a time: memory is bounded whatever the size of the source. The same
+ * bits for any number of ranks and threads. HM_EDATA when the source is empty, has another width than the model or
+ * cannot be read; HM_ENUMERIC, naming the row, when a free energy is not finite. Collective. */
+hm_status hm_mean_free_energy(const hm_model *model, hm_source *source, const hm_row_transform *transform,
+                              const hm_workers *workers, hm_mean_energy *out);
+
+#endif
