@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { ZEROS_BYTES = 1 << 20 };
+
 /* ---- what a dataset is ------------------------------------------------------------------------------------------ */
 
 bool hm_store_has(const hm_store *store, const char *name)
@@ -79,10 +81,17 @@ static hm_status open_dataset(const hm_store *store, const char *name, hid_t *da
 
 hm_status hm_store_shape(hm_store *store, const char *name, hm_shape *out)
 {
-    hid_t dataset;
+    hid_t dataset = -1;
     HM_TRY(open_dataset(store, name, &dataset, out));
     H5Dclose(dataset);
     return HM_OK;
+}
+
+static bool has_elements(const hm_shape *shape)
+{
+    for (int axis = 0; axis < shape->dims; axis++)
+        if (shape->size[axis] == 0) return false;
+    return true;
 }
 
 /* ---- arrays ----------------------------------------------------------------------------------------------------- */
@@ -109,19 +118,10 @@ hm_status hm_array_create(hm_store *store, const hm_field *field, const int64_t 
     array->shape.type = field->type;
     array->shape.dims = field->dims;
     for (int axis = 0; axis < field->dims; axis++) array->shape.size[axis] = shape[axis];
-    hm_status status = hm_h5_dataset(store, field, shape, 0, &array->dataset);
+    hm_status status = hm_h5_dataset(store, field, shape, false, &array->dataset);
     if (status == HM_OK) return HM_OK;
     hm_array_close(array);
     *out = NULL;
-    return status;
-}
-
-hm_status hm_array_reserve(hm_store *store, const hm_field *field, const int64_t shape[])
-{
-    hid_t dataset;
-    HM_TRY(hm_h5_dataset(store, field, shape, HM_H5_EARLY, &dataset));
-    hm_status status = H5Dflush(dataset) < 0 ? hm_h5_write_failed(store, field->name) : HM_OK;
-    H5Dclose(dataset);
     return status;
 }
 
@@ -237,14 +237,32 @@ hm_status hm_array_read_rows(hm_array *array, int64_t begin, int64_t count, void
     return status;
 }
 
-/* ---- whole datasets --------------------------------------------------------------------------------------------- */
-
-static bool has_elements(const hm_shape *shape)
+/* Zeros are written rather than room allocated, for HDF5 cannot close a file whose allocated end is beyond what a full
+ * disk let it write. */
+static hm_status write_zeros(hm_array *array)
 {
-    for (int axis = 0; axis < shape->dims; axis++)
-        if (shape->size[axis] == 0) return false;
-    return true;
+    int64_t rows = array->shape.size[0], row_bytes = (int64_t)hm_field_type_size(array->shape.type);
+    for (int axis = 1; axis < array->shape.dims; axis++) row_bytes *= array->shape.size[axis];
+    int64_t block = row_bytes > 0 && row_bytes < ZEROS_BYTES ? ZEROS_BYTES / row_bytes : 1;
+    void *zeros;
+    HM_TRY(hm_alloc(&zeros, block, (size_t)row_bytes, "a block of zeros"));
+    hm_status status = HM_OK;
+    for (int64_t row = 0; row < rows && status == HM_OK; row += block)
+        status = hm_array_write_rows(array, row, rows - row < block ? rows - row : block, zeros);
+    free(zeros);
+    return status;
 }
+
+hm_status hm_array_reserve(hm_store *store, const hm_field *field, const int64_t shape[])
+{
+    hm_array *array;
+    HM_TRY(hm_array_create(store, field, shape, &array));
+    hm_status status = has_elements(&array->shape) ? write_zeros(array) : HM_OK;
+    hm_array_close(array);
+    return status == HM_OK && store->broken ? HM_EOUTPUT : status;
+}
+
+/* ---- whole datasets --------------------------------------------------------------------------------------------- */
 
 hm_status hm_store_write(hm_store *store, const hm_field *field, const int64_t shape[], const void *data)
 {
@@ -306,7 +324,7 @@ typedef struct dataset_walk {
 
 static hm_status visit_dataset(const dataset_walk *walk, const char *name)
 {
-    hid_t dataset;
+    hid_t dataset = -1;
     hm_shape shape;
     HM_TRY(open_dataset(walk->store, name, &dataset, &shape));
     char *description = hm_h5_text_or_null(dataset, "description");

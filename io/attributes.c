@@ -75,7 +75,7 @@ static hm_status open_or_make(hm_store *store, const char *object, hid_t *out)
 
 static hm_status set_number(hm_store *store, const char *object, const char *name, hid_t type, const void *value)
 {
-    hid_t opened;
+    hid_t opened = -1;
     HM_TRY(open_or_make(store, object, &opened));
     hm_status status = set_scalar(store, opened, name, type, value);
     H5Oclose(opened);
@@ -99,7 +99,7 @@ hm_status hm_store_set_real(hm_store *store, const char *object, const char *nam
 
 hm_status hm_store_set_text(hm_store *store, const char *object, const char *name, const char *value)
 {
-    hid_t opened;
+    hid_t opened = -1;
     HM_TRY(open_or_make(store, object, &opened));
     hm_status status = hm_h5_set_text(store, opened, name, value);
     H5Oclose(opened);

@@ -54,6 +54,8 @@ void hm_h5_discard(hm_store *store)
     if (sink < 0) return;
     dup2(sink, *descriptor);
     close(sink);
+    /* A flush that failed halfway leaves the cache in a state that the next flush complains of, and mends. */
+    for (int attempt = 0; attempt < 3 && H5Fflush(store->file, H5F_SCOPE_GLOBAL) < 0; attempt++) continue;
 }
 
 hm_status hm_h5_write_failed(hm_store *store, const char *name)
@@ -94,10 +96,10 @@ static void chunk_shape(const hm_field *field, const hsize_t size[], bool extens
 }
 
 /* Checksums need chunks, and chunks need elements: a scalar or an empty dataset has neither. */
-static hid_t creation_properties(const hm_field *field, const hsize_t size[], int options)
+static hid_t creation_properties(const hm_field *field, const hsize_t size[], bool extensible)
 {
     hid_t properties = H5Pcreate(H5P_DATASET_CREATE);
-    bool extensible = (options & HM_H5_EXTENSIBLE) != 0, empty = false;
+    bool empty = false;
     for (int axis = 0; axis < field->dims; axis++) empty |= size[axis] == 0 && !(axis == 0 && extensible);
     bool fine = properties >= 0;
     if (field->dims > 0 && !empty) {
@@ -105,7 +107,6 @@ static hid_t creation_properties(const hm_field *field, const hsize_t size[], in
         chunk_shape(field, size, extensible, chunk);
         fine = fine && H5Pset_chunk(properties, field->dims, chunk) >= 0 && H5Pset_fletcher32(properties) >= 0;
     }
-    if (options & HM_H5_EARLY) fine = fine && H5Pset_alloc_time(properties, H5D_ALLOC_TIME_EARLY) >= 0;
     if (extensible && field->type == HM_FIELD_FLOAT64) {
         const double missing = (double)__builtin_nanf("");
         fine = fine && H5Pset_fill_value(properties, H5T_NATIVE_DOUBLE, &missing) >= 0;
@@ -115,11 +116,11 @@ static hid_t creation_properties(const hm_field *field, const hsize_t size[], in
     return -1;
 }
 
-static hid_t field_space(const hm_field *field, const int64_t shape[], int options, hsize_t size[])
+static hid_t field_space(const hm_field *field, const int64_t shape[], bool extensible, hsize_t size[])
 {
     hsize_t most[HM_FIELD_DIMS];
     for (int axis = 0; axis < field->dims; axis++) most[axis] = size[axis] = (hsize_t)shape[axis];
-    if (options & HM_H5_EXTENSIBLE) most[0] = H5S_UNLIMITED;
+    if (extensible) most[0] = H5S_UNLIMITED;
     return field->dims == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(field->dims, size, most);
 }
 
@@ -143,11 +144,11 @@ hid_t hm_h5_memory_type(hm_field_type type)
     return *types[type];
 }
 
-static hid_t create_dataset(hm_store *store, const hm_field *field, const int64_t shape[], int options)
+static hid_t create_dataset(hm_store *store, const hm_field *field, const int64_t shape[], bool extensible)
 {
     hsize_t size[HM_FIELD_DIMS];
-    hid_t space = field_space(field, shape, options, size);
-    hid_t properties = creation_properties(field, size, options);
+    hid_t space = field_space(field, shape, extensible, size);
+    hid_t properties = creation_properties(field, size, extensible);
     hid_t links = H5Pcreate(H5P_LINK_CREATE);
     H5Pset_create_intermediate_group(links, 1);
     hid_t dataset = H5Dcreate2(store->file, field->name, file_type(field->type), space, links, properties, H5P_DEFAULT);
@@ -158,13 +159,13 @@ static hid_t create_dataset(hm_store *store, const hm_field *field, const int64_
     return dataset;
 }
 
-hm_status hm_h5_dataset(hm_store *store, const hm_field *field, const int64_t shape[], int options, hid_t *out)
+hm_status hm_h5_dataset(hm_store *store, const hm_field *field, const int64_t shape[], bool extensible, hid_t *out)
 {
     *out = -1;
     for (int axis = 0; axis < field->dims; axis++)
         HM_REQUIRE(shape[axis] >= 0, HM_EINTERNAL, "%s: %s has a negative size", store->path, field->name);
     HM_REQUIRE(!store->broken, HM_EOUTPUT, "%s: cannot be written", store->path);
-    hid_t dataset = create_dataset(store, field, shape, options);
+    hid_t dataset = create_dataset(store, field, shape, extensible);
     if (dataset < 0) return HM_EOUTPUT;
     hm_status status = hm_h5_set_text(store, dataset, "description", field->description);
     if (status == HM_OK && field->unit) status = hm_h5_set_text(store, dataset, "units", field->unit);

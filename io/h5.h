@@ -58,11 +58,9 @@ hm_status hm_h5_publish(hm_store *store);
 /* The HDF5 type of elements in memory; a predefined one, not to be closed. */
 hid_t hm_h5_memory_type(hm_field_type type);
 
-enum { HM_H5_EXTENSIBLE = 1, HM_H5_EARLY = 2 };
-
-/* Creates the dataset of a field with its attributes. `options`: HM_H5_EXTENSIBLE rows (filled with NaN when real), or
- * HM_H5_EARLY allocation. */
-hm_status hm_h5_dataset(hm_store *store, const hm_field *field, const int64_t shape[], int options, hid_t *out);
+/* Creates the dataset of a field with its attributes; `extensible` by rows (filled with NaN when float64), or of this
+ * shape for good. */
+hm_status hm_h5_dataset(hm_store *store, const hm_field *field, const int64_t shape[], bool extensible, hid_t *out);
 
 /* The shape of an open dataset; HM_EDATA when it is of a kind that Harmonium never writes. */
 hm_status hm_h5_shape(const hm_store *store, hid_t dataset, const char *name, hm_shape *out);

@@ -1,0 +1,148 @@
+#include "io/model_file.h"
+
+#include "io/h5.h"
+#include "io/parameters.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATH_ROOM = 256 };
+
+/* ---- attributes ------------------------------------------------------------------------------------------------- */
+
+void hm_model_info_free(hm_model_info *info)
+{
+    free(info->family);
+    free(info->config);
+    *info = (hm_model_info){0};
+}
+
+/* The whole numbers among the attributes; an optional one is left out when it is 0. */
+static const struct {
+    const char *name;
+    size_t offset;
+    bool optional;
+} numbers[] = {
+    {"shards", offsetof(hm_model_info, shards), false}, {"ranks", offsetof(hm_model_info, ranks), false},
+    {"epochs", offsetof(hm_model_info, epochs), false}, {"visible", offsetof(hm_model_info, visible), false},
+    {"height", offsetof(hm_model_info, height), true},  {"width", offsetof(hm_model_info, width), true},
+};
+enum { NUMBERS = sizeof numbers / sizeof numbers[0] };
+
+static int64_t *number_of(const hm_model_info *info, int number)
+{
+    return (int64_t *)((char *)info + numbers[number].offset);
+}
+
+static hm_status write_info(hm_store *store, const hm_model_info *info)
+{
+    HM_TRY(hm_store_set_text(store, "/", "family", info->family));
+    HM_TRY(hm_store_set_text(store, "/", "config", info->config));
+    HM_TRY(hm_store_set_seed(store, "/", "seed", info->seed));
+    for (int number = 0; number < NUMBERS; number++) {
+        int64_t value = *number_of(info, number);
+        if (value != 0 || !numbers[number].optional) HM_TRY(hm_store_set_int(store, "/", numbers[number].name, value));
+    }
+    return HM_OK;
+}
+
+static hm_status read_info(hm_store *store, hm_model_info *info)
+{
+    HM_TRY(hm_store_get_text(store, "/", "family", &info->family));
+    HM_TRY(hm_store_get_text(store, "/", "config", &info->config));
+    HM_TRY(hm_store_get_seed(store, "/", "seed", &info->seed));
+    for (int number = 0; number < NUMBERS; number++) {
+        const char *name = numbers[number].name;
+        if (numbers[number].optional && !hm_store_has_attribute(store, "/", name)) continue;
+        HM_TRY(hm_store_get_int(store, "/", name, number_of(info, number)));
+        HM_REQUIRE(*number_of(info, number) >= 0, HM_EDATA, "%s: attribute %s is negative", hm_store_path(store), name);
+    }
+    return HM_OK;
+}
+
+hm_status hm_model_file_info(const char *path, hm_model_info *info)
+{
+    *info = (hm_model_info){0};
+    hm_store *store;
+    HM_TRY(hm_store_open(path, &hm_format_model, &store));
+    hm_status status = read_info(store, info);
+    hm_store_close(store);
+    if (status != HM_OK) hm_model_info_free(info);
+    return status;
+}
+
+/* ---- the model -------------------------------------------------------------------------------------------------- */
+
+/* /metrics of a model is /metrics of the metrics.h5 that lies beside it. */
+static hm_status link_metrics(hm_store *store)
+{
+    if (H5Lcreate_external("metrics.h5", "/metrics", store->file, "metrics", H5P_DEFAULT, H5P_DEFAULT) < 0)
+        return hm_h5_write_failed(store, "/metrics");
+    return HM_OK;
+}
+
+static hm_status write_model(hm_store *store, const hm_model_info *info, const hm_layout *layout, const float *params)
+{
+    HM_TRY(write_info(store, info));
+    HM_TRY(hm_parameters_write(store, "/parameters", layout, params));
+    HM_TRY(link_metrics(store));
+    return hm_store_commit(store);
+}
+
+hm_status hm_model_file_write(const char *path, const hm_model_info *info, const hm_layout *layout, const float *params)
+{
+    hm_store *store;
+    HM_TRY(hm_store_create(path, &hm_format_model, &store));
+    hm_status status = write_model(store, info, layout, params);
+    hm_store_close(store);
+    return status;
+}
+
+hm_status hm_model_file_params(const char *path, const hm_layout *layout, float *params)
+{
+    hm_store *store;
+    HM_TRY(hm_store_open(path, &hm_format_model, &store));
+    hm_status status = hm_parameters_read(store, "/parameters", layout, params);
+    hm_store_close(store);
+    return status;
+}
+
+hm_status hm_model_file_scalar(const char *path, const char *name, double *value)
+{
+    hm_store *store;
+    hm_shape shape;
+    int64_t whole = 0;
+    HM_TRY(hm_store_open(path, &hm_format_model, &store));
+    hm_status status = hm_store_shape(store, name, &shape);
+    bool real = shape.type == HM_FIELD_FLOAT32 || shape.type == HM_FIELD_FLOAT64;
+    hm_field field = {.name = name, .type = real ? HM_FIELD_FLOAT64 : HM_FIELD_INT64};
+    if (status == HM_OK) status = hm_store_read(store, &field, NULL, real ? (void *)value : (void *)&whole);
+    if (status == HM_OK && !real) *value = (double)whole;
+    hm_store_close(store);
+    return status;
+}
+
+/* ---- samples ---------------------------------------------------------------------------------------------------- */
+
+static hm_status write_samples(hm_store *store, const char *name, const char *description, hm_matrix samples)
+{
+    char path[PATH_ROOM];
+    int length = snprintf(path, sizeof path, "/samples/%s", name);
+    HM_REQUIRE(name[0] && !strchr(name, '/') && length < PATH_ROOM, HM_EINTERNAL, "samples '%s': not a name", name);
+    const hm_field field = {
+        .name = path, .type = HM_FIELD_FLOAT32, .dims = 2, .axes = {"sample", "visible"}, .description = description};
+    const int64_t shape[2] = {samples.rows, samples.columns};
+    HM_TRY(hm_store_remove(store, path));
+    HM_TRY(hm_store_write(store, &field, shape, samples.at));
+    return hm_store_commit(store);
+}
+
+hm_status hm_model_file_samples(const char *path, const char *name, const char *description, hm_matrix samples)
+{
+    hm_store *store;
+    HM_TRY(hm_store_update(path, &hm_format_model, &store));
+    hm_status status = write_samples(store, name, description, samples);
+    hm_store_close(store);
+    return status;
+}

@@ -1,0 +1,89 @@
+/* model.h5: a trained model - its configuration, its parameters, what was estimated of it, what was sampled from it.
+ *
+ *     /                       attributes family, config (YAML), seed, shards, ranks, epochs, visible, height, width
+ *     /parameters/NAME        float32, as many dimensions as the tensor
+ *     /evaluation/METHOD/...  scalars and arrays; settings of the estimate as attributes of the group
+ *     /samples/NAME           (n, visible)
+ *     /metrics                external link to metrics.h5
+ *
+ * Nothing here is collective: parameters are the same on every rank, and rank 0 writes. Adding to an existing file is
+ * atomic: a copy is changed and renamed over it.
+ */
+#ifndef HM_MODEL_FILE_H
+#define HM_MODEL_FILE_H
+
+#include "core/matrix.h"
+#include "core/pack.h"
+#include "core/status.h"
+#include "io/fields.h"
+
+/* The attributes of the root. Texts are the caller's when written; owned (hm_model_info_free) when read. */
+typedef struct hm_model_info {
+    char *family;
+    char *config; /* the resolved configuration, YAML */
+    uint64_t seed;
+    int64_t shards, ranks, epochs;
+    int64_t visible;       /* columns of the data */
+    int64_t height, width; /* of a row as an image; 0 when it is none (and then not in the file) */
+} hm_model_info;
+
+void hm_model_info_free(hm_model_info *info);
+
+/* Writes a new file, in place of one that is there. params: a pack of the layout. HM_EOUTPUT. */
+hm_status hm_model_file_write(const char *path, const hm_model_info *info, const hm_layout *layout,
+                              const float *params);
+
+/* The attributes. HM_EDATA. */
+hm_status hm_model_file_info(const char *path, hm_model_info *info);
+
+/* The parameters, into a pack of the layout. HM_EDATA when a tensor is missing or has another shape; the message says
+ * which, with both shapes. */
+hm_status hm_model_file_params(const char *path, const hm_layout *layout, float *params);
+
+/* ---- results added later ---------------------------------------------------------------------------------------- */
+
+/* One result: a scalar or an array, as its field says; field.name is relative to the group, "log_z". */
+typedef struct hm_result {
+    hm_field field;       /* unit, description, axes; float64 or int64 */
+    const double *real;   /* the data of a float64 field */
+    const int64_t *whole; /* the data of an int64 field */
+    int64_t count;        /* elements of an array (dims 1); ignored for a scalar */
+} hm_result;
+
+/* A setting of an estimate, stored as a text attribute: {"base", "data"}. */
+typedef struct hm_note {
+    const char *name, *value;
+} hm_note;
+
+/* One estimate: /evaluation/METHOD, replaced if it is there. */
+typedef struct hm_evaluation {
+    const char *method;       /* "ais", "exact" */
+    const char *description;  /* attribute of the group; may be NULL */
+    const hm_result *results; /* any subset of hm_evaluation_fields, and more */
+    int result_count;
+    const hm_note *notes;
+    int note_count;
+} hm_evaluation;
+
+/* The fields that evaluations share (log_z, log_z_stderr, log_z_lower, log_z_upper, ess, chains, temperatures,
+ * train_log_prob, train_log_prob_stderr, test_log_prob, test_log_prob_stderr, seconds, log_weight_spread, log_weights,
+ * betas, ...) by name; NULL for another name. */
+const hm_field *hm_evaluation_field(const char *name);
+
+/* Adds results to a list that has room: by name from hm_evaluation_field, which must know it with that type and rank
+ * (HM_EINTERNAL). */
+hm_status hm_result_real(hm_result results[], int *count, int room, const char *name, const double *value);
+hm_status hm_result_whole(hm_result results[], int *count, int room, const char *name, const int64_t *value);
+hm_status hm_result_array(hm_result results[], int *count, int room, const char *name, const double *values,
+                          int64_t size);
+
+/* Stores `count` evaluations in one atomic change. HM_EDATA when the file is not a model, HM_EOUTPUT. */
+hm_status hm_model_file_evaluations(const char *path, const hm_evaluation evaluations[], int count);
+
+/* One stored scalar, "/evaluation/ais/log_z". HM_EDATA when it is not there. */
+hm_status hm_model_file_scalar(const char *path, const char *name, double *value);
+
+/* Stores /samples/NAME, replaced if it is there. samples: (n, visible). HM_EDATA, HM_EOUTPUT. */
+hm_status hm_model_file_samples(const char *path, const char *name, const char *description, hm_matrix samples);
+
+#endif

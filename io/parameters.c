@@ -1,0 +1,41 @@
+#include "io/parameters.h"
+
+#include <stdio.h>
+
+enum { PATH_ROOM = 256 };
+
+/* The field of a tensor; `path` holds its name. */
+static hm_status tensor_field(const char *group, const hm_tensor *tensor, char path[PATH_ROOM], hm_field *field)
+{
+    _Static_assert((int)HM_TENSOR_DIMS <= (int)HM_FIELD_DIMS, "a tensor has the dimensions of a dataset at most");
+    int length = snprintf(path, PATH_ROOM, "%s/%s", group, tensor->name);
+    HM_REQUIRE(length < PATH_ROOM, HM_EINTERNAL, "the name of tensor %s is too long", tensor->name);
+    *field =
+        (hm_field){.name = path, .type = HM_FIELD_FLOAT32, .dims = tensor->dims, .description = tensor->description};
+    for (int axis = 0; axis < tensor->dims; axis++) field->axes[axis] = tensor->axes[axis];
+    return HM_OK;
+}
+
+hm_status hm_parameters_write(hm_store *store, const char *group, const hm_layout *layout, const float *pack)
+{
+    for (int index = 0; index < layout->count; index++) {
+        const hm_tensor *tensor = &layout->tensors[index];
+        char path[PATH_ROOM];
+        hm_field field;
+        HM_TRY(tensor_field(group, tensor, path, &field));
+        HM_TRY(hm_store_write(store, &field, tensor->shape, pack + tensor->offset));
+    }
+    return HM_OK;
+}
+
+hm_status hm_parameters_read(hm_store *store, const char *group, const hm_layout *layout, float *pack)
+{
+    for (int index = 0; index < layout->count; index++) {
+        const hm_tensor *tensor = &layout->tensors[index];
+        char path[PATH_ROOM];
+        hm_field field;
+        HM_TRY(tensor_field(group, tensor, path, &field));
+        HM_TRY(hm_store_read(store, &field, tensor->shape, pack + tensor->offset));
+    }
+    return HM_OK;
+}

@@ -1,0 +1,14 @@
+/* Packs in files: the tensors of a layout as datasets GROUP/NAME. Internal: for io/ .c files. */
+#ifndef HM_PARAMETERS_H
+#define HM_PARAMETERS_H
+
+#include "core/pack.h"
+#include "io/store.h"
+
+/* Writes every tensor of the pack below `group` ("/parameters"). Not collective. */
+hm_status hm_parameters_write(hm_store *store, const char *group, const hm_layout *layout, const float *pack);
+
+/* Reads them; HM_EDATA when one is missing or has another shape. Padding stays as it is. Not collective. */
+hm_status hm_parameters_read(hm_store *store, const char *group, const hm_layout *layout, float *pack);
+
+#endif
