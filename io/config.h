@@ -22,10 +22,8 @@ typedef struct hm_section {
 
 typedef struct hm_config hm_config;
 
-/* Reads and parses a YAML file. HM_EUSAGE when it is missing, not YAML, or not of the form above. Not collective: one
- * rank reads, and hm_config_text travels. */
-hm_status hm_config_read(const char *path, hm_config **out);
-/* The same from text (`name` stands for the file in messages). */
+/* Parses YAML text (`name` stands for the file in messages). HM_EUSAGE when it is not YAML, or not of the form above. Not
+ * collective. */
 hm_status hm_config_parse(const char *name, const char *text, hm_config **out);
 void hm_config_free(hm_config *config);
 

@@ -1,0 +1,349 @@
+#include "io/config.h"
+
+#include "core/memory.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+enum { KEY_BYTES = 128, TEXT_LIMIT = 1 << 20, ENTRIES_LIMIT = 1024, WHERE_BYTES = 512 };
+
+typedef struct entry {
+    char key[KEY_BYTES]; /* "train.batch"; a top-level key has no point */
+    char *value;         /* a scalar, or a list as "[a, b]"; owned */
+    int line;            /* from 1; 0: from --set */
+} entry;
+
+struct hm_config {
+    char *name;
+    entry *entries;
+    int count;
+};
+
+/* ---- from YAML to entries --------------------------------------------------------------------------------------- */
+
+static int line_of(const yaml_node_t *node) { return (int)node->start_mark.line + 1; }
+
+static entry *find(const hm_config *config, const char *key)
+{
+    for (int at = 0; at < config->count; at++)
+        if (strcmp(config->entries[at].key, key) == 0) return &config->entries[at];
+    return NULL;
+}
+
+/* Takes over `value`. */
+static hm_status add_entry(hm_config *config, const char *key, char *value, int line)
+{
+    if (config->count == ENTRIES_LIMIT || strlen(key) >= KEY_BYTES) {
+        free(value);
+        return hm_fail(HM_EUSAGE, "%s:%d: %s", config->name, line,
+                       config->count == ENTRIES_LIMIT ? "more keys than any configuration has" : "a key of more than 127 letters");
+    }
+    entry *added = &config->entries[config->count++];
+    snprintf(added->key, sizeof added->key, "%s", key);
+    added->value = value;
+    added->line = line;
+    return HM_OK;
+}
+
+static hm_status copy_text(const char *text, size_t length, char **out)
+{
+    HM_TRY(hm_alloc(out, (int64_t)length + 1, 1, "a configuration value"));
+    memcpy(*out, text, length);
+    return HM_OK;
+}
+
+static hm_status scalar_text(const hm_config *config, const char *key, const yaml_node_t *node, char **out)
+{
+    const char *text = (const char *)node->data.scalar.value;
+    size_t length = node->data.scalar.length;
+    HM_REQUIRE(!memchr(text, '\0', length), HM_EUSAGE, "%s:%d: %s: holds a zero byte", config->name, line_of(node), key);
+    return copy_text(text, length, out);
+}
+
+/* A list of scalars as one text. */
+static hm_status list_text(const hm_config *config, const char *key, yaml_document_t *document, const yaml_node_t *node,
+                           char **out)
+{
+    size_t size = 3, used;
+    for (yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top; item++) {
+        const yaml_node_t *value = yaml_document_get_node(document, *item);
+        HM_REQUIRE(value && value->type == YAML_SCALAR_NODE, HM_EUSAGE, "%s:%d: %s: a list may hold only plain values",
+                   config->name, line_of(node), key);
+        size += value->data.scalar.length + 2;
+    }
+    HM_TRY(hm_alloc(out, (int64_t)size, 1, "a configuration value"));
+    used = (size_t)snprintf(*out, size, "[");
+    for (yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top; item++)
+        used += (size_t)snprintf(*out + used, size - used, "%s%s", used > 1 ? ", " : "",
+                                 (const char *)yaml_document_get_node(document, *item)->data.scalar.value);
+    snprintf(*out + used, size - used, "]");
+    return HM_OK;
+}
+
+static hm_status add_value(hm_config *config, const char *key, yaml_document_t *document, const yaml_node_t *node, int line)
+{
+    char *value = NULL;
+    const entry *before = find(config, key);
+    HM_REQUIRE(!before, HM_EUSAGE, "%s:%d: key '%s' is given twice (first in line %d)", config->name, line, key, before->line);
+    HM_REQUIRE(node->type != YAML_MAPPING_NODE, HM_EUSAGE, "%s:%d: %s: sections are one level deep", config->name, line, key);
+    if (node->type == YAML_SCALAR_NODE)
+        HM_TRY(scalar_text(config, key, node, &value));
+    else
+        HM_TRY(list_text(config, key, document, node, &value));
+    return add_entry(config, key, value, line);
+}
+
+/* The pairs of a mapping; `section` is "" at the top. */
+static hm_status add_mapping(hm_config *config, const char *section, yaml_document_t *document, const yaml_node_t *mapping)
+{
+    for (yaml_node_pair_t *pair = mapping->data.mapping.pairs.start; pair < mapping->data.mapping.pairs.top; pair++) {
+        const yaml_node_t *key = yaml_document_get_node(document, pair->key);
+        const yaml_node_t *value = yaml_document_get_node(document, pair->value);
+        char name[KEY_BYTES];
+        HM_REQUIRE(key->type == YAML_SCALAR_NODE, HM_EUSAGE, "%s:%d: a key must be a plain word", config->name, line_of(key));
+        int length = snprintf(name, sizeof name, "%s%s%s", section, *section ? "." : "", (const char *)key->data.scalar.value);
+        HM_REQUIRE(length < KEY_BYTES, HM_EUSAGE, "%s:%d: a key of more than 127 letters", config->name, line_of(key));
+        if (!*section && value->type == YAML_MAPPING_NODE)
+            HM_TRY(add_mapping(config, name, document, value));
+        else
+            HM_TRY(add_value(config, name, document, value, line_of(key)));
+    }
+    return HM_OK;
+}
+
+static hm_status load_document(hm_config *config, yaml_parser_t *parser)
+{
+    yaml_document_t document;
+    if (!yaml_parser_load(parser, &document))
+        return hm_fail(HM_EUSAGE, "%s:%lu: not YAML: %s", config->name, (unsigned long)parser->problem_mark.line + 1,
+                       parser->problem ? parser->problem : "unreadable");
+    const yaml_node_t *root = yaml_document_get_root_node(&document);
+    hm_status status;
+    if (!root)
+        status = hm_fail(HM_EUSAGE, "%s: empty; a configuration has at least data.file, model.family and train.epochs", config->name);
+    else if (root->type != YAML_MAPPING_NODE)
+        status = hm_fail(HM_EUSAGE, "%s:%d: a configuration is a list of 'key: value'", config->name, line_of(root));
+    else
+        status = add_mapping(config, "", &document, root);
+    yaml_document_delete(&document);
+    return status;
+}
+
+hm_status hm_config_parse(const char *name, const char *text, hm_config **out)
+{
+    hm_config *config;
+    yaml_parser_t parser;
+    *out = NULL;
+    HM_REQUIRE(strlen(text) <= TEXT_LIMIT, HM_EUSAGE, "%s: larger than 1 MiB; not a configuration", name);
+    HM_TRY(hm_alloc(&config, 1, sizeof *config, "a configuration"));
+    hm_status status = copy_text(name, strlen(name), &config->name);
+    if (status == HM_OK) status = hm_alloc(&config->entries, ENTRIES_LIMIT, sizeof(entry), "a configuration");
+    if (status == HM_OK) {
+        if (!yaml_parser_initialize(&parser)) {
+            status = hm_fail(HM_EINTERNAL, "out of memory: a YAML parser");
+        } else {
+            yaml_parser_set_input_string(&parser, (const unsigned char *)text, strlen(text));
+            status = load_document(config, &parser);
+            yaml_parser_delete(&parser);
+        }
+    }
+    if (status != HM_OK) {
+        hm_config_free(config);
+        return status;
+    }
+    *out = config;
+    return HM_OK;
+}
+
+void hm_config_free(hm_config *config)
+{
+    if (!config) return;
+    for (int at = 0; at < config->count; at++) free(config->entries[at].value);
+    free(config->entries);
+    free(config->name);
+    free(config);
+}
+
+/* ---- single keys ------------------------------------------------------------------------------------------------ */
+
+hm_status hm_config_set(hm_config *config, const char *assignment)
+{
+    const char *equals = strchr(assignment, '=');
+    char key[KEY_BYTES], *value;
+    HM_REQUIRE(equals && equals > assignment && equals - assignment < KEY_BYTES, HM_EUSAGE,
+               "--set %s: must be KEY=VALUE, as train.batch=64", assignment);
+    snprintf(key, sizeof key, "%.*s", (int)(equals - assignment), assignment);
+    HM_TRY(copy_text(equals + 1, strlen(equals + 1), &value));
+    entry *there = find(config, key);
+    if (!there) return add_entry(config, key, value, 0);
+    free(there->value);
+    there->value = value;
+    there->line = 0;
+    return HM_OK;
+}
+
+const char *hm_config_get(const hm_config *config, const char *key)
+{
+    const entry *found = find(config, key);
+    return found ? found->value : NULL;
+}
+
+const char *hm_config_where(const hm_config *config, const char *key)
+{
+    static _Thread_local char where[WHERE_BYTES];
+    const entry *found = find(config, key);
+    if (!found)
+        snprintf(where, sizeof where, "%s: %s", config->name, key);
+    else if (found->line == 0)
+        snprintf(where, sizeof where, "--set %s", key);
+    else
+        snprintf(where, sizeof where, "%s:%d: %s", config->name, found->line, key);
+    return where;
+}
+
+/* ---- into the sections' structs --------------------------------------------------------------------------------- */
+
+/* "train.batch" is key `batch` of section `train`; returns the key, and whether the section's name is this. */
+static const char *key_in_section(const char *key, const char *section)
+{
+    size_t length = strlen(section);
+    if (length == 0) return strchr(key, '.') ? NULL : key;
+    return strncmp(key, section, length) == 0 && key[length] == '.' ? key + length + 1 : NULL;
+}
+
+static size_t append(char *out, size_t size, size_t used, const char *format, const char *a, const char *b)
+{
+    return used < size ? used + (size_t)snprintf(out + used, size - used, format, a, b) : used;
+}
+
+/* "did you mean 'x'? accepted: ..." of all sections called as the key's. */
+static hm_status refuse_key(const hm_config *config, const entry *given, const hm_section sections[], int count)
+{
+    char accepted[1024] = "", names[256] = "", where[WHERE_BYTES];
+    size_t used = 0, used_names = 0;
+    const char *suggestion = NULL;
+    for (int at = 0; at < count; at++) {
+        const hm_settings_table *table = &sections[at].table;
+        const char *key = key_in_section(given->key, table->section);
+        bool repeated = at > 0 && strcmp(table->section, sections[at - 1].table.section) == 0;
+        if (*table->section && !repeated) used_names = append(names, sizeof names, used_names, "%s%s", used_names ? ", " : "", table->section);
+        if (!key) continue;
+        for (const hm_setting *setting = table->entries; setting->key; setting++)
+            used = append(accepted, sizeof accepted, used, "%s%s", used ? ", " : "", setting->key);
+        const hm_setting *close = hm_settings_closest(table, key);
+        if (close && !suggestion) suggestion = close->key;
+    }
+    if (given->line)
+        snprintf(where, sizeof where, "%s:%d", config->name, given->line);
+    else
+        snprintf(where, sizeof where, "--set");
+    HM_REQUIRE(used > 0, HM_EUSAGE, "%s: unknown section of key '%s'; sections: %s", where, given->key, names);
+    return hm_fail(HM_EUSAGE, "%s: unknown key '%s'%s%s%s; accepted: %s", where, given->key,
+                   suggestion ? "; did you mean '" : "", suggestion ? suggestion : "", suggestion ? "'?" : "", accepted);
+}
+
+static hm_status fill_entry(const hm_config *config, const entry *given, const hm_section sections[], int count)
+{
+    for (int at = 0; at < count; at++) {
+        const char *key = key_in_section(given->key, sections[at].table.section), *complaint = "";
+        const hm_setting *setting = key ? hm_settings_find(&sections[at].table, key) : NULL;
+        if (!setting) continue;
+        hm_status status = hm_setting_parse(setting, sections[at].settings, given->value, &complaint);
+        if (status == HM_EUSAGE)
+            return hm_fail(HM_EUSAGE, "%s: '%s' - %s", hm_config_where(config, given->key), given->value, complaint);
+        return status;
+    }
+    return refuse_key(config, given, sections, count);
+}
+
+static hm_status check_required(const hm_config *config, const hm_section *section)
+{
+    for (const hm_setting *setting = section->table.entries; setting->key; setting++) {
+        char key[KEY_BYTES], accepts[320];
+        const char *name = section->table.section;
+        if (setting->fallback) continue;
+        snprintf(key, sizeof key, "%s%s%s", name, *name ? "." : "", setting->key);
+        hm_setting_accepts(setting, accepts, sizeof accepts);
+        HM_REQUIRE(find(config, key), HM_EUSAGE, "%s: key '%s' is missing (%s); it must be %s", config->name, key,
+                   setting->describe, accepts);
+    }
+    return HM_OK;
+}
+
+hm_status hm_config_fill(const hm_config *config, const hm_section sections[], int count)
+{
+    for (int at = 0; at < count; at++) HM_TRY(hm_settings_default(&sections[at].table, sections[at].settings));
+    for (int at = 0; at < config->count; at++) HM_TRY(fill_entry(config, &config->entries[at], sections, count));
+    for (int at = 0; at < count; at++) HM_TRY(check_required(config, &sections[at]));
+    return HM_OK;
+}
+
+/* ---- and back --------------------------------------------------------------------------------------------------- */
+
+/* Texts are quoted, so that any of them reads back as itself. */
+static void write_text(FILE *out, const char *text)
+{
+    fputc('"', out);
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\') fputc('\\', out);
+        if ((unsigned char)*text < ' ') fprintf(out, "\\x%02x", (unsigned char)*text);
+        else fputc(*text, out);
+    }
+    fputc('"', out);
+}
+
+static void write_setting(FILE *out, const char *indent, const hm_setting *setting, const void *settings, char *value, size_t size)
+{
+    hm_setting_format(setting, settings, value, size);
+    fprintf(out, "%s%s: ", indent, setting->key);
+    if (setting->type == HM_SET_TEXT) write_text(out, value);
+    else fputs(value, out);
+    fprintf(out, "  # %s\n", setting->describe);
+}
+
+static size_t longest_value(const hm_section sections[], int count)
+{
+    size_t longest = 4096;
+    for (int at = 0; at < count; at++)
+        for (const hm_setting *setting = sections[at].table.entries; setting->key; setting++) {
+            const void *field = (const char *)sections[at].settings + setting->offset;
+            size_t size = 0;
+            if (setting->type == HM_SET_REALS) size = (size_t)((const hm_reals *)field)->count * 32 + 64;
+            if (setting->type == HM_SET_TEXT && *(char *const *)field) size = strlen(*(char *const *)field) + 1;
+            if (size > longest) longest = size;
+        }
+    return longest;
+}
+
+static void write_sections(FILE *out, const hm_section sections[], int count, char *value, size_t size)
+{
+    for (int at = 0; at < count; at++) {
+        const hm_settings_table *table = &sections[at].table;
+        bool continued = at > 0 && strcmp(table->section, sections[at - 1].table.section) == 0;
+        if (*table->section && !continued) fprintf(out, "%s:\n", table->section);
+        for (const hm_setting *setting = table->entries; setting->key; setting++) {
+            bool empty = setting->type == HM_SET_REALS &&
+                         ((const hm_reals *)(const void *)((const char *)sections[at].settings + setting->offset))->count == 0;
+            if (!empty) write_setting(out, *table->section ? "  " : "", setting, sections[at].settings, value, size);
+        }
+    }
+}
+
+hm_status hm_config_resolved(const hm_section sections[], int count, char **yaml)
+{
+    char *value;
+    size_t size = longest_value(sections, count), bytes;
+    *yaml = NULL;
+    HM_TRY(hm_alloc(&value, (int64_t)size, 1, "a configuration value"));
+    FILE *out = open_memstream(yaml, &bytes);
+    if (out) {
+        write_sections(out, sections, count, value, size);
+        fclose(out);
+    }
+    free(value);
+    HM_REQUIRE(out && *yaml, HM_EINTERNAL, "out of memory: the resolved configuration");
+    return HM_OK;
+}

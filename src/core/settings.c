@@ -1,0 +1,254 @@
+#include "core/settings.h"
+
+#include "core/memory.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { COMPLAINT_BYTES = 320, LIST_MAX = 1 << 20 };
+static _Thread_local char complaint_text[COMPLAINT_BYTES];
+
+static void *field_of(const hm_setting *setting, void *settings) { return (char *)settings + setting->offset; }
+static const void *field_in(const hm_setting *setting, const void *settings)
+{
+    return (const char *)settings + setting->offset;
+}
+
+/* ---- what is accepted ------------------------------------------------------------------------------------------- */
+
+static void list_choices(const hm_setting *setting, char *out, size_t size)
+{
+    size_t used = (size_t)snprintf(out, size, "one of: ");
+    for (int choice = 0; setting->choices[choice] && used < size; choice++)
+        used += (size_t)snprintf(out + used, size - used, "%s%s", choice ? ", " : "", setting->choices[choice]);
+}
+
+void hm_setting_accepts(const hm_setting *setting, char *out, size_t size)
+{
+    switch (setting->type) {
+    case HM_SET_INT: snprintf(out, size, "an integer between %.0f and %.0f", setting->min, setting->max); break;
+    case HM_SET_REAL: snprintf(out, size, "a number between %g and %g", setting->min, setting->max); break;
+    case HM_SET_BOOL: snprintf(out, size, "true or false"); break;
+    case HM_SET_CHOICE: list_choices(setting, out, size); break;
+    case HM_SET_TEXT: snprintf(out, size, "a text that is not empty"); break;
+    case HM_SET_REALS:
+        snprintf(out, size, "a list of numbers between %g and %g, as [0, 0.5, 1]", setting->min, setting->max);
+        break;
+    }
+}
+
+static hm_status refuse(const hm_setting *setting, const char **complaint)
+{
+    int used = snprintf(complaint_text, sizeof complaint_text, "must be ");
+    hm_setting_accepts(setting, complaint_text + used, sizeof complaint_text - (size_t)used);
+    *complaint = complaint_text;
+    return HM_EUSAGE;
+}
+
+/* ---- parsing ---------------------------------------------------------------------------------------------------- */
+
+static bool parse_real(const char *text, double *out)
+{
+    char *end;
+    if (*text == '\0' || *text == ' ') return false;
+    errno = 0;
+    *out = strtod(text, &end);
+    while (*end == ' ') end++;
+    return *end == '\0' && isfinite(*out);
+}
+
+static hm_status parse_int(const hm_setting *setting, void *field, const char *text, const char **complaint)
+{
+    double value; /* through float64, so that 1e6 is an integer too; exact below 2^53 */
+    if (!parse_real(text, &value) || value != floor(value) || !(value >= setting->min && value <= setting->max))
+        return refuse(setting, complaint);
+    *(int64_t *)field = (int64_t)value;
+    return HM_OK;
+}
+
+static hm_status parse_number(const hm_setting *setting, void *field, const char *text, const char **complaint)
+{
+    double value;
+    if (!parse_real(text, &value) || !(value >= setting->min && value <= setting->max)) return refuse(setting, complaint);
+    *(double *)field = value;
+    return HM_OK;
+}
+
+static hm_status parse_bool(const hm_setting *setting, void *field, const char *text, const char **complaint)
+{
+    bool yes = strcmp(text, "true") == 0;
+    if (!yes && strcmp(text, "false") != 0) return refuse(setting, complaint);
+    *(bool *)field = yes;
+    return HM_OK;
+}
+
+static hm_status parse_choice(const hm_setting *setting, void *field, const char *text, const char **complaint)
+{
+    for (int choice = 0; setting->choices[choice]; choice++) {
+        if (strcmp(setting->choices[choice], text) != 0) continue;
+        *(int *)field = choice;
+        return HM_OK;
+    }
+    return refuse(setting, complaint);
+}
+
+static hm_status parse_text(const hm_setting *setting, void *field, const char *text, const char **complaint)
+{
+    if (*text == '\0') return refuse(setting, complaint);
+    char *copy;
+    HM_TRY(hm_alloc(&copy, (int64_t)strlen(text) + 1, 1, setting->key));
+    strcpy(copy, text);
+    free(*(char **)field);
+    *(char **)field = copy;
+    return HM_OK;
+}
+
+/* "[a, b, c]": one number between two commas. */
+static bool parse_list(const hm_setting *setting, const char *text, hm_reals *list)
+{
+    const char *at = text + strspn(text, " ");
+    if (*at++ != '[') return false;
+    at += strspn(at, " ");
+    while (*at && *at != ']') {
+        char *end;
+        double value = strtod(at, &end);
+        if (end == at || !(value >= setting->min && value <= setting->max)) return false;
+        list->at[list->count++] = value;
+        at = end + strspn(end, " ");
+        if (*at == ',') at += 1 + strspn(at + 1, " ");
+        else if (*at != ']') return false;
+    }
+    return *at == ']' && at[1 + strspn(at + 1, " ")] == '\0';
+}
+
+static hm_status parse_reals(const hm_setting *setting, void *field, const char *text, const char **complaint)
+{
+    hm_reals list = {0}, *out = field;
+    int64_t commas = 0;
+    for (const char *at = text; *at; at++) commas += *at == ',';
+    if (commas >= LIST_MAX) return refuse(setting, complaint);
+    HM_TRY(hm_alloc(&list.at, commas + 1, sizeof(double), setting->key));
+    if (!parse_list(setting, text, &list)) {
+        free(list.at);
+        return refuse(setting, complaint);
+    }
+    free(out->at);
+    *out = list;
+    return HM_OK;
+}
+
+static hm_status (*const parsers[])(const hm_setting *, void *, const char *, const char **) = {
+    [HM_SET_INT] = parse_int,       [HM_SET_REAL] = parse_number, [HM_SET_BOOL] = parse_bool,
+    [HM_SET_CHOICE] = parse_choice, [HM_SET_TEXT] = parse_text,   [HM_SET_REALS] = parse_reals,
+};
+
+hm_status hm_setting_parse(const hm_setting *setting, void *settings, const char *text, const char **complaint)
+{
+    return parsers[setting->type](setting, field_of(setting, settings), text, complaint);
+}
+
+/* ---- writing back ----------------------------------------------------------------------------------------------- */
+
+/* The shortest decimal that reads back as the same number. */
+static void format_real(double value, char *out, size_t size)
+{
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(out, size, "%.*g", digits, value);
+        if (strtod(out, NULL) == value) return;
+    }
+}
+
+static void format_reals(const hm_reals *list, char *out, size_t size)
+{
+    size_t used = (size_t)snprintf(out, size, "[");
+    for (int64_t i = 0; i < list->count && used + 32 < size; i++) {
+        char number[32];
+        format_real(list->at[i], number, sizeof number);
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", number);
+    }
+    snprintf(out + used, size - used, "]");
+}
+
+void hm_setting_format(const hm_setting *setting, const void *settings, char *out, size_t size)
+{
+    const void *field = field_in(setting, settings);
+    switch (setting->type) {
+    case HM_SET_INT: snprintf(out, size, "%lld", (long long)*(const int64_t *)field); break;
+    case HM_SET_REAL: format_real(*(const double *)field, out, size); break;
+    case HM_SET_BOOL: snprintf(out, size, "%s", *(const bool *)field ? "true" : "false"); break;
+    case HM_SET_CHOICE: snprintf(out, size, "%s", setting->choices[*(const int *)field]); break;
+    case HM_SET_TEXT: snprintf(out, size, "%s", *(char *const *)field ? *(char *const *)field : ""); break;
+    case HM_SET_REALS: format_reals(field, out, size); break;
+    }
+}
+
+/* ---- tables ----------------------------------------------------------------------------------------------------- */
+
+hm_status hm_settings_default(const hm_settings_table *table, void *settings)
+{
+    for (const hm_setting *setting = table->entries; setting->key; setting++) {
+        const char *complaint = "";
+        if (!setting->fallback) continue;
+        hm_status status = hm_setting_parse(setting, settings, setting->fallback, &complaint);
+        HM_REQUIRE(status == HM_OK, HM_EINTERNAL, "the default of %s.%s, '%s', %s", table->section, setting->key,
+                   setting->fallback, complaint);
+    }
+    return HM_OK;
+}
+
+void hm_settings_free(const hm_settings_table *table, void *settings)
+{
+    for (const hm_setting *setting = table->entries; setting->key; setting++) {
+        void *field = field_of(setting, settings);
+        if (setting->type == HM_SET_TEXT) {
+            free(*(char **)field);
+            *(char **)field = NULL;
+        } else if (setting->type == HM_SET_REALS) {
+            free(((hm_reals *)field)->at);
+            *(hm_reals *)field = (hm_reals){0};
+        }
+    }
+}
+
+const hm_setting *hm_settings_find(const hm_settings_table *table, const char *key)
+{
+    for (const hm_setting *setting = table->entries; setting->key; setting++)
+        if (strcmp(setting->key, key) == 0) return setting;
+    return NULL;
+}
+
+/* Levenshtein distance, of keys below 64 letters. */
+static int edit_distance(const char *a, const char *b)
+{
+    enum { LETTERS = 64 };
+    int row[LETTERS + 1], length = (int)strlen(b);
+    if (length > LETTERS || strlen(a) > LETTERS) return LETTERS;
+    for (int j = 0; j <= length; j++) row[j] = j;
+    for (int i = 1; a[i - 1]; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= length; j++) {
+            int replaced = diagonal + (a[i - 1] != b[j - 1]);
+            int cheapest = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
+            diagonal = row[j];
+            row[j] = replaced < cheapest ? replaced : cheapest;
+        }
+    }
+    return row[length];
+}
+
+const hm_setting *hm_settings_closest(const hm_settings_table *table, const char *key)
+{
+    const hm_setting *closest = NULL;
+    int least = 1 + (int)strlen(key) / 3; /* a third of the letters wrong is no longer a slip */
+    for (const hm_setting *setting = table->entries; setting->key; setting++) {
+        int distance = edit_distance(key, setting->key);
+        if (distance > least || (closest && distance == least)) continue;
+        least = distance;
+        closest = setting;
+    }
+    return closest;
+}
