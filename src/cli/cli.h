@@ -60,5 +60,7 @@ void hm_report_begin(hm_report *report, const char *key, const char *label);
 void hm_report_end(hm_report *report);
 /* Prints (as cli says) to stdout and frees. */
 hm_status hm_report_print(hm_report *report, const hm_cli *cli);
+/* The same if `status` is HM_OK; otherwise only frees, and returns status. */
+hm_status hm_report_finish(hm_report *report, const hm_cli *cli, hm_status status);
 
 #endif

@@ -163,3 +163,10 @@ hm_status hm_report_print(hm_report *report, const hm_cli *cli)
     HM_REQUIRE(fflush(stdout) == 0, HM_EOUTPUT, "standard output cannot be written");
     return HM_OK;
 }
+
+hm_status hm_report_finish(hm_report *report, const hm_cli *cli, hm_status status)
+{
+    if (status == HM_OK) return hm_report_print(report, cli);
+    if (report) free_report(report);
+    return status;
+}

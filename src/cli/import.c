@@ -1,0 +1,187 @@
+/* harmonium import KIND ... -o FILE.h5: other formats, and generators, to a data file. */
+#include "cli/cli.h"
+
+#include "core/memory.h"
+#include "io/dataset.h"
+#include "io/import.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct import_options {
+    const char *output, *labels, *test, *test_labels, *label_column, *header, *kind, *scale;
+    int64_t rows, test_rows, size, seed;
+} import_options;
+
+static const hm_option options[] = {
+    {"--output|-o", HM_OPT_TEXT, offsetof(import_options, output), "FILE.h5", "the data file to write"},
+    {"--labels", HM_OPT_TEXT, offsetof(import_options, labels), "FILE", "idx, npy: labels of the training rows"},
+    {"--test", HM_OPT_TEXT, offsetof(import_options, test), "FILE", "idx, csv, npy: the test rows"},
+    {"--test-labels", HM_OPT_TEXT, offsetof(import_options, test_labels), "FILE", "idx, npy: labels of the test rows"},
+    {"--label-column", HM_OPT_TEXT, offsetof(import_options, label_column), "NAME|N", "csv: the column of labels, by name or number from 0"},
+    {"--header", HM_OPT_TEXT, offsetof(import_options, header), "auto|yes|no", "csv: is the first line a header (default: auto)"},
+    {"--scale", HM_OPT_TEXT, offsetof(import_options, scale), "FACTOR", "csv: multiply every value (0.00392156862745098 for 0..255)"},
+    {"--kind", HM_OPT_TEXT, offsetof(import_options, kind), "NAME", "synth: digits or bars-and-stripes"},
+    {"--rows", HM_OPT_INT, offsetof(import_options, rows), "N", "synth: training rows (default 10000)"},
+    {"--test-rows", HM_OPT_INT, offsetof(import_options, test_rows), "N", "synth: test rows (default 2000)"},
+    {"--size", HM_OPT_INT, offsetof(import_options, size), "N", "synth: side of bars-and-stripes (default 4)"},
+    {"--seed", HM_OPT_INT, offsetof(import_options, seed), "N", "synth: seed (default 1)"},
+    {.name = NULL},
+};
+
+/* One `import KIND`: fills train and test (test may stay empty). `from` is the argument after the kind, or NULL. */
+typedef hm_status import_fn(const import_options *options, const char *from, hm_import *train, hm_import *test);
+
+/* ---- the kinds -------------------------------------------------------------------------------------------------- */
+
+/* FOLDER/NAME, or FOLDER/NAME.gz where only that is there. */
+static hm_status find_file(const char *folder, const char *name, char *out, size_t size)
+{
+    snprintf(out, size, "%s/%s", folder, name);
+    if (access(out, R_OK) == 0) return HM_OK;
+    snprintf(out, size, "%s/%s.gz", folder, name);
+    HM_REQUIRE(access(out, R_OK) == 0, HM_EDATA, "%s: neither %s nor %s.gz is there", folder, name, name);
+    return HM_OK;
+}
+
+static hm_status open_mnist(const char *folder, const char *images, const char *labels, hm_import *out)
+{
+    char path[4096];
+    HM_TRY(find_file(folder, images, path, sizeof path));
+    HM_TRY(hm_idx_open(path, out));
+    HM_TRY(find_file(folder, labels, path, sizeof path));
+    return hm_idx_labels(path, out->source->rows, &out->labels);
+}
+
+static hm_status import_mnist(const import_options *chosen, const char *from, hm_import *train, hm_import *test)
+{
+    (void)chosen;
+    HM_TRY(open_mnist(from, "train-images-idx3-ubyte", "train-labels-idx1-ubyte", train));
+    return open_mnist(from, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", test);
+}
+
+/* Rows and, if named, their labels. */
+typedef hm_status open_fn(const char *path, hm_import *out);
+typedef hm_status labels_fn(const char *path, int64_t rows, int32_t **labels);
+
+static hm_status open_labelled(open_fn *open, labels_fn *read_labels, const char *path, const char *labels, hm_import *out)
+{
+    if (!path) return HM_OK;
+    HM_TRY(open(path, out));
+    return labels ? read_labels(labels, out->source->rows, &out->labels) : HM_OK;
+}
+
+static hm_status import_idx(const import_options *chosen, const char *from, hm_import *train, hm_import *test)
+{
+    HM_TRY(open_labelled(hm_idx_open, hm_idx_labels, from, chosen->labels, train));
+    return open_labelled(hm_idx_open, hm_idx_labels, chosen->test, chosen->test_labels, test);
+}
+
+static hm_status import_npy(const import_options *chosen, const char *from, hm_import *train, hm_import *test)
+{
+    HM_TRY(open_labelled(hm_npy_open, hm_npy_labels, from, chosen->labels, train));
+    return open_labelled(hm_npy_open, hm_npy_labels, chosen->test, chosen->test_labels, test);
+}
+
+static hm_status import_csv(const import_options *chosen, const char *from, hm_import *train, hm_import *test)
+{
+    static const char *const headers[] = {"auto", "yes", "no"};
+    hm_csv_options csv = {.label_column = chosen->label_column, .scale = 1};
+    if (chosen->header) {
+        csv.header = -1;
+        for (int header = 0; header < 3; header++)
+            if (strcmp(headers[header], chosen->header) == 0) csv.header = header;
+        HM_REQUIRE(csv.header >= 0, HM_EUSAGE, "--header: '%s' is not one of: auto, yes, no", chosen->header);
+    }
+    if (chosen->scale) {
+        char *end;
+        csv.scale = strtod(chosen->scale, &end);
+        HM_REQUIRE(end != chosen->scale && *end == '\0', HM_EUSAGE, "--scale: '%s' is not a number", chosen->scale);
+    }
+    HM_TRY(hm_csv_open(from, &csv, train));
+    return chosen->test ? hm_csv_open(chosen->test, &csv, test) : HM_OK;
+}
+
+/* Test rows come after the training rows in the same stream. */
+static hm_status import_synth(const import_options *chosen, const char *from, hm_import *train, hm_import *test)
+{
+    (void)from;
+    uint64_t seed = (uint64_t)chosen->seed;
+    bool digits = chosen->kind && strcmp(chosen->kind, "digits") == 0;
+    HM_REQUIRE(digits || (chosen->kind && strcmp(chosen->kind, "bars-and-stripes") == 0), HM_EUSAGE,
+               "--kind: '%s' is not one of: digits, bars-and-stripes", chosen->kind ? chosen->kind : "");
+    HM_REQUIRE(chosen->test_rows >= 0, HM_EUSAGE, "--test-rows: must not be negative");
+    if (digits) {
+        HM_TRY(hm_synth_digits(seed, 0, chosen->rows, train));
+        return chosen->test_rows ? hm_synth_digits(seed, chosen->rows, chosen->test_rows, test) : HM_OK;
+    }
+    HM_TRY(hm_synth_bars(seed, 0, chosen->rows, chosen->size, train));
+    return chosen->test_rows ? hm_synth_bars(seed, chosen->rows, chosen->test_rows, chosen->size, test) : HM_OK;
+}
+
+static const struct kind {
+    const char *name, *argument; /* argument: what follows the kind, NULL for nothing */
+    import_fn *import;
+} kinds[] = {
+    {"mnist", "DIR", import_mnist}, {"idx", "IMAGES", import_idx},   {"csv", "FILE", import_csv},
+    {"npy", "FILE", import_npy},    {"synth", NULL, import_synth},
+};
+enum { KINDS = sizeof kinds / sizeof kinds[0] };
+
+/* ---- the command ------------------------------------------------------------------------------------------------ */
+
+static hm_status find_kind(int positional, char **argv, const struct kind **kind)
+{
+    *kind = NULL;
+    for (int at = 0; positional > 0 && at < KINDS; at++)
+        if (strcmp(kinds[at].name, argv[0]) == 0) *kind = &kinds[at];
+    HM_REQUIRE(*kind, HM_EUSAGE, "import: '%s' is not a kind of data; known: mnist, idx, csv, npy, synth",
+               positional > 0 ? argv[0] : "");
+    int wanted = (*kind)->argument ? 2 : 1;
+    HM_REQUIRE(positional == wanted, HM_EUSAGE, "import %s takes %s, %d arguments given", argv[0],
+               wanted == 2 ? "one argument" : "no argument", positional - 1);
+    return HM_OK;
+}
+
+static hm_status import_data(const struct kind *kind, const import_options *chosen, const char *from, hm_report *report)
+{
+    hm_import train = {0}, test = {0};
+    hm_status status = kind->import(chosen, from, &train, &test);
+    if (status == HM_OK) status = hm_dataset_write(chosen->output, &train, &test);
+    if (status == HM_OK) {
+        hm_report_text(report, "file", "data file", chosen->output);
+        hm_report_int(report, "train_rows", "training rows", train.source->rows, NULL);
+        hm_report_int(report, "test_rows", "test rows", test.source ? test.source->rows : 0, NULL);
+        hm_report_int(report, "columns", "values a row", train.source->columns, NULL);
+        hm_report_text(report, "labels", "labels", train.labels ? "yes" : "no");
+    }
+    hm_import_free(&train);
+    hm_import_free(&test);
+    return status;
+}
+
+static hm_status run_import(hm_cli *cli, int argc, char **argv)
+{
+    import_options chosen = {.rows = 10000, .test_rows = 2000, .size = 4, .seed = 1};
+    const struct kind *kind = NULL;
+    int positional = 0;
+    hm_report *report = hm_report_new();
+    hm_status status = hm_options_parse(&hm_command_import, argc, argv, &chosen, &positional);
+    if (status == HM_OK) status = find_kind(positional, argv, &kind);
+    if (status == HM_OK && !chosen.output) status = hm_fail(HM_EUSAGE, "import needs the data file to write: -o FILE.h5");
+    if (status == HM_OK && cli->comm->rank == 0)
+        status = import_data(kind, &chosen, kind->argument ? argv[1] : NULL, report);
+    hm_options_free(&hm_command_import, &chosen);
+    status = cli->comm->agree(cli->comm, status);
+    return hm_report_finish(report, cli, status);
+}
+
+const hm_command hm_command_import = {
+    .name = "import",
+    .usage = "mnist DIR | idx IMAGES | csv FILE | npy FILE | synth --kind NAME   -o FILE.h5",
+    .describe = "convert data to a data file",
+    .options = options,
+    .run = run_import,
+};
