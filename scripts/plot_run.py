@@ -16,6 +16,7 @@ import argparse
 import math
 import os
 import sys
+import textwrap
 
 import h5py
 import matplotlib
@@ -182,9 +183,10 @@ def draw_curve(axes, x, name, unit, description, values):
     line = smoothed(values, max(1, len(values) // 25) | 1) if noisy else values
     if noisy:
         axes.plot(x, line, color=FORWARD, linewidth=1.8)
-    axes.set_title(name.replace("_", " "), pad=18 if description else 6)
-    if description:
-        axes.text(0, 1.02, description, transform=axes.transAxes, color=SOFT, fontsize=7.5, va="bottom", wrap=True)
+    lines = textwrap.wrap(description, 64)
+    axes.set_title(name.replace("_", " "), pad=6 + 11 * len(lines))
+    if lines:
+        axes.text(0, 1.02, "\n".join(lines), transform=axes.transAxes, color=SOFT, fontsize=7.5, va="bottom")
     axes.set_ylabel(unit or "value")
     finite = numpy.flatnonzero(numpy.isfinite(line))
     if len(finite):

@@ -46,7 +46,7 @@ struct hm_model {
 
 /* One number that a family reports while training, summed over rows and divided by their number. */
 typedef struct hm_monitor {
-    const char *name, *unit, *description;
+    const char *name, *unit, *description; /* unit: NULL when it has none */
 } hm_monitor;
 enum { HM_MONITORS_MAX = 16 };
 

@@ -438,10 +438,12 @@ static hm_status rbm_start_chains(const hm_model *model, hm_shard *shard)
     return HM_OK;
 }
 
+enum { PSEUDO_DRAWS = 16 }; /* units a row */
+
 static const hm_monitor rbm_monitors[] = {
-    {"reconstruction_error", "1", "mean squared difference of v and p(v | h), h = p(h | v), per visible unit"},
-    {"pseudo_log_likelihood", "nats", "V log p(v_i | the other units), one random unit i a row: a stochastic estimate of the "
-                                      "log pseudo-likelihood"},
+    {"reconstruction_error", NULL, "mean squared difference of v and p(v | h), h = p(h | v), per visible unit"},
+    {"pseudo_log_likelihood", "nats", "mean of V log p(v_i | the other units) over 16 random units i of each row: a stochastic "
+                                      "estimate of the log pseudo-likelihood"},
     {"free_energy", "nats", "free energy of the minibatch; its level has no meaning, its drift has"},
     {NULL, NULL, NULL},
 };
@@ -480,9 +482,11 @@ static hm_status rbm_monitor(const hm_model *model, hm_shard *shard)
         const float *v = shard->data.at + row * V;
         float *difference = reconstruction + row * V;
         for (int64_t i = 0; i < V; i++) difference[i] -= v[i];
-        int64_t unit = (int64_t)hm_random_below(&units, shard->first_row + row, 0, (uint64_t)V);
+        for (int64_t draw = 0; draw < PSEUDO_DRAWS; draw++) {
+            int64_t unit = (int64_t)hm_random_below(&units, shard->first_row + row, draw, (uint64_t)V);
+            shard->monitors[1] += pseudo_log_likelihood(model, v, x + row * H, unit, flipped) / PSEUDO_DRAWS;
+        }
         shard->monitors[0] += kernels->dot(V, difference, difference) / (double)V;
-        shard->monitors[1] += pseudo_log_likelihood(model, v, x + row * H, unit, flipped);
         shard->monitors[2] += -kernels->dot(V, v, tensor(model, rbm->b)) -
                               kernels->sum_softplus(H, x + row * H, 1.0f, tensor(model, rbm->c));
     }

@@ -311,8 +311,8 @@ static hm_status update(hm_contrast *contrast, int64_t step_of_epoch)
 /* ---- monitors --------------------------------------------------------------------------------------------------- */
 
 static const hm_monitor extra_metrics[HM_EXTRA_METRICS] = {
-    {"learning_rate", "1", "learning rate of the last update"},
-    {"weight_norm", "1", "root mean square of the parameters subject to weight decay"},
+    {"learning_rate", NULL, "learning rate of the last update"},
+    {"weight_norm", NULL, "root mean square of the parameters subject to weight decay"},
 };
 
 static int monitors_of(const hm_model *model)
