@@ -242,18 +242,48 @@ static void report_method(const evaluation *e, int method, hm_report *report)
     hm_report_end(report);
 }
 
-/* The larger of the forward estimates against the reverse one: AIS is low on average, reverse AIS high. */
+/* AIS is low on average and reverse AIS high: the larger forward estimate and the reverse one bracket log Z. */
+typedef struct bracket {
+    double forward, forward_error, reverse, gap;
+    char verdict[160];
+} bracket;
+
+enum { TRUSTED_SIGMAS = 3 };
+static const double TRUSTED_GAP = 1; /* nats */
+
+static bool find_bracket(const evaluation *e, bracket *b)
+{
+    const estimate *reverse = &e->estimates[REVERSE_AIS];
+    b->forward = -INFINITY;
+    for (int method = AIS; method <= AIS_UNIFORM; method++) {
+        const hm_ais_result *ais = &e->estimates[method].ais;
+        if (!e->estimates[method].done || !(ais->log_z > b->forward)) continue;
+        b->forward = ais->log_z;
+        b->forward_error = ais->log_z_stderr;
+    }
+    if (!reverse->done || !isfinite(b->forward)) return false;
+    b->reverse = reverse->ais.log_z;
+    b->gap = b->reverse - b->forward;
+    double error = hypot(b->forward_error, reverse->ais.log_z_stderr);
+    if (!(fabs(b->gap) <= TRUSTED_GAP + TRUSTED_SIGMAS * error))
+        snprintf(b->verdict, sizeof b->verdict, "forward and reverse are %.1f nats apart: do not quote", fabs(b->gap));
+    else if (b->gap < -TRUSTED_SIGMAS * error)
+        snprintf(b->verdict, sizeof b->verdict,
+                 "reverse lies %.2f nats below forward: its chains are not yet samples of the model; raise ais.burn_in", -b->gap);
+    else
+        snprintf(b->verdict, sizeof b->verdict, "bracket of %.2f nats, standard error %.2f: trustworthy", fabs(b->gap), error);
+    return true;
+}
+
 static void report_bracket(const evaluation *e, hm_report *report)
 {
-    const estimate *data = &e->estimates[AIS], *uniform = &e->estimates[AIS_UNIFORM], *reverse = &e->estimates[REVERSE_AIS];
-    if (!reverse->done || (!data->done && !uniform->done)) return;
-    double lower = -INFINITY;
-    if (data->done) lower = data->ais.log_z;
-    if (uniform->done && uniform->ais.log_z > lower) lower = uniform->ais.log_z;
+    bracket b;
+    if (!find_bracket(e, &b)) return;
     hm_report_begin(report, "bracket", "bracket of log Z");
-    hm_report_real(report, "forward", "AIS, the larger start", lower, 3, "nats");
-    hm_report_real(report, "reverse", "reverse AIS", reverse->ais.log_z, 3, "nats");
-    hm_report_real(report, "gap", "reverse - forward", reverse->ais.log_z - lower, 3, "nats");
+    hm_report_real(report, "forward", "AIS, the larger start", b.forward, 3, "nats");
+    hm_report_real(report, "reverse", "reverse AIS", b.reverse, 3, "nats");
+    hm_report_real(report, "gap", "reverse - forward", b.gap, 3, "nats");
+    hm_report_text(report, "verdict", "verdict", b.verdict);
     hm_report_end(report);
 }
 
@@ -273,6 +303,7 @@ typedef struct stored {
     hm_result results[RESULTS_MAX];
     hm_note notes[NOTES_MAX];
     double log_prob[SPLITS], error[SPLITS], lower[SPLITS], upper[SPLITS];
+    bracket bracket;
     hm_evaluation evaluation;
 } stored;
 
@@ -316,6 +347,7 @@ static hm_status store_method(const evaluation *e, int method, stored *s)
         HM_TRY(hm_result_array(s->results, &count, RESULTS_MAX, "betas", ais->betas, ais->temperatures));
         s->notes[notes++] = (hm_note){"base", methods[method].base};
     }
+    if (method == REVERSE_AIS && find_bracket(e, &s->bracket)) s->notes[notes++] = (hm_note){"verdict", s->bracket.verdict};
     s->notes[notes++] = (hm_note){"config", e->run.yaml};
     s->evaluation = (hm_evaluation){methods[method].name, methods[method].describe, s->results, count, s->notes, notes};
     return HM_OK;
