@@ -76,6 +76,9 @@ typedef struct hm_kernels {
     /* g = scale grad - decay w;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
      * w += rate m / (sqrt(v) + epsilon). */
     void (*adam)(int64_t n, const hm_adam_step *step, const float *grad, float *moment1, float *moment2, float *w);
+
+    /* Multiply-adds in registers and nothing else, for measuring the peak (peak.h); returns the operations done. */
+    double (*multiply_adds)(int64_t rounds);
 } hm_kernels;
 
 extern const hm_kernels hm_kernels_scalar;

@@ -579,9 +579,31 @@ static void adam(int64_t n, const hm_adam_step *step, const float *grad, float *
     }
 }
 
+/* ---- the hardware limit ----------------------------------------------------------------------------------------- */
+
+/* Enough independent chains of multiply-adds to hide the latency of one; they tend to 2 and stay finite. */
+static double multiply_adds(int64_t rounds)
+{
+    enum { CHAINS = TILE_ROWS * TILE_VECTORS > 8 ? TILE_ROWS * TILE_VECTORS : 8 };
+    vf sum[CHAINS];
+    const vf half = vf_set(0.5f), one = vf_set(1.0f);
+    float lanes[VL];
+#pragma GCC unroll 32
+    for (int chain = 0; chain < CHAINS; chain++) sum[chain] = vf_set((float)chain);
+    for (int64_t round = 0; round < rounds; round++) {
+#pragma GCC unroll 32
+        for (int chain = 0; chain < CHAINS; chain++) sum[chain] = vf_fma(sum[chain], half, one);
+    }
+    vf total = sum[0];
+#pragma GCC unroll 32
+    for (int chain = 1; chain < CHAINS; chain++) total = vf_add(total, sum[chain]);
+    vf_store(lanes, total);
+    return lanes[0] > 0 ? 2.0 * CHAINS * VL * (double)rounds : 0; /* the sums are used, so the loop stays */
+}
+
 const hm_kernels HM_KERNEL_TABLE = {
     .uniform = uniform, .activate = activate, .bernoulli = bernoulli, .softplus = softplus,
     .sum_softplus = sum_softplus, .sum = sum, .dot = dot, .add_columns = add_columns, .add = add,
     .product = product, .outer_strip = outer_strip, .sgd = sgd,
-    .adam = adam,
+    .adam = adam, .multiply_adds = multiply_adds,
 };
