@@ -1,0 +1,23 @@
+/* The process grid of ScaLAPACK over a run's ranks. */
+#ifndef HM_SCALAPACK_GRID_H
+#define HM_SCALAPACK_GRID_H
+
+#include "core/status.h"
+
+#include <mpi.h>
+
+typedef struct hm_grid {
+    int context;       /* BLACS context */
+    int rows, columns; /* of processes, as square as the ranks allow */
+    int row, column;   /* this rank's place */
+} hm_grid;
+
+/* Collective over all ranks of `mpi`. */
+hm_status hm_grid_create(MPI_Comm mpi, hm_grid *out);
+void hm_grid_free(hm_grid *grid);
+
+/* Multiplies block-cyclic matrices A B with known A_ij = i + j, B = 2 I (pdgemm) and returns the largest error, which is 0
+ * where ScaLAPACK works. Collective. */
+hm_status hm_grid_check(const hm_grid *grid, MPI_Comm mpi, double *error);
+
+#endif
