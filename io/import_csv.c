@@ -1,0 +1,220 @@
+/* CSV: a pass over the file counts rows and columns and reads the labels; the rows are then read as they are asked for. */
+#include "core/memory.h"
+#include "io/import.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATH_BYTES = 1024 };
+
+typedef struct csv_source {
+    hm_source source; /* first: a csv_source is an hm_source */
+    FILE *file;
+    char path[PATH_BYTES];
+    double scale;
+    bool header;          /* the first line is one */
+    int64_t fields;       /* of a line, the label among them */
+    int64_t label_column; /* or -1 */
+    int64_t line_number;
+    int64_t next; /* row that is read next */
+    char *line;   /* getline's */
+    size_t room;
+} csv_source;
+
+/* ---- lines ------------------------------------------------------------------------------------------------------ */
+
+/* The next line that is not blank, without its end; *there is false at the end of the file. */
+static hm_status next_line(csv_source *csv, bool *there)
+{
+    *there = false;
+    for (;;) {
+        errno = 0;
+        ssize_t length = getline(&csv->line, &csv->room, csv->file);
+        HM_REQUIRE(length >= 0 || feof(csv->file), HM_EDATA, "%s: cannot be read: %s", csv->path, strerror(errno));
+        if (length < 0) return HM_OK;
+        csv->line_number++;
+        HM_REQUIRE(strlen(csv->line) == (size_t)length, HM_EDATA, "%s:%lld: holds a zero byte; not a CSV file", csv->path,
+                   (long long)csv->line_number);
+        while (length > 0 && strchr("\r\n \t", csv->line[length - 1])) csv->line[--length] = '\0';
+        if (length > 0) break;
+    }
+    *there = true;
+    return HM_OK;
+}
+
+static int64_t count_fields(const char *line)
+{
+    int64_t fields = 1;
+    for (; *line; line++) fields += *line == ',';
+    return fields;
+}
+
+/* A field as a number: all of it, white space around it allowed. */
+static bool parse_number(const char *field, size_t length, double *value)
+{
+    char *end;
+    *value = strtod(field, &end);
+    if (end == field || end > field + length) return false;
+    while (end < field + length && (*end == ' ' || *end == '\t')) end++;
+    return end == field + length;
+}
+
+static bool all_numbers(const char *line)
+{
+    double value;
+    for (;; line++) {
+        size_t length = strcspn(line, ",");
+        if (!parse_number(line, length, &value)) return false;
+        line += length;
+        if (!*line) return true;
+    }
+}
+
+/* The numbers of the current line: values (fields - labels) and the label, each may be NULL. */
+static hm_status parse_line(csv_source *csv, float *values, int32_t *label)
+{
+    const char *at = csv->line;
+    int64_t fields = count_fields(at);
+    HM_REQUIRE(fields == csv->fields, HM_EDATA, "%s:%lld: has %lld columns, expected %lld", csv->path,
+               (long long)csv->line_number, (long long)fields, (long long)csv->fields);
+    for (int64_t column = 0; column < fields; column++) {
+        size_t length = strcspn(at, ",");
+        double value;
+        HM_REQUIRE(parse_number(at, length, &value) && isfinite(value), HM_EDATA,
+                   "%s:%lld: column %lld is '%.*s', not a finite number", csv->path, (long long)csv->line_number,
+                   (long long)column, length < 40 ? (int)length : 40, at);
+        at += length + 1;
+        if (column != csv->label_column) {
+            if (values) *values++ = (float)(value * csv->scale);
+            continue;
+        }
+        HM_REQUIRE(value == floor(value) && fabs(value) <= INT32_MAX, HM_EDATA, "%s:%lld: label %g is not an integer",
+                   csv->path, (long long)csv->line_number, value);
+        if (label) *label = (int32_t)value;
+    }
+    return HM_OK;
+}
+
+/* ---- header ----------------------------------------------------------------------------------------------------- */
+
+/* Does the field at `field` (length letters, perhaps in quotes) spell `name`? */
+static bool is_name(const char *field, size_t length, const char *name)
+{
+    while (length > 0 && (*field == ' ' || *field == '"')) field++, length--;
+    while (length > 0 && (field[length - 1] == ' ' || field[length - 1] == '"')) length--;
+    return strlen(name) == length && strncmp(field, name, length) == 0;
+}
+
+static hm_status find_label_column(csv_source *csv, const char *wanted)
+{
+    char *end;
+    csv->label_column = -1;
+    if (!wanted) return HM_OK;
+    int64_t column = 0;
+    for (const char *at = csv->line; csv->header; at++, column++) {
+        size_t length = strcspn(at, ",");
+        if (is_name(at, length, wanted)) csv->label_column = column;
+        at += length;
+        if (!*at) break;
+    }
+    if (csv->label_column >= 0) return HM_OK;
+    column = strtoll(wanted, &end, 10);
+    HM_REQUIRE(end != wanted && *end == '\0' && column >= 0 && column < csv->fields, HM_EUSAGE,
+               "--label-column: %s has no column '%s' (%lld columns%s)", csv->path, wanted, (long long)csv->fields,
+               csv->header ? "" : ", no header");
+    csv->label_column = column;
+    return HM_OK;
+}
+
+static hm_status read_head(csv_source *csv, const hm_csv_options *options)
+{
+    bool there;
+    HM_TRY(next_line(csv, &there));
+    HM_REQUIRE(there, HM_EDATA, "%s: holds no data", csv->path);
+    csv->header = options->header == HM_CSV_HEADER_YES || (options->header == HM_CSV_HEADER_AUTO && !all_numbers(csv->line));
+    csv->fields = count_fields(csv->line);
+    csv->source.columns = csv->fields - (options->label_column ? 1 : 0);
+    HM_REQUIRE(csv->source.columns > 0, HM_EDATA, "%s: has only the column of labels", csv->path);
+    return find_label_column(csv, options->label_column);
+}
+
+/* To the first line with data. */
+static hm_status rewind_rows(csv_source *csv)
+{
+    bool there = true;
+    rewind(csv->file);
+    csv->line_number = csv->next = 0;
+    return csv->header ? next_line(csv, &there) : HM_OK;
+}
+
+/* ---- the two passes --------------------------------------------------------------------------------------------- */
+
+static hm_status append_label(int32_t label, int64_t row, int64_t *room, int32_t **labels)
+{
+    if (row == *room) {
+        int64_t more = *room ? 2 * *room : 4096;
+        int32_t *grown = realloc(*labels, (size_t)more * sizeof **labels);
+        HM_REQUIRE(grown, HM_EINTERNAL, "out of memory: labels");
+        *labels = grown;
+        *room = more;
+    }
+    (*labels)[row] = label;
+    return HM_OK;
+}
+
+static hm_status count_rows(csv_source *csv, int32_t **labels)
+{
+    bool there;
+    int64_t room = 0;
+    HM_TRY(rewind_rows(csv));
+    for (csv->source.rows = 0;; csv->source.rows++) {
+        int32_t label = 0;
+        HM_TRY(next_line(csv, &there));
+        if (!there) break;
+        HM_TRY(parse_line(csv, NULL, &label));
+        if (csv->label_column >= 0) HM_TRY(append_label(label, csv->source.rows, &room, labels));
+    }
+    HM_REQUIRE(csv->source.rows > 0, HM_EDATA, "%s: holds no data", csv->path);
+    return rewind_rows(csv);
+}
+
+static hm_status csv_read(hm_source *source, int64_t begin, int64_t count, void *out)
+{
+    csv_source *csv = (csv_source *)source;
+    bool there;
+    if (begin < csv->next) HM_TRY(rewind_rows(csv));
+    for (; csv->next < begin + count; csv->next++) {
+        HM_TRY(next_line(csv, &there));
+        HM_REQUIRE(there, HM_EDATA, "%s: has become shorter while it was read", csv->path);
+        if (csv->next >= begin) HM_TRY(parse_line(csv, (float *)out + (csv->next - begin) * source->columns, NULL));
+    }
+    return HM_OK;
+}
+
+static void csv_close(hm_source *source)
+{
+    csv_source *csv = (csv_source *)source;
+    if (csv->file) fclose(csv->file);
+    free(csv->line);
+    free(csv);
+}
+
+hm_status hm_csv_open(const char *path, const hm_csv_options *options, hm_import *out)
+{
+    csv_source *csv;
+    *out = (hm_import){0};
+    HM_TRY(hm_alloc(&csv, 1, sizeof *csv, "a CSV file"));
+    csv->source = (hm_source){.type = HM_FLOAT32, .read = csv_read, .close = csv_close};
+    csv->scale = options->scale;
+    snprintf(csv->path, sizeof csv->path, "%s", path);
+    csv->file = fopen(path, "r");
+    hm_status status = csv->file ? HM_OK : hm_fail(HM_EDATA, "%s: cannot be read: %s", path, strerror(errno));
+    out->source = &csv->source;
+    if (status == HM_OK) status = read_head(csv, options);
+    if (status == HM_OK) status = count_rows(csv, &out->labels);
+    if (status != HM_OK) hm_import_free(out);
+    return status;
+}
