@@ -63,6 +63,9 @@ typedef struct hm_kernels {
     /* out = a + b; out may be either. */
     void (*add)(int64_t n, const float *a, const float *b, float *out);
 
+    /* to[c][r] = from[r][c], r < rows, c < columns, with leading dimensions. */
+    void (*transpose)(int64_t rows, int64_t columns, const float *from, int64_t ld_from, float *to, int64_t ld_to);
+
     /* c (rows, columns) = a (rows, depth) times packed panels; called by hm_product, see product.h. */
     void (*product)(int64_t rows, int64_t depth, int64_t columns, const float *a, const float *panels, float *c);
 

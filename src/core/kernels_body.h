@@ -441,6 +441,36 @@ static void product(int64_t rows, int64_t depth, int64_t columns, const float *a
     }
 }
 
+/* A VL x VL block: interleaving rows i and i + VL / 2, log2(VL) times over, exchanges rows and columns. */
+INLINE void transpose_block(const float *from, int64_t ld_from, float *to, int64_t ld_to)
+{
+    vf rows[VL], next[VL];
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++) rows[i] = vf_load(from + i * ld_from);
+#pragma GCC unroll 4
+    for (int round = 1; round < VL; round *= 2) {
+#pragma GCC unroll 8
+        for (int i = 0; i < VL / 2; i++) vf_interleave(rows[i], rows[i + VL / 2], &next[2 * i], &next[2 * i + 1]);
+#pragma GCC unroll 16
+        for (int i = 0; i < VL; i++) rows[i] = next[i];
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++) vf_store(to + i * ld_to, rows[i]);
+}
+
+static void transpose(int64_t rows, int64_t columns, const float *from, int64_t ld_from, float *to, int64_t ld_to)
+{
+    for (int64_t c = 0; c < columns; c += VL)
+        for (int64_t r = 0; r < rows; r += VL) {
+            if (r + VL <= rows && c + VL <= columns) {
+                transpose_block(from + r * ld_from + c, ld_from, to + c * ld_to + r, ld_to);
+                continue;
+            }
+            for (int64_t i = r; i < rows && i < r + VL; i++)
+                for (int64_t j = c; j < columns && j < c + VL; j++) to[j * ld_to + i] = from[i * ld_from + j];
+        }
+}
+
 /* ---- outer products of shards, added as a tree ------------------------------------------------------------------- */
 
 /* The sum of a subtree waits in a level until its sibling is done, which is then added to it. */
@@ -604,6 +634,6 @@ static double multiply_adds(int64_t rounds)
 const hm_kernels HM_KERNEL_TABLE = {
     .uniform = uniform, .activate = activate, .bernoulli = bernoulli, .softplus = softplus,
     .sum_softplus = sum_softplus, .sum = sum, .dot = dot, .add_columns = add_columns, .add = add,
-    .product = product, .outer_strip = outer_strip, .sgd = sgd,
+    .product = product, .transpose = transpose, .outer_strip = outer_strip, .sgd = sgd,
     .adam = adam, .multiply_adds = multiply_adds,
 };

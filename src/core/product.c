@@ -55,21 +55,13 @@ static hm_status pack_panel(void *context, int64_t panel)
     return HM_OK;
 }
 
-/* By blocks of 16 x 16, so that reads and writes both stay within whole cache lines. */
 static hm_status pack_panel_transposed(void *context, int64_t panel)
 {
-    enum { BLOCK = 16 };
     const packing *job = context;
     const hm_packed *packed = job->packed;
-    int64_t columns = panel_columns(packed, panel), width = panel_width(packed, panel), depth = packed->depth;
-    const float *from = job->w + panel * HM_PANEL * depth; /* w: (columns, depth) */
-    float *to = panel_at(packed, panel);
-    for (int64_t k0 = 0; k0 < depth; k0 += BLOCK)
-        for (int64_t c0 = 0; c0 < columns; c0 += BLOCK) {
-            int64_t k1 = k0 + BLOCK < depth ? k0 + BLOCK : depth, c1 = c0 + BLOCK < columns ? c0 + BLOCK : columns;
-            for (int64_t k = k0; k < k1; k++)
-                for (int64_t c = c0; c < c1; c++) to[k * width + c] = from[c * depth + k];
-        }
+    const float *from = job->w + panel * HM_PANEL * packed->depth; /* w: (columns, depth) */
+    hm_kernels_best()->transpose(panel_columns(packed, panel), packed->depth, from, packed->depth, panel_at(packed, panel),
+                                 panel_width(packed, panel));
     return HM_OK;
 }
 

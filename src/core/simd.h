@@ -22,7 +22,7 @@ static inline vf vf_set(float x) { return _mm512_set1_ps(x); }
 static inline vi vi_set(int32_t x) { return _mm512_set1_epi32(x); }
 static inline vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void vf_store(float *p, vf x) { _mm512_storeu_ps(p, x); }
-static inline vm vm_first(int n) { return n >= VL ? (vm)0xffff : (vm)((1u << n) - 1u); }
+static inline vm vm_first(int n) { return (vm)(n >= VL ? 0xffffu : ((1u << n) - 1u) & 0xffffu); }
 static inline vf vf_load_first(const float *p, int n) { return _mm512_maskz_loadu_ps(vm_first(n), p); }
 static inline void vf_store_first(float *p, vf x, int n) { _mm512_mask_storeu_ps(p, vm_first(n), x); }
 static inline vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
@@ -55,6 +55,14 @@ static inline void vi_mulhilo(vi a, uint32_t m, vi *hi, vi *lo)
     vi odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), factor);
     *lo = _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32));
     *hi = _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
+}
+/* a0 b0 a1 b1 ...: the first and the second half of the interleaved lanes. */
+static inline void vf_interleave(vf a, vf b, vf *first, vf *second)
+{
+    const vi low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const vi high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    *first = _mm512_permutex2var_ps(a, low, b);
+    *second = _mm512_permutex2var_ps(a, high, b);
 }
 
 #elif defined(HM_ISA_AVX2)
@@ -99,6 +107,12 @@ static inline void vi_mulhilo(vi a, uint32_t m, vi *hi, vi *lo)
     vi odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), factor);
     *lo = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
     *hi = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+}
+static inline void vf_interleave(vf a, vf b, vf *first, vf *second)
+{
+    vf low = _mm256_unpacklo_ps(a, b), high = _mm256_unpackhi_ps(a, b); /* within halves of 4 lanes */
+    *first = _mm256_permute2f128_ps(low, high, 0x20);
+    *second = _mm256_permute2f128_ps(low, high, 0x31);
 }
 
 #else /* the reference: one lane, any processor */
@@ -146,6 +160,11 @@ static inline vi vi_sub(vi a, vi b) { return (vi)((uint32_t)a - (uint32_t)b); }
 static inline vi vi_and(vi a, vi b) { return a & b; }
 static inline vi vi_or(vi a, vi b) { return a | b; }
 static inline vi vi_xor(vi a, vi b) { return a ^ b; }
+static inline void vf_interleave(vf a, vf b, vf *first, vf *second)
+{
+    *first = a;
+    *second = b;
+}
 #define vi_shl(a, n) ((vi)((uint32_t)(a) << (n)))
 #define vi_shr(a, n) ((vi)((uint32_t)(a) >> (n)))
 static inline void vi_mulhilo(vi a, uint32_t m, vi *hi, vi *lo)

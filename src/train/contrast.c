@@ -257,12 +257,12 @@ static void sum_direct(const struct contrast_buffers *buffers)
     memcpy(buffers->grad + buffers->direct_begin, buffers->direct, (size_t)size * sizeof(float));
 }
 
-/* The gradient over all shards of all ranks, as sums. */
-static hm_status sum_gradient(hm_contrast *contrast)
+/* The gradient of all shards of all ranks, as sums, from the rows that the feed has ready. `status`: of making them so. */
+static hm_status sum_gradient(hm_contrast *contrast, hm_status status)
 {
     const hm_layout *layout = &contrast->model->layout;
     hm_comm *comm = contrast->workers->comm;
-    hm_status status = hm_team_each(contrast->workers->team, contrast->buffers->shards, shard_gradient, contrast);
+    if (status == HM_OK) status = hm_team_each(contrast->workers->team, contrast->buffers->shards, shard_gradient, contrast);
     HM_TRY(comm->agree(comm, status));
     for (int tensor = 0; tensor < layout->count; tensor++)
         if (layout->tensors[tensor].products) sum_products(contrast, tensor);
@@ -275,12 +275,11 @@ static hm_status update_gradient(hm_contrast *contrast, int64_t epoch, int64_t s
     const hm_workers *workers = contrast->workers;
     double log_z = NAN;
     if (contrast->how.estimator == HM_EXACT) HM_TRY(hm_exact_log_z(contrast->model, workers, &log_z));
-    HM_TRY(workers->comm->agree(workers->comm, hm_feed_advance(contrast->feed, epoch, step_of_epoch)));
     for (int local = 0; local < contrast->buffers->shards; local++) {
         contrast->buffers->shard[local].step = (uint64_t)contrast->step;
         contrast->buffers->shard[local].log_z = log_z;
     }
-    return sum_gradient(contrast);
+    return sum_gradient(contrast, hm_feed_advance(contrast->feed, epoch, step_of_epoch));
 }
 
 hm_status hm_contrast_gradient(hm_contrast *contrast, int64_t epoch, int64_t step_of_epoch, float *grad)
