@@ -1,0 +1,73 @@
+/* Training gives the same parameters, chains and metrics on any number of ranks as in one process. */
+#include "../unit/rbm_training.h"
+
+#include "mpi_test.h"
+
+enum { VISIBLE = 21, HIDDEN = 13, ROWS = 203, ROWS_OF_METRICS = 64 };
+
+typedef struct recorded {
+    int rows;
+    double values[ROWS_OF_METRICS][HM_METRICS_MAX];
+} recorded;
+
+static hm_status record(void *state, const hm_metric_row *row)
+{
+    recorded *metrics = state;
+    memcpy(metrics->values[metrics->rows++], row->values, sizeof metrics->values[0]);
+    return HM_OK;
+}
+
+typedef struct variant {
+    const char *name;
+    rbm_training_options options;
+} variant;
+
+static void train(rbm_training *t, const unsigned char *data, rbm_training_options options, hm_comm *comm, recorded *metrics)
+{
+    hm_observer observer = {record, rbm_training_no_epoch, metrics};
+    options.comm = comm;
+    *metrics = (recorded){0};
+    rbm_training_start(t, small_rbm(VISIBLE, HIDDEN, 0.1, 0.1, 3, &three_threads), data, ROWS, options);
+    assert_ok(hm_contrast_run(t->contrast, &observer));
+}
+
+static void same_as_serial(hm_comm *comm, const variant *v, const unsigned char *data)
+{
+    rbm_training ours, serial;
+    recorded our_metrics, serial_metrics;
+    train(&ours, data, v->options, comm, &our_metrics);
+    train(&serial, data, v->options, hm_comm_serial(), &serial_metrics);
+    size_t bytes = (size_t)ours.model->layout.size * sizeof(float);
+    check(memcmp(ours.model->params, serial.model->params, bytes) == 0);
+    check(our_metrics.rows == 2 && memcmp(&our_metrics, &serial_metrics, sizeof our_metrics) == 0);
+    for (int64_t chain = 0; chain < ours.contrast->chains.rows; chain++) {
+        const float *mine = ours.contrast->chains.at + chain * HIDDEN;
+        const float *theirs = serial.contrast->chains.at + (ours.contrast->first_chain + chain) * HIDDEN;
+        check(memcmp(mine, theirs, HIDDEN * sizeof(float)) == 0);
+    }
+    /* Something was learnt, so that equality says something. */
+    hm_model *fresh = small_rbm(VISIBLE, HIDDEN, 0.1, 0.1, 3, &one_thread);
+    check(memcmp(ours.model->params, fresh->params, bytes) != 0);
+    hm_model_free(fresh);
+    if (comm->rank == 0) printf("  %s: the same bits on %d ranks\n", v->name, comm->size);
+    rbm_training_end(&ours);
+    rbm_training_end(&serial);
+}
+
+static void test(hm_comm *comm)
+{
+    const hm_optimizer_settings momentum = {.learning_rate = 0.05, .momentum = 0.5, .weight_decay = 0.001};
+    const hm_optimizer_settings adam = {.optimizer = HM_ADAM, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+    const variant variants[] = {
+        {"pcd", {.how = {.estimator = HM_PCD, .chains = 50, .k = 2}, .optimizer = momentum, .batch = 20, .epochs = 2, .shards = 8}},
+        {"centred pcd, adam", {.how = {.estimator = HM_PCD, .centered = true}, .optimizer = adam, .batch = 33, .epochs = 2, .shards = 8}},
+        {"cd, sparse", {.how = {.estimator = HM_CD, .k = 3, .sparsity_target = 0.1, .sparsity_cost = 0.2},
+                        .optimizer = momentum, .batch = 8, .epochs = 2, .shards = 8}},
+        {"exact", {.how = {.estimator = HM_EXACT, .centered = true}, .optimizer = momentum, .batch = 100, .epochs = 2, .shards = 16}},
+    };
+    unsigned char *data = rbm_training_data(ROWS, VISIBLE, 0.3, 4);
+    for (size_t at = 0; at < sizeof variants / sizeof variants[0]; at++) same_as_serial(comm, &variants[at], data);
+    free(data);
+}
+
+int main(int argc, char **argv) { return mpi_test_main(argc, argv, test); }
