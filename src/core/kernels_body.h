@@ -22,7 +22,7 @@
 INLINE vf exp_vf(vf x)
 {
     const vf rounder = vf_set(0x1.8p23f);
-    x = vf_max(vf_min(vf_set(89.0f), x), vf_set(-104.0f)); /* a NaN stays one: max and min return the second operand */
+    x = vf_max(vf_set(-104.0f), vf_min(vf_set(89.0f), x)); /* a NaN stays one: both return their second operand */
     vf n = vf_sub(vf_fma(x, vf_set(0x1.715476p+0f), rounder), rounder);
     vf r = vf_fma(n, vf_set(-0x1.62e400p-1f), x);
     r = vf_fma(n, vf_set(-0x1.7f7d1cp-20f), r);
