@@ -1,0 +1,114 @@
+/* SGD and Adam against their formulas in float64, schedules, and what an optimiser leaves alone. */
+#include "train/optimizer.h"
+
+#include "core/memory.h"
+#include "core/rng.h"
+#include "small_rbm.h"
+
+#include <math.h>
+
+enum { N = 37, STEPS = 10, BATCH = 20 };
+
+static hm_layout two_tensors(void)
+{
+    hm_layout layout = {0};
+    int index;
+    assert_ok(hm_layout_add(&layout, (hm_tensor){.name = "w", .dims = 1, .shape = {N}, .decays = true}, &index));
+    assert_ok(hm_layout_add(&layout, (hm_tensor){.name = "bias", .dims = 1, .shape = {N}}, &index));
+    assert_ok(hm_layout_add(&layout, (hm_tensor){.name = "mean", .dims = 1, .shape = {N}, .role = HM_RUNNING}, &index));
+    return layout;
+}
+
+typedef struct reference {
+    double w, m, v;
+} reference;
+
+static void reference_step(const hm_optimizer_settings *s, reference *r, double grad, double rate, int step, bool decays)
+{
+    double decay = decays ? s->weight_decay : 0;
+    if (s->optimizer == HM_SGD) {
+        r->m = s->momentum * r->m + rate * (grad / BATCH - decay * r->w);
+        r->w += r->m;
+        return;
+    }
+    double g = grad / BATCH - decay * r->w;
+    r->m = s->beta1 * r->m + (1 - s->beta1) * g;
+    r->v = s->beta2 * r->v + (1 - s->beta2) * g * g;
+    double m_hat = r->m / (1 - pow(s->beta1, step + 1)), v_hat = r->v / (1 - pow(s->beta2, step + 1));
+    r->w += rate * m_hat / (sqrt(v_hat) + s->epsilon);
+}
+
+static void compare(hm_optimizer_settings settings, const hm_team *team)
+{
+    hm_layout layout = two_tensors();
+    hm_optimizer optimizer;
+    float *params, *grad;
+    reference refs[2][N] = {0};
+    hm_stream stream = {.seed = 2, .purpose = HM_RNG_SYNTH};
+    assert_ok(hm_optimizer_init(&optimizer, &settings, &layout));
+    assert_ok(hm_pack_alloc(&layout, "parameters", &params));
+    assert_ok(hm_pack_alloc(&layout, "a gradient", &grad));
+    for (int64_t i = 0; i < layout.size; i++) params[i] = (float)hm_random_normal(&stream, 0, i);
+    for (int t = 0; t < 2; t++)
+        for (int i = 0; i < N; i++) refs[t][i].w = (double)params[layout.tensors[t].offset + i];
+    float mean_before = params[layout.tensors[2].offset];
+    for (int step = 0; step < STEPS; step++) {
+        for (int64_t i = 0; i < layout.size; i++) grad[i] = (float)(BATCH * hm_random_normal(&stream, 1 + step, i));
+        double rate = hm_learning_rate(&settings, step, STEPS);
+        hm_optimizer_step(&optimizer, team, step, rate, BATCH, grad, params);
+        for (int t = 0; t < 2; t++)
+            for (int i = 0; i < N; i++)
+                reference_step(&settings, &refs[t][i], (double)grad[layout.tensors[t].offset + i], rate, step, t == 0);
+    }
+    double worst = 0;
+    for (int t = 0; t < 2; t++)
+        for (int i = 0; i < N; i++) worst = fmax(worst, fabs((double)params[layout.tensors[t].offset + i] - refs[t][i].w));
+    /* Ten steps of numbers of size about 1, a few roundings each. */
+    print_message("  off by %.2g, allowed %.2g\n", worst, STEPS * 8 * 0x1p-23);
+    assert_true(worst <= STEPS * 8 * 0x1p-23);
+    assert_true(params[layout.tensors[2].offset] == mean_before);
+    hm_optimizer_free(&optimizer);
+    free(params);
+    free(grad);
+}
+
+static void sgd_is_its_formula(void **state)
+{
+    (void)state;
+    compare((hm_optimizer_settings){.learning_rate = 0.1}, &one_thread);
+    compare((hm_optimizer_settings){.learning_rate = 0.1, .momentum = 0.9, .weight_decay = 0.01}, &three_threads);
+}
+
+static void adam_is_its_formula(void **state)
+{
+    (void)state;
+    compare((hm_optimizer_settings){.optimizer = HM_ADAM, .learning_rate = 0.05, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
+            &one_thread);
+    compare((hm_optimizer_settings){.optimizer = HM_ADAM, .learning_rate = 0.05, .beta1 = 0.5, .beta2 = 0.9, .epsilon = 1e-3,
+                                    .weight_decay = 0.1, .schedule = HM_SCHEDULE_LINEAR}, &three_threads);
+}
+
+static void schedules_pass_through_their_points(void **state)
+{
+    (void)state;
+    hm_optimizer_settings s = {.learning_rate = 0.4, .half_life = 5, .final_learning_rate = 0.1};
+    assert_close(hm_learning_rate(&s, 7, 10), 0.4, 0);
+    s.schedule = HM_SCHEDULE_INVERSE;
+    assert_close(hm_learning_rate(&s, 0, 10), 0.4, 0);
+    assert_close(hm_learning_rate(&s, 5, 10), 0.2, 1e-15);
+    assert_close(hm_learning_rate(&s, 15, 10), 0.1, 1e-15);
+    s.schedule = HM_SCHEDULE_LINEAR;
+    assert_close(hm_learning_rate(&s, 0, 10), 0.4, 0);
+    assert_close(hm_learning_rate(&s, 5, 10), 0.25, 1e-15);
+    assert_close(hm_learning_rate(&s, 10, 10), 0.1, 1e-15);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sgd_is_its_formula),
+        cmocka_unit_test(adam_is_its_formula),
+        cmocka_unit_test(schedules_pass_through_their_points),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
