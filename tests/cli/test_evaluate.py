@@ -1,0 +1,179 @@
+"""harmonium evaluate, sample, info and doctor on a trained model: figures against numpy, files as promised."""
+import json
+import os
+import unittest
+
+import h5py
+import numpy
+
+from harmonium import Case, run
+
+
+def softplus(x):
+    return numpy.logaddexp(0, x)
+
+
+class Model:
+    """What h5py sees of a run, in float64."""
+
+    def __init__(self, folder):
+        with h5py.File(os.path.join(folder, "model.h5")) as file:
+            self.W, self.b, self.c = (file["parameters/" + name][...].astype(float) for name in "Wbc")
+
+    def log_z(self):
+        """By enumeration of the hidden units, in blocks."""
+        units = len(self.c)
+        blocks = []
+        for begin in range(0, 2 ** units, 4096):
+            h = (numpy.arange(begin, min(begin + 4096, 2 ** units))[:, None] >> numpy.arange(units)) & 1
+            blocks.append(numpy.logaddexp.reduce(h @ self.c + softplus(self.b + h @ self.W.T).sum(1)))
+        return numpy.logaddexp.reduce(blocks)
+
+    def log_p_star(self, v):
+        return v @ self.b + softplus(self.c + v @ self.W).sum(1)
+
+
+class Evaluate(Case):
+    def train(self, hidden, epochs=30):
+        data = self.digits(rows=2000, test_rows=300)
+        config = self.config(data, model=f"hidden: {hidden}",
+                             train=f"epochs: {epochs}, batch: 40, learning_rate: 0.05, chains: 80")
+        self.succeed("train", config, "-o", self.path("run"), "--quiet", ranks=2)
+        return self.path("run")
+
+    def test_exact_log_z_and_log_probabilities_are_numpys(self):
+        folder = self.train(13)
+        model, report = Model(folder), self.report("evaluate", folder, "--method", "exact", ranks=2)["exact"]
+        with h5py.File(self.path("digits.h5")) as file:
+            rows = {split: (file[split + "/x"][...] >= 128).astype(float) for split in ("train", "test")}
+        self.assertAlmostEqual(report["log_z"], model.log_z(), delta=1e-4)
+        for split, v in rows.items():
+            log_p = model.log_p_star(v) - model.log_z()
+            self.assertAlmostEqual(report[split + "_log_prob"], log_p.mean(), delta=1e-3)
+            self.assertAlmostEqual(report[split + "_log_prob_stderr"], log_p.std(ddof=1) / len(v) ** 0.5, delta=1e-3)
+
+    def check_bracket(self, hidden):
+        folder = self.train(hidden, epochs=10)
+        report = self.report("evaluate", folder, "--set", "ais.chains=1000", "--set", "ais.temperatures=5000", "--set", "ais.burn_in=4000",
+                             "--set", "threads=2")
+        exact = report["exact"]["log_z"]
+        for method in ("ais", "ais_uniform"):
+            self.assertLess(abs(report[method]["log_z"] - exact), max(0.1, 4 * report[method]["log_z_stderr"]), method)
+            self.assertLessEqual(report[method]["log_z_lower"] or -numpy.inf, report[method]["log_z"])
+        self.assertLess(abs(report["ais"]["log_z"] - exact), 0.1)
+        self.assertGreater(report["reverse_ais"]["log_z"], exact - 4 * report["reverse_ais"]["log_z_stderr"])
+        self.assertLess(report["reverse_ais"]["log_z"], exact + 0.5)
+        self.assertIn("trustworthy", report["bracket"]["verdict"])
+        return folder, report
+
+    def test_ais_is_within_a_tenth_of_a_nat_of_exact_16_hidden(self):
+        folder, report = self.check_bracket(16)
+        with h5py.File(os.path.join(folder, "model.h5")) as file:
+            ais = file["evaluation/ais"]
+            self.assertEqual(ais["log_z"].attrs["units"], "nats")
+            self.assertAlmostEqual(ais["log_z"][()], report["ais"]["log_z"])
+            weights, betas = ais["log_weights"][...], ais["betas"][...]
+            self.assertEqual((len(weights), len(betas), ais["chains"][()]), (1000, 5000, 1000))
+            self.assertEqual(ais.attrs["base"], "data")
+            rate = file["parameters/base_rate"][...].astype(float)
+            log_z_base = 16 * numpy.log(2) + softplus(numpy.log(rate / (1 - rate))).sum()
+            log_z = log_z_base + numpy.logaddexp.reduce(weights) - numpy.log(1000)
+            self.assertAlmostEqual(log_z, report["ais"]["log_z"], delta=1e-3)
+            w = numpy.exp(weights - weights.max())
+            self.assertAlmostEqual(report["ais"]["ess"], w.sum() ** 2 / (w ** 2).sum(), delta=1e-6 * 1000)
+            self.assertAlmostEqual(report["ais"]["log_z_stderr"], w.std(ddof=1) / w.mean() / 1000 ** 0.5, delta=1e-6)
+            self.assertEqual(sorted(file["evaluation"]), ["ais", "ais_uniform", "exact", "reverse_ais"])
+
+    def test_ais_is_within_a_tenth_of_a_nat_of_exact_20_hidden(self):
+        self.check_bracket(20)
+
+    def test_ladders_and_methods(self):
+        folder = self.train(12, epochs=2)
+        exact = self.report("evaluate", folder, "--method", "exact", "--split", "test")["exact"]["log_z"]
+        for settings, count in ((["ais.ladder=salakhutdinov2008"], 14503), (["ais.temperatures=77"], 77),
+                                (["ais.ladder=custom", "ais.betas=[0, 0.1, 0.25, 0.5, 0.75, 1]"], 6),
+                                (["ais.ladder=adaptive", "ais.ess_target=0.99"], None)):
+            sets = [word for setting in settings for word in ("--set", setting)]
+            report = self.report("evaluate", folder, "--method", "ais", *sets)
+            self.assertEqual(list(report), ["run", "family", "ais"])
+            if count:
+                self.assertEqual(report["ais"]["temperatures"], count)
+            self.assertLess(abs(report["ais"]["log_z"] - exact), 5 * report["ais"]["log_z_stderr"] + 0.02, settings)
+        self.refuse(2, ["'magic'", "exact, ais"], "evaluate", folder, "--method", "ais,magic")
+        self.refuse(2, "betas", "evaluate", folder, "--method", "ais", "--set", "ais.ladder=custom")
+        self.refuse(2, "--split", "evaluate", folder, "--split", "valid")
+
+    def test_estimates_do_not_depend_on_ranks_and_threads(self):
+        folder = self.train(12, epochs=2)
+        reports = [self.report("evaluate", folder, "--set", "ais.temperatures=50", "--set", f"threads={threads}", ranks=ranks)
+                   for ranks, threads in ((0, 1), (0, 2), (2, 1), (4, 1))]
+        for report in reports:
+            for part in report.values():
+                if isinstance(part, dict):
+                    part.pop("seconds", None)
+            self.assertEqual(report, reports[0])
+
+
+class Sample(Case):
+    def test_samples_are_stored_and_drawn(self):
+        config = self.config(self.digits())
+        folder = self.path("run")
+        self.succeed("train", config, "-o", folder, "--quiet")
+        self.succeed("evaluate", folder, "--method", "exact", "--quiet")
+        self.succeed("sample", folder, "-n", 30, "--steps", 70, "--png", self.path("a.png"), "--quiet")
+        with h5py.File(folder + "/model.h5") as file:
+            first, mean = file["samples/gibbs"][...], file["samples/gibbs_mean"][...]
+            self.assertIn("exact", file["evaluation"])
+        self.assertEqual(first.shape, (30, 784))
+        self.assertEqual(set(numpy.unique(first)), {0, 1})
+        # Draws against their probabilities: a sum of independent units, within 5 standard errors.
+        self.assertLess(abs(first.sum() - mean.sum()), 5 * (mean * (1 - mean)).sum() ** 0.5)
+        with open(self.path("a.png"), "rb") as file:
+            self.assertEqual(file.read(8), b"\x89PNG\r\n\x1a\n")
+        self.succeed("sample", folder, "-n", 30, "--steps", 70, "--name", "again", "--quiet", ranks=2)
+        with h5py.File(folder + "/model.h5") as file:
+            numpy.testing.assert_array_equal(file["samples/again"][...], first)
+            self.assertIn("gibbs", file["samples"])
+        self.refuse(2, "-n", "sample", folder, "-n", 0)
+        self.refuse(2, "--name", "sample", folder, "--name", "a/b")
+        self.refuse(4, "nowhere/x.png", "sample", folder, "--png", self.path("nowhere/x.png"))
+
+    def test_full_disk_keeps_the_model(self):
+        disk = self.small_disk(400)
+        config = self.config(self.digits(rows=100))
+        self.succeed("train", config, "-o", disk + "/run", "--quiet")
+        with open(disk + "/run/model.h5", "rb") as file:
+            before = file.read()
+        self.refuse(4, "cannot be written", "sample", disk + "/run", "-n", 2000, "--steps", 1)
+        with open(disk + "/run/model.h5", "rb") as file:
+            self.assertEqual(file.read(), before)
+        self.assertEqual([name for name in os.listdir(disk + "/run") if "tmp" in name], [])
+
+
+class Look(Case):
+    def test_info_tells_what_each_file_holds(self):
+        config = self.config(self.digits())
+        self.succeed("train", config, "-o", self.path("run"), "--quiet")
+        self.succeed("evaluate", self.path("run"), "--method", "exact", "--quiet")
+        for name, kind, dataset in (("digits.h5", "data", "/train/x"), ("run", "model", "/parameters/W"),
+                                    ("run/metrics.h5", "metrics", "/metrics/step"), ("run/checkpoint.h5", "checkpoint", "/chains")):
+            report = self.report("info", self.path(name))
+            self.assertEqual(report["format"], "harmonium-" + kind)
+            self.assertIn(dataset, report["datasets"])
+        self.assertIsInstance(self.report("info", self.path("run"))["datasets"]["/evaluation/exact/log_z"], float)
+        self.assertIn("weights of E(v, h)", self.succeed("info", self.path("run")).stdout)
+
+    def test_doctor_reports_and_warns(self):
+        report = self.report("doctor", ranks=2)
+        self.assertEqual((report["ranks"], report["hdf5_parallel"], report["scalapack_check"]), (2, "yes", "exact"))
+        self.assertGreater(report["peak_gflops_per_core"], 1)
+        process = run("doctor", env={"HARMONIUM_ISA": "scalar"})
+        self.assertEqual(json.loads(run("doctor", "--json", env={"HARMONIUM_ISA": "scalar"}).stdout)["kernels"], "scalar")
+        if report["kernels_best"] != "scalar":
+            self.assertIn("HARMONIUM_ISA forces scalar", process.stderr)
+        if report["kernels_best"] == "avx512":
+            self.assertIn("OPENBLAS_CORETYPE=Haswell forces", run("doctor", env={"OPENBLAS_CORETYPE": "Haswell"}).stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
