@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME_BYTES = 64, BLOCK_BYTES = 1 << 20, SPLITS = 2 };
+enum { NAME_BYTES = 64, BLOCK_BYTES = 1 << 20, SPLITS = 2, COLUMNS_MAX = INT32_MAX /* of random numbers, rng.h */ };
 
 static const char *const split_names[SPLITS] = {"train", "test"};
 
@@ -16,14 +16,30 @@ static const char *const split_names[SPLITS] = {"train", "test"};
 static hm_field field_x(const char *split, hm_type type, char name[NAME_BYTES])
 {
     snprintf(name, NAME_BYTES, "/%s/x", split);
-    return (hm_field){.name = name, .type = type == HM_UINT8 ? HM_FIELD_UINT8 : HM_FIELD_FLOAT32, .dims = 2,
+    return (hm_field){.name = name,
+                      .type = type == HM_UINT8 ? HM_FIELD_UINT8 : HM_FIELD_FLOAT32,
+                      .dims = 2,
                       .axes = {"row", "visible"},
                       .description = type == HM_UINT8 ? "examples; a byte stands for its value / 255" : "examples"};
 }
 static hm_field field_y(const char *split, char name[NAME_BYTES])
 {
     snprintf(name, NAME_BYTES, "/%s/y", split);
-    return (hm_field){.name = name, .type = HM_FIELD_INT32, .dims = 1, .axes = {"row"}, .description = "label of each example"};
+    return (hm_field){
+        .name = name, .type = HM_FIELD_INT32, .dims = 1, .axes = {"row"}, .description = "label of each example"};
+}
+
+/* Some data, whose size can be computed with. */
+static hm_status check_size(const char *file, const char *name, int64_t rows, int64_t columns)
+{
+    int64_t elements;
+    HM_REQUIRE(rows > 0 && columns > 0, HM_EDATA, "%s: %s is empty (%lld rows of %lld values)", file, name,
+               (long long)rows, (long long)columns);
+    HM_REQUIRE(columns <= COLUMNS_MAX && !__builtin_mul_overflow(rows, columns, &elements) &&
+                   elements < INT64_MAX / (int64_t)sizeof(float),
+               HM_EDATA, "%s: %s is too large (%lld rows of %lld values)", file, name, (long long)rows,
+               (long long)columns);
+    return HM_OK;
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
@@ -64,10 +80,11 @@ static hm_status read_image_size(dataset *data)
     HM_TRY(hm_store_get_int(data->store, data->name, "height", &source->height));
     HM_TRY(hm_store_get_int(data->store, data->name, "width", &source->width));
     int64_t pixels;
-    bool fits = source->height > 0 && source->width > 0 && !__builtin_mul_overflow(source->height, source->width, &pixels) &&
-                pixels == source->columns;
-    HM_REQUIRE(fits, HM_EDATA, "%s: %s: height %lld and width %lld do not make rows of %lld", hm_store_path(data->store),
-               data->name, (long long)source->height, (long long)source->width, (long long)source->columns);
+    bool fits = source->height > 0 && source->width > 0 &&
+                !__builtin_mul_overflow(source->height, source->width, &pixels) && pixels == source->columns;
+    HM_REQUIRE(fits, HM_EDATA, "%s: %s: height %lld and width %lld do not make rows of %lld",
+               hm_store_path(data->store), data->name, (long long)source->height, (long long)source->width,
+               (long long)source->columns);
     return HM_OK;
 }
 
@@ -76,11 +93,12 @@ static hm_status open_rows(dataset *data, const char *path, const char *split)
     hm_shape shape;
     HM_TRY(hm_store_open(path, &hm_format_data, &data->store));
     hm_field field = field_x(split, HM_UINT8, data->name);
-    HM_REQUIRE(hm_store_has(data->store, data->name), HM_EDATA, "%s: has no split '%s' (no %s)", path, split, data->name);
+    HM_REQUIRE(hm_store_has(data->store, data->name), HM_EDATA, "%s: has no split '%s' (no %s)", path, split,
+               data->name);
     HM_TRY(hm_store_shape(data->store, data->name, &shape));
     HM_REQUIRE(shape.dims == 2 && (shape.type == HM_FIELD_UINT8 || shape.type == HM_FIELD_FLOAT32), HM_EDATA,
                "%s: %s must be a matrix of uint8 or float32", path, data->name);
-    HM_REQUIRE(shape.size[0] > 0 && shape.size[1] > 0, HM_EDATA, "%s: split '%s' is empty", path, split);
+    HM_TRY(check_size(path, data->name, shape.size[0], shape.size[1]));
     field.type = shape.type;
     data->source.type = shape.type == HM_FIELD_UINT8 ? HM_UINT8 : HM_FLOAT32;
     data->source.rows = shape.size[0];
@@ -104,27 +122,28 @@ hm_status hm_dataset_open(const char *path, const char *split, hm_source **out)
     return HM_OK;
 }
 
-static hm_status read_labels(hm_store *store, const char *split, int32_t **labels, int64_t *rows)
+static hm_status read_labels(const dataset *data, const char *split, int32_t **labels)
 {
     char name[NAME_BYTES];
     hm_shape shape;
     hm_field field = field_y(split, name);
-    if (!hm_store_has(store, name)) return HM_OK;
-    HM_TRY(hm_store_shape(store, name, &shape));
-    HM_REQUIRE(shape.dims == 1, HM_EDATA, "%s: %s must be a vector", hm_store_path(store), name);
+    if (!hm_store_has(data->store, name)) return HM_OK;
+    HM_TRY(hm_store_shape(data->store, name, &shape));
+    HM_REQUIRE(shape.dims == 1 && shape.size[0] == data->source.rows, HM_EDATA,
+               "%s: %s must be a vector of %lld labels", hm_store_path(data->store), name,
+               (long long)data->source.rows);
     HM_TRY(hm_alloc(labels, shape.size[0], sizeof(int32_t), "labels"));
-    *rows = shape.size[0];
-    return hm_store_read(store, &field, shape.size, *labels);
+    return hm_store_read(data->store, &field, shape.size, *labels);
 }
 
 hm_status hm_dataset_labels(const char *path, const char *split, int32_t **labels, int64_t *rows)
 {
-    hm_store *store;
+    hm_source *source;
     *labels = NULL;
-    *rows = 0;
-    HM_TRY(hm_store_open(path, &hm_format_data, &store));
-    hm_status status = read_labels(store, split, labels, rows);
-    hm_store_close(store);
+    HM_TRY(hm_dataset_open(path, split, &source));
+    *rows = source->rows;
+    hm_status status = read_labels((dataset *)source, split, labels);
+    source->close(source);
     if (status == HM_OK) return HM_OK;
     free(*labels);
     *labels = NULL;
@@ -137,12 +156,13 @@ typedef struct value_range {
     double min, max;
 } value_range;
 
-static hm_status check_values(const hm_source *source, const char *split, int64_t begin, int64_t count, const void *block,
-                              value_range *range)
+static hm_status check_values(const hm_source *source, const char *name, int64_t begin, int64_t count,
+                              const void *block, value_range *range)
 {
     for (int64_t i = 0; i < count * source->columns; i++) {
-        double value = source->type == HM_UINT8 ? ((const unsigned char *)block)[i] / 255.0 : (double)((const float *)block)[i];
-        HM_REQUIRE(isfinite(value), HM_EDATA, "%s row %lld, column %lld is %g; values must be finite", split,
+        double value =
+            source->type == HM_UINT8 ? ((const unsigned char *)block)[i] / 255.0 : (double)((const float *)block)[i];
+        HM_REQUIRE(isfinite(value), HM_EDATA, "%s: row %lld, column %lld is %g; values must be finite", name,
                    (long long)(begin + i / source->columns), (long long)(i % source->columns), value);
         range->min = fmin(range->min, value);
         range->max = fmax(range->max, value);
@@ -151,7 +171,7 @@ static hm_status check_values(const hm_source *source, const char *split, int64_
 }
 
 /* Rows of the source to the dataset, a block at a time. */
-static hm_status copy_rows(const char *split, hm_source *source, hm_array *to, value_range *range)
+static hm_status copy_rows(const char *name, hm_source *source, hm_array *to, value_range *range)
 {
     size_t row_bytes = (size_t)source->columns * hm_type_size(source->type);
     int64_t most = row_bytes < BLOCK_BYTES ? (int64_t)(BLOCK_BYTES / row_bytes) : 1;
@@ -161,7 +181,7 @@ static hm_status copy_rows(const char *split, hm_source *source, hm_array *to, v
     for (int64_t begin = 0; status == HM_OK && begin < source->rows; begin += most) {
         int64_t count = source->rows - begin < most ? source->rows - begin : most;
         status = source->read(source, begin, count, block);
-        if (status == HM_OK) status = check_values(source, split, begin, count, block, range);
+        if (status == HM_OK) status = check_values(source, name, begin, count, block, range);
         if (status == HM_OK) status = hm_array_write_rows(to, begin, count, block);
     }
     free(block);
@@ -184,25 +204,30 @@ static hm_status write_split(hm_store *store, const char *split, const hm_import
     hm_field rows = field_x(split, source->type, x), labels = field_y(split, y);
     hm_array *array;
     value_range range = {INFINITY, -INFINITY};
-    HM_REQUIRE(source->rows > 0 && source->columns > 0, HM_EDATA, "%s: no data (%lld rows of %lld values)", split,
-               (long long)source->rows, (long long)source->columns);
+    const char *name = import->name ? import->name : split;
+    HM_TRY(check_size(name, x, source->rows, source->columns));
     HM_TRY(hm_array_create(store, &rows, (int64_t[]){source->rows, source->columns}, &array));
-    hm_status status = copy_rows(split, source, array, &range);
+    hm_status status = copy_rows(name, source, array, &range);
     hm_array_close(array);
     HM_TRY(status);
     HM_TRY(write_attributes(store, x, source, &range));
     return import->labels ? hm_store_write(store, &labels, &source->rows, import->labels) : HM_OK;
 }
 
+static hm_status check_alike(const hm_source *train, const hm_source *test)
+{
+    static const char *const types[] = {[HM_UINT8] = "uint8", [HM_FLOAT32] = "float32"};
+    HM_REQUIRE(train->columns == test->columns && train->type == test->type, HM_EDATA,
+               "training rows have %lld values of type %s, test rows %lld of type %s; they must be alike",
+               (long long)train->columns, types[train->type], (long long)test->columns, types[test->type]);
+    return HM_OK;
+}
+
 hm_status hm_dataset_write(const char *path, const hm_import *train, const hm_import *test)
 {
     const hm_import *imports[SPLITS] = {train, test};
     hm_store *store;
-    if (test->source)
-        HM_REQUIRE(test->source->columns == train->source->columns && test->source->type == train->source->type, HM_EDATA,
-                   "training rows have %lld values of type %d, test rows %lld of type %d; they must be alike",
-                   (long long)train->source->columns, (int)train->source->type, (long long)test->source->columns,
-                   (int)test->source->type);
+    if (test->source) HM_TRY(check_alike(train->source, test->source));
     HM_TRY(hm_store_create(path, &hm_format_data, &store));
     hm_status status = HM_OK;
     for (int split = 0; status == HM_OK && split < SPLITS; split++)

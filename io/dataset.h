@@ -5,17 +5,19 @@
 #include "core/source.h"
 #include "io/import.h"
 
-/* The rows of a split ("train", "test"), read by hyperslab as they are asked for; images keep height and width. Each rank
- * opens the file for itself. HM_EDATA when the file is missing, not a Harmonium data file, damaged, or the split is not
- * there or empty. Not collective. Close with source->close. */
+/* The rows of a split ("train", "test"), read by hyperslab as they are asked for; images keep height and width. Each
+ * rank opens the file for itself. HM_EDATA when the file is missing, not a Harmonium data file, damaged, or the split
+ * is not there or empty. Not collective. Close with source->close. */
 hm_status hm_dataset_open(const char *path, const char *split, hm_source **out);
 
-/* The labels of a split; *labels is NULL without them. The caller frees them. HM_EDATA. Not collective. */
+/* The labels of a split, one a row; *labels is NULL without them. *rows is the split's. The caller frees them.
+ * HM_EDATA. Not collective. */
 hm_status hm_dataset_labels(const char *path, const char *split, int32_t **labels, int64_t *rows);
 
-/* Writes a data file from a training and (unless its source is NULL) a test import, in bounded memory. Refuses values that
- * are not finite, splits of different width or type (HM_EDATA). HM_EOUTPUT when it cannot be written; then nothing is left.
- * Not collective. */
+/* Writes a data file from a training and (unless its source is NULL) a test import, in bounded memory. The range of the
+ * values becomes the attributes min and max of x (of a byte: of value / 255). Refuses values that are not finite,
+ * splits of different width or type (HM_EDATA). HM_EOUTPUT when it cannot be written; then nothing is left. Not
+ * collective. */
 hm_status hm_dataset_write(const char *path, const hm_import *train, const hm_import *test);
 
 #endif

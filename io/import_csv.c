@@ -1,4 +1,5 @@
-/* CSV: a pass over the file counts rows and columns and reads the labels; the rows are then read as they are asked for. */
+/* CSV: a pass over the file counts rows and columns and reads the labels; the rows are then read as they are asked for.
+ */
 #include "core/memory.h"
 #include "io/import.h"
 
@@ -9,6 +10,8 @@
 #include <string.h>
 
 enum { PATH_BYTES = 1024 };
+
+#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* which some programs put before UTF-8 */
 
 typedef struct csv_source {
     hm_source source; /* first: a csv_source is an hm_source */
@@ -35,9 +38,10 @@ static hm_status next_line(csv_source *csv, bool *there)
         ssize_t length = getline(&csv->line, &csv->room, csv->file);
         HM_REQUIRE(length >= 0 || feof(csv->file), HM_EDATA, "%s: cannot be read: %s", csv->path, strerror(errno));
         if (length < 0) return HM_OK;
-        csv->line_number++;
-        HM_REQUIRE(strlen(csv->line) == (size_t)length, HM_EDATA, "%s:%lld: holds a zero byte; not a CSV file", csv->path,
-                   (long long)csv->line_number);
+        if (csv->line_number++ == 0 && strncmp(csv->line, BYTE_ORDER_MARK, 3) == 0)
+            memmove(csv->line, csv->line + 3, (size_t)(length -= 3) + 1);
+        HM_REQUIRE(strlen(csv->line) == (size_t)length, HM_EDATA, "%s:%lld: holds a zero byte; not a CSV file",
+                   csv->path, (long long)csv->line_number);
         while (length > 0 && strchr("\r\n \t", csv->line[length - 1])) csv->line[--length] = '\0';
         if (length > 0) break;
     }
@@ -45,32 +49,53 @@ static hm_status next_line(csv_source *csv, bool *there)
     return HM_OK;
 }
 
+/* ---- fields ----------------------------------------------------------------------------------------------------- */
+
+typedef struct csv_field {
+    const char *at;
+    size_t length;
+} csv_field;
+
+/* The field that begins at *at, without quotes and white space around it; *at moves to the next one, or to the end of
+ * the line. Commas between quotes belong to the field. */
+static csv_field next_field(const char **at)
+{
+    csv_field field = {*at, 0};
+    bool quoted = false;
+    for (; field.at[field.length] && (quoted || field.at[field.length] != ','); field.length++)
+        quoted ^= field.at[field.length] == '"';
+    *at += field.length + (field.at[field.length] == ',');
+    while (field.length > 0 && strchr(" \t\"", *field.at)) field.at++, field.length--;
+    while (field.length > 0 && strchr(" \t\"", field.at[field.length - 1])) field.length--;
+    return field;
+}
+
+/* One more than the commas outside quotes. */
 static int64_t count_fields(const char *line)
 {
     int64_t fields = 1;
-    for (; *line; line++) fields += *line == ',';
+    for (bool quoted = false; *line; line++) {
+        quoted ^= *line == '"';
+        fields += *line == ',' && !quoted;
+    }
     return fields;
 }
 
-/* A field as a number: all of it, white space around it allowed. */
-static bool parse_number(const char *field, size_t length, double *value)
+/* Is all of the field a number? */
+static bool parse_number(csv_field field, double *value)
 {
     char *end;
-    *value = strtod(field, &end);
-    if (end == field || end > field + length) return false;
-    while (end < field + length && (*end == ' ' || *end == '\t')) end++;
-    return end == field + length;
+    if (field.length == 0) return false;
+    *value = strtod(field.at, &end);
+    return end == field.at + field.length;
 }
 
-static bool all_numbers(const char *line)
+static int64_t count_numbers(const char *line, int64_t fields)
 {
+    int64_t numbers = 0;
     double value;
-    for (;; line++) {
-        size_t length = strcspn(line, ",");
-        if (!parse_number(line, length, &value)) return false;
-        line += length;
-        if (!*line) return true;
-    }
+    for (int64_t column = 0; column < fields; column++) numbers += parse_number(next_field(&line), &value);
+    return numbers;
 }
 
 /* The numbers of the current line: values (fields - labels) and the label, each may be NULL. */
@@ -81,12 +106,11 @@ static hm_status parse_line(csv_source *csv, float *values, int32_t *label)
     HM_REQUIRE(fields == csv->fields, HM_EDATA, "%s:%lld: has %lld columns, expected %lld", csv->path,
                (long long)csv->line_number, (long long)fields, (long long)csv->fields);
     for (int64_t column = 0; column < fields; column++) {
-        size_t length = strcspn(at, ",");
+        csv_field field = next_field(&at);
         double value;
-        HM_REQUIRE(parse_number(at, length, &value) && isfinite(value), HM_EDATA,
+        HM_REQUIRE(parse_number(field, &value) && isfinite((float)(value * csv->scale)), HM_EDATA,
                    "%s:%lld: column %lld is '%.*s', not a finite number", csv->path, (long long)csv->line_number,
-                   (long long)column, length < 40 ? (int)length : 40, at);
-        at += length + 1;
+                   (long long)column, field.length < 40 ? (int)field.length : 40, field.at);
         if (column != csv->label_column) {
             if (values) *values++ = (float)(value * csv->scale);
             continue;
@@ -100,28 +124,18 @@ static hm_status parse_line(csv_source *csv, float *values, int32_t *label)
 
 /* ---- header ----------------------------------------------------------------------------------------------------- */
 
-/* Does the field at `field` (length letters, perhaps in quotes) spell `name`? */
-static bool is_name(const char *field, size_t length, const char *name)
-{
-    while (length > 0 && (*field == ' ' || *field == '"')) field++, length--;
-    while (length > 0 && (field[length - 1] == ' ' || field[length - 1] == '"')) length--;
-    return strlen(name) == length && strncmp(field, name, length) == 0;
-}
-
 static hm_status find_label_column(csv_source *csv, const char *wanted)
 {
     char *end;
     csv->label_column = -1;
     if (!wanted) return HM_OK;
-    int64_t column = 0;
-    for (const char *at = csv->line; csv->header; at++, column++) {
-        size_t length = strcspn(at, ",");
-        if (is_name(at, length, wanted)) csv->label_column = column;
-        at += length;
-        if (!*at) break;
+    const char *at = csv->line;
+    for (int64_t column = 0; csv->header && column < csv->fields; column++) {
+        csv_field field = next_field(&at);
+        if (strlen(wanted) == field.length && strncmp(wanted, field.at, field.length) == 0) csv->label_column = column;
     }
     if (csv->label_column >= 0) return HM_OK;
-    column = strtoll(wanted, &end, 10);
+    int64_t column = strtoll(wanted, &end, 10);
     HM_REQUIRE(end != wanted && *end == '\0' && column >= 0 && column < csv->fields, HM_EUSAGE,
                "--label-column: %s has no column '%s' (%lld columns%s)", csv->path, wanted, (long long)csv->fields,
                csv->header ? "" : ", no header");
@@ -134,8 +148,12 @@ static hm_status read_head(csv_source *csv, const hm_csv_options *options)
     bool there;
     HM_TRY(next_line(csv, &there));
     HM_REQUIRE(there, HM_EDATA, "%s: holds no data", csv->path);
-    csv->header = options->header == HM_CSV_HEADER_YES || (options->header == HM_CSV_HEADER_AUTO && !all_numbers(csv->line));
     csv->fields = count_fields(csv->line);
+    int64_t numbers = count_numbers(csv->line, csv->fields);
+    HM_REQUIRE(options->header != HM_CSV_HEADER_AUTO || numbers == 0 || numbers == csv->fields, HM_EDATA,
+               "%s:%lld: is neither all numbers nor all names; say --header yes or --header no", csv->path,
+               (long long)csv->line_number);
+    csv->header = options->header == HM_CSV_HEADER_YES || (options->header == HM_CSV_HEADER_AUTO && numbers == 0);
     csv->source.columns = csv->fields - (options->label_column ? 1 : 0);
     HM_REQUIRE(csv->source.columns > 0, HM_EDATA, "%s: has only the column of labels", csv->path);
     return find_label_column(csv, options->label_column);
@@ -145,7 +163,8 @@ static hm_status read_head(csv_source *csv, const hm_csv_options *options)
 static hm_status rewind_rows(csv_source *csv)
 {
     bool there = true;
-    rewind(csv->file);
+    HM_REQUIRE(fseek(csv->file, 0, SEEK_SET) == 0, HM_EDATA, "%s: must be a file that can be read twice: %s", csv->path,
+               strerror(errno));
     csv->line_number = csv->next = 0;
     return csv->header ? next_line(csv, &there) : HM_OK;
 }
@@ -212,7 +231,7 @@ hm_status hm_csv_open(const char *path, const hm_csv_options *options, hm_import
     snprintf(csv->path, sizeof csv->path, "%s", path);
     csv->file = fopen(path, "r");
     hm_status status = csv->file ? HM_OK : hm_fail(HM_EDATA, "%s: cannot be read: %s", path, strerror(errno));
-    out->source = &csv->source;
+    *out = (hm_import){.source = &csv->source, .name = csv->path};
     if (status == HM_OK) status = read_head(csv, options);
     if (status == HM_OK) status = count_rows(csv, &out->labels);
     if (status != HM_OK) hm_import_free(out);

@@ -43,7 +43,8 @@ typedef struct npy_source {
 
 static hm_status read_bytes(npy_file *npy, void *out, size_t bytes)
 {
-    HM_REQUIRE(fread(out, 1, bytes, npy->file) == bytes, HM_EDATA, "%s: ends too early; not a whole NPY file", npy->path);
+    HM_REQUIRE(fread(out, 1, bytes, npy->file) == bytes, HM_EDATA, "%s: ends too early; not a whole NPY file",
+               npy->path);
     return HM_OK;
 }
 
@@ -60,7 +61,8 @@ static const char *value_of(const char *header, const char *key)
 static hm_status parse_type(npy_file *npy, const char *header)
 {
     const char *descr = value_of(header, "'descr'"), *fortran = value_of(header, "'fortran_order'");
-    HM_REQUIRE(descr && *descr == '\'' && fortran, HM_EDATA, "%s: its header is not that of an array of plain numbers", npy->path);
+    HM_REQUIRE(descr && *descr == '\'' && fortran, HM_EDATA, "%s: its header is not that of an array of plain numbers",
+               npy->path);
     HM_REQUIRE(strncmp(fortran, "False", 5) == 0, HM_EDATA,
                "%s: is in Fortran order; save it in C order (numpy.ascontiguousarray)", npy->path);
     size_t length = strcspn(descr + 1, "'");
@@ -83,9 +85,10 @@ static hm_status parse_shape(npy_file *npy, const char *header)
         HM_REQUIRE(npy->dims < NPY_DIMS, HM_EDATA, "%s: more than %d dimensions", npy->path, NPY_DIMS);
         errno = 0;
         long long size = strtoll(at, &end, 10);
-        bool fits = end != at && errno == 0 && size >= 0 && !__builtin_mul_overflow(npy->elements, size, &npy->elements) &&
-                    npy->elements < INT64_MAX / 8;
-        HM_REQUIRE(fits, HM_EDATA, "%s: its shape is not a list of sizes that fit into memory", npy->path);
+        bool fits = end != at && errno == 0 && size >= 0 &&
+                    !__builtin_mul_overflow(npy->elements, size, &npy->elements) &&
+                    npy->elements < INT64_MAX / 16; /* so that bytes and the header fit too */
+        HM_REQUIRE(fits, HM_EDATA, "%s: its shape is not a list of sizes that a file can have", npy->path);
         npy->size[npy->dims] = size;
         at = end + strspn(end, " ,");
     }
@@ -100,8 +103,10 @@ static hm_status read_header(npy_file *npy)
     HM_REQUIRE(memcmp(start, "\x93NUMPY", 6) == 0 && start[6] >= 1 && start[6] <= 3, HM_EDATA,
                "%s: not an NPY file of version 1 to 3", npy->path);
     HM_TRY(read_bytes(npy, length_bytes, start[6] == 1 ? 2 : 4));
-    size_t length = length_bytes[0] | (size_t)length_bytes[1] << 8 | (size_t)length_bytes[2] << 16 | (size_t)length_bytes[3] << 24;
-    HM_REQUIRE(length <= HEADER_MAX, HM_EDATA, "%s: a header of %zu bytes; not an array of plain numbers", npy->path, length);
+    size_t length =
+        length_bytes[0] | (size_t)length_bytes[1] << 8 | (size_t)length_bytes[2] << 16 | (size_t)length_bytes[3] << 24;
+    HM_REQUIRE(length <= HEADER_MAX, HM_EDATA, "%s: a header of %zu bytes; not an array of plain numbers", npy->path,
+               length);
     HM_TRY(hm_alloc(&header, (int64_t)length + 1, 1, "the header of an NPY file"));
     hm_status status = read_bytes(npy, header, length);
     if (status == HM_OK) status = parse_type(npy, header);
@@ -151,14 +156,14 @@ static double element(npy_type type, const unsigned char *raw)
 }
 
 /* `count` elements from element `begin`, converted one by one from a small buffer. visit(state, i, value). */
-static hm_status read_elements(npy_file *npy, int64_t begin, int64_t count, void (*visit)(void *state, int64_t i, double value),
-                               void *state)
+static hm_status read_elements(npy_file *npy, int64_t begin, int64_t count,
+                               void (*visit)(void *state, int64_t i, double value), void *state)
 {
     enum { BLOCK = 4096 };
     unsigned char raw[BLOCK * 8];
     size_t size = kinds[npy->type].size;
-    HM_REQUIRE(fseek(npy->file, npy->data_begin + begin * (int64_t)size, SEEK_SET) == 0, HM_EDATA, "%s: cannot be read: %s",
-               npy->path, strerror(errno));
+    HM_REQUIRE(fseek(npy->file, npy->data_begin + begin * (int64_t)size, SEEK_SET) == 0, HM_EDATA,
+               "%s: cannot be read: %s", npy->path, strerror(errno));
     for (int64_t done = 0; done < count; done += BLOCK) {
         int64_t some = count - done < BLOCK ? count - done : BLOCK;
         HM_TRY(read_bytes(npy, raw, (size_t)some * size));
@@ -174,7 +179,9 @@ static void store_float(void *state, int64_t i, double value) { ((float *)state)
 static hm_status npy_read(hm_source *source, int64_t begin, int64_t count, void *out)
 {
     npy_file *npy = &((npy_source *)source)->npy;
-    void (*store)(void *, int64_t, double) = npy->type == NPY_U1 ? store_byte : npy->type == NPY_B1 ? store_truth : store_float;
+    void (*store)(void *, int64_t, double) = npy->type == NPY_U1   ? store_byte
+                                             : npy->type == NPY_B1 ? store_truth
+                                                                   : store_float;
     return read_elements(npy, begin * source->columns, count * source->columns, store, out);
 }
 
@@ -189,7 +196,8 @@ static hm_status describe_rows(npy_source *npy)
 {
     const npy_file *file = &npy->npy;
     hm_source *source = &npy->source;
-    HM_REQUIRE(file->dims >= 2, HM_EDATA, "%s: rows need 2 dimensions (n, d) or 3 (n, h, w); it has %d", file->path, file->dims);
+    HM_REQUIRE(file->dims >= 2, HM_EDATA, "%s: rows need 2 dimensions (n, d) or 3 (n, h, w); it has %d", file->path,
+               file->dims);
     HM_REQUIRE(file->elements > 0, HM_EDATA, "%s: holds no data", file->path);
     source->type = kinds[file->type].type;
     source->rows = file->size[0];
@@ -205,7 +213,7 @@ hm_status hm_npy_open(const char *path, hm_import *out)
     *out = (hm_import){0};
     HM_TRY(hm_alloc(&npy, 1, sizeof *npy, "an NPY file"));
     npy->source = (hm_source){.read = npy_read, .close = npy_close};
-    out->source = &npy->source;
+    *out = (hm_import){.source = &npy->source, .name = npy->npy.path};
     hm_status status = open_npy(&npy->npy, path);
     if (status == HM_OK) status = describe_rows(npy);
     if (status != HM_OK) hm_import_free(out);
@@ -223,8 +231,10 @@ static void store_label(void *state, int64_t i, double value)
 {
     label_list *list = state;
     bool whole = value == floor(value) && fabs(value) <= INT32_MAX;
-    if (whole) list->labels[i] = (int32_t)value;
-    else if (list->bad < 0) list->bad = i;
+    if (whole)
+        list->labels[i] = (int32_t)value;
+    else if (list->bad < 0)
+        list->bad = i;
 }
 
 static hm_status read_labels(npy_file *npy, int64_t rows, label_list *list)

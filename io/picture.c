@@ -10,7 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LINE = 1, LINE_GREY = 96, ENLARGED_TO = 56 /* pixels a small image is enlarged to, at least */, PATH_BYTES = 4096 };
+enum {
+    LINE = 1,
+    LINE_GREY = 96,
+    ENLARGED_TO = 56 /* pixels a small image is enlarged to, at least */,
+    PATH_BYTES = 4096
+};
 
 typedef struct grid {
     int64_t images, height, width; /* of the images */
@@ -56,7 +61,8 @@ static hm_status write_png(const char *path, const grid *g, const unsigned char 
     FILE *file = fopen(path, "wb");
     HM_REQUIRE(file, HM_EOUTPUT, "%s: cannot be written: %s", path, strerror(errno));
     errno = 0;
-    bool written = png_image_write_to_stdio(&png, file, 0, pixels, 0, NULL) && fflush(file) == 0 && fsync(fileno(file)) == 0;
+    bool written =
+        png_image_write_to_stdio(&png, file, 0, pixels, 0, NULL) && fflush(file) == 0 && fsync(fileno(file)) == 0;
     int error = errno;
     written = fclose(file) == 0 && written;
     HM_REQUIRE(written, HM_EOUTPUT, "%s: cannot be written: %s", path, error ? strerror(error) : png.message);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { ROWS_MAX = 1000000000 };
+
 typedef struct synth_source {
     hm_source source; /* first: a synth_source is an hm_source */
     hm_stream stream;
@@ -34,6 +36,7 @@ static const struct glyph {
     bool rounded;
     point at[POINTS];
 } glyphs[DIGITS] = {
+    /* clang-format off */
     {11, true, {{.5, .06}, {.3, .14}, {.22, .36}, {.22, .64}, {.3, .86}, {.5, .94}, {.7, .86}, {.78, .64}, {.78, .36}, {.7, .14}, {.48, .06}}},
     {3, false, {{.36, .26}, {.55, .08}, {.55, .92}}},
     {9, true, {{.22, .3}, {.3, .12}, {.5, .05}, {.7, .12}, {.76, .3}, {.68, .48}, {.45, .68}, {.2, .92}, {.82, .92}}},
@@ -44,6 +47,7 @@ static const struct glyph {
     {4, false, {{.2, .08}, {.8, .08}, {.56, .5}, {.42, .94}}},
     {13, true, {{.5, .47}, {.29, .36}, {.28, .16}, {.5, .05}, {.72, .16}, {.71, .36}, {.5, .47}, {.25, .61}, {.25, .85}, {.5, .95}, {.75, .85}, {.75, .61}, {.48, .46}}},
     {9, true, {{.72, .34}, {.54, .49}, {.32, .42}, {.26, .22}, {.42, .06}, {.64, .08}, {.74, .26}, {.71, .52}, {.6, .95}}},
+    /* clang-format on */
 };
 
 /* Cuts every corner at a quarter of its sides (Chaikin 1974); the ends stay. */
@@ -72,7 +76,8 @@ static int place_digit(const hm_stream *stream, int64_t row, const struct glyph 
         double y = glyph->at[i].y - .5 + uniform(stream, row, 17 + 2 * i, -.035, .035);
         x = (x - slant * y) * wide;
         y *= high;
-        line[i] = (point){SIDE / 2. + left + x * cos(turn) - y * sin(turn), SIDE / 2. + down + x * sin(turn) + y * cos(turn)};
+        line[i] =
+            (point){SIDE / 2. + left + x * cos(turn) - y * sin(turn), SIDE / 2. + down + x * sin(turn) + y * cos(turn)};
     }
     int count = glyph->count;
     for (int pass = 0; glyph->rounded && pass < 2; pass++) {
@@ -83,12 +88,14 @@ static int place_digit(const hm_stream *stream, int64_t row, const struct glyph 
     return count;
 }
 
-static double distance_to_segment(point p, point a, point b)
+/* The square of it, so that one root a pixel is enough. */
+static double square_distance(point p, point a, point b)
 {
     double dx = b.x - a.x, dy = b.y - a.y, length = dx * dx + dy * dy;
     double t = length > 0 ? ((p.x - a.x) * dx + (p.y - a.y) * dy) / length : 0;
     t = t < 0 ? 0 : t > 1 ? 1 : t;
-    return hypot(p.x - a.x - t * dx, p.y - a.y - t * dy);
+    double x = p.x - a.x - t * dx, y = p.y - a.y - t * dy;
+    return x * x + y * y;
 }
 
 static int digit_of(const hm_stream *stream, int64_t row) { return (int)hm_random_below(stream, row, 0, DIGITS); }
@@ -100,10 +107,12 @@ static void draw_digit(const synth_source *synth, int64_t row, unsigned char *ou
     double thickness = uniform(&synth->stream, row, 7, .9, 1.7), softness = .8;
     for (int y = 0; y < SIDE; y++)
         for (int x = 0; x < SIDE; x++) {
-            double nearest = SIDE;
-            for (int i = 0; i + 1 < count; i++)
-                nearest = fmin(nearest, distance_to_segment((point){x + .5, y + .5}, line[i], line[i + 1]));
-            double ink = .5 + (thickness - nearest) / (2 * softness);
+            double nearest = SIDE * SIDE;
+            for (int i = 0; i + 1 < count; i++) {
+                double distance = square_distance((point){x + .5, y + .5}, line[i], line[i + 1]);
+                if (distance < nearest) nearest = distance;
+            }
+            double ink = .5 + (thickness - sqrt(nearest)) / (2 * softness);
             out[y * SIDE + x] = (unsigned char)(255 * (ink < 0 ? 0 : ink > 1 ? 1 : ink) + .5);
         }
 }
@@ -121,6 +130,15 @@ static void draw_bars(const synth_source *synth, int64_t row, unsigned char *out
         }
 }
 
+/* The row's bits say which lines are inked, and above them whether they are stripes: every choice in turn. */
+static void draw_each_bars(const synth_source *synth, int64_t row, unsigned char *out)
+{
+    int64_t side = synth->source.height;
+    bool stripes = (row >> side & 1) == 1;
+    for (int64_t y = 0; y < side; y++)
+        for (int64_t x = 0; x < side; x++) out[y * side + x] = row >> (stripes ? y : x) & 1 ? 255 : 0;
+}
+
 /* ---- sources ---------------------------------------------------------------------------------------------------- */
 
 static hm_status synth_read(hm_source *source, int64_t begin, int64_t count, void *out)
@@ -133,14 +151,20 @@ static hm_status synth_read(hm_source *source, int64_t begin, int64_t count, voi
 
 static void synth_close(hm_source *source) { free(source); }
 
-static hm_status make(uint64_t seed, uint64_t kind, int64_t first_row, int64_t rows, int64_t side,
+static hm_status make(uint64_t seed, uint64_t step, int64_t first_row, int64_t rows, int64_t side,
                       void (*draw)(const synth_source *, int64_t, unsigned char *), synth_source **out)
 {
-    HM_REQUIRE(rows > 0, HM_EUSAGE, "a generator needs at least 1 row, not %lld", (long long)rows);
+    HM_REQUIRE(rows >= 1 && rows <= ROWS_MAX, HM_EUSAGE, "a generator makes at least 1 row and at most %d, not %lld",
+               ROWS_MAX, (long long)rows);
     HM_TRY(hm_alloc(out, 1, sizeof **out, "a generator"));
-    (*out)->source = (hm_source){.rows = rows, .columns = side * side, .type = HM_UINT8, .height = side, .width = side,
-                                 .read = synth_read, .close = synth_close};
-    (*out)->stream = (hm_stream){seed, HM_RNG_SYNTH, kind};
+    (*out)->source = (hm_source){.rows = rows,
+                                 .columns = side * side,
+                                 .type = HM_UINT8,
+                                 .height = side,
+                                 .width = side,
+                                 .read = synth_read,
+                                 .close = synth_close};
+    (*out)->stream = (hm_stream){seed, HM_RNG_SYNTH, step};
     (*out)->first_row = first_row;
     (*out)->draw = draw;
     return HM_OK;
@@ -150,7 +174,7 @@ hm_status hm_synth_digits(uint64_t seed, int64_t first_row, int64_t rows, hm_imp
 {
     synth_source *synth;
     *out = (hm_import){0};
-    HM_TRY(make(seed, 0, first_row, rows, SIDE, draw_digit, &synth));
+    HM_TRY(make(seed, HM_SYNTH_DIGITS, first_row, rows, SIDE, draw_digit, &synth));
     hm_status status = hm_alloc(&out->labels, rows, sizeof(int32_t), "labels");
     if (status != HM_OK) {
         synth_close(&synth->source);
@@ -163,11 +187,15 @@ hm_status hm_synth_digits(uint64_t seed, int64_t first_row, int64_t rows, hm_imp
 
 hm_status hm_synth_bars(uint64_t seed, int64_t first_row, int64_t rows, int64_t side, hm_import *out)
 {
-    enum { SIDE_MAX = 64 };
+    enum { SIDE_MAX = 64, EACH_SIDE_MAX = 20 };
     synth_source *synth;
     *out = (hm_import){0};
-    HM_REQUIRE(side >= 2 && side <= SIDE_MAX, HM_EUSAGE, "--size: must be an integer between 2 and %d", SIDE_MAX);
-    HM_TRY(make(seed, 1, first_row, rows, side, draw_bars, &synth));
+    bool each = rows == 0;
+    int64_t most = each ? EACH_SIDE_MAX : SIDE_MAX;
+    HM_REQUIRE(side >= 2 && side <= most, HM_EUSAGE, "%s have a side between 2 and %lld, not %lld",
+               each ? "all bars and stripes" : "bars and stripes", (long long)most, (long long)side);
+    if (each) rows = (int64_t)2 << side;
+    HM_TRY(make(seed, HM_SYNTH_BARS, first_row, rows, side, each ? draw_each_bars : draw_bars, &synth));
     out->source = &synth->source;
     return HM_OK;
 }

@@ -5,29 +5,42 @@
 #include "io/dataset.h"
 #include "io/import.h"
 
+#include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+/* Texts are NULL and numbers NOT_GIVEN where the command line does not say. */
 typedef struct import_options {
-    const char *output, *labels, *test, *test_labels, *label_column, *header, *kind, *scale;
+    const char *output, *labels, *test, *test_labels, *test_fraction, *label_column, *header, *kind, *scale;
     int64_t rows, test_rows, size, seed;
 } import_options;
+
+static const int64_t NOT_GIVEN = INT64_MIN;
+
+static int64_t or_default(int64_t given, int64_t fallback) { return given == NOT_GIVEN ? fallback : given; }
 
 static const hm_option options[] = {
     {"--output|-o", HM_OPT_TEXT, offsetof(import_options, output), "FILE.h5", "the data file to write"},
     {"--labels", HM_OPT_TEXT, offsetof(import_options, labels), "FILE", "idx, npy: labels of the training rows"},
     {"--test", HM_OPT_TEXT, offsetof(import_options, test), "FILE", "idx, csv, npy: the test rows"},
     {"--test-labels", HM_OPT_TEXT, offsetof(import_options, test_labels), "FILE", "idx, npy: labels of the test rows"},
-    {"--label-column", HM_OPT_TEXT, offsetof(import_options, label_column), "NAME|N", "csv: the column of labels, by name or number from 0"},
-    {"--header", HM_OPT_TEXT, offsetof(import_options, header), "auto|yes|no", "csv: is the first line a header (default: auto)"},
-    {"--scale", HM_OPT_TEXT, offsetof(import_options, scale), "FACTOR", "csv: multiply every value (0.00392156862745098 for 0..255)"},
+    {"--test-fraction", HM_OPT_TEXT, offsetof(import_options, test_fraction), "F",
+     "idx, csv, npy: draw this part of the rows for the test set"},
+    {"--label-column", HM_OPT_TEXT, offsetof(import_options, label_column), "NAME|N",
+     "csv: the column of labels, by name or number from 0"},
+    {"--header", HM_OPT_TEXT, offsetof(import_options, header), "auto|yes|no",
+     "csv: is the first line a header (default: auto)"},
+    {"--scale", HM_OPT_TEXT, offsetof(import_options, scale), "FACTOR",
+     "csv: multiply every value (0.00392156862745098 for 0..255)"},
     {"--kind", HM_OPT_TEXT, offsetof(import_options, kind), "NAME", "synth: digits or bars-and-stripes"},
-    {"--rows", HM_OPT_INT, offsetof(import_options, rows), "N", "synth: training rows (default 10000)"},
+    {"--rows", HM_OPT_INT, offsetof(import_options, rows), "N",
+     "synth: training rows (default 10000; 0: all bars-and-stripes, once)"},
     {"--test-rows", HM_OPT_INT, offsetof(import_options, test_rows), "N", "synth: test rows (default 2000)"},
     {"--size", HM_OPT_INT, offsetof(import_options, size), "N", "synth: side of bars-and-stripes (default 4)"},
-    {"--seed", HM_OPT_INT, offsetof(import_options, seed), "N", "synth: seed (default 1)"},
+    {"--seed", HM_OPT_INT, offsetof(import_options, seed), "N", "synth, --test-fraction: seed (default 1)"},
     {.name = NULL},
 };
 
@@ -66,11 +79,20 @@ static hm_status import_mnist(const import_options *chosen, const char *from, hm
 typedef hm_status open_fn(const char *path, hm_import *out);
 typedef hm_status labels_fn(const char *path, int64_t rows, int32_t **labels);
 
-static hm_status open_labelled(open_fn *open, labels_fn *read_labels, const char *path, const char *labels, hm_import *out)
+static hm_status open_labelled(open_fn *open, labels_fn *read_labels, const char *path, const char *labels,
+                               hm_import *out)
 {
     if (!path) return HM_OK;
     HM_TRY(open(path, out));
     return labels ? read_labels(labels, out->source->rows, &out->labels) : HM_OK;
+}
+
+static hm_status parse_real(const char *option, const char *text, double *value)
+{
+    char *end;
+    *value = strtod(text, &end);
+    HM_REQUIRE(end != text && *end == '\0' && isfinite(*value), HM_EUSAGE, "%s: '%s' is not a number", option, text);
+    return HM_OK;
 }
 
 static hm_status import_idx(const import_options *chosen, const char *from, hm_import *train, hm_import *test)
@@ -95,11 +117,7 @@ static hm_status import_csv(const import_options *chosen, const char *from, hm_i
             if (strcmp(headers[header], chosen->header) == 0) csv.header = header;
         HM_REQUIRE(csv.header >= 0, HM_EUSAGE, "--header: '%s' is not one of: auto, yes, no", chosen->header);
     }
-    if (chosen->scale) {
-        char *end;
-        csv.scale = strtod(chosen->scale, &end);
-        HM_REQUIRE(end != chosen->scale && *end == '\0', HM_EUSAGE, "--scale: '%s' is not a number", chosen->scale);
-    }
+    if (chosen->scale) HM_TRY(parse_real("--scale", chosen->scale, &csv.scale));
     HM_TRY(hm_csv_open(from, &csv, train));
     return chosen->test ? hm_csv_open(chosen->test, &csv, test) : HM_OK;
 }
@@ -108,25 +126,32 @@ static hm_status import_csv(const import_options *chosen, const char *from, hm_i
 static hm_status import_synth(const import_options *chosen, const char *from, hm_import *train, hm_import *test)
 {
     (void)from;
-    uint64_t seed = (uint64_t)chosen->seed;
+    uint64_t seed = (uint64_t)or_default(chosen->seed, 1);
+    int64_t rows = or_default(chosen->rows, 10000), test_rows = or_default(chosen->test_rows, 2000);
+    int64_t size = or_default(chosen->size, 4);
     bool digits = chosen->kind && strcmp(chosen->kind, "digits") == 0;
     HM_REQUIRE(digits || (chosen->kind && strcmp(chosen->kind, "bars-and-stripes") == 0), HM_EUSAGE,
                "--kind: '%s' is not one of: digits, bars-and-stripes", chosen->kind ? chosen->kind : "");
-    HM_REQUIRE(chosen->test_rows >= 0, HM_EUSAGE, "--test-rows: must not be negative");
+    HM_REQUIRE(test_rows >= 0, HM_EUSAGE, "--test-rows: must not be negative");
+    HM_REQUIRE(!digits || chosen->size == NOT_GIVEN, HM_EUSAGE, "--size: digits are always 28 x 28");
     if (digits) {
-        HM_TRY(hm_synth_digits(seed, 0, chosen->rows, train));
-        return chosen->test_rows ? hm_synth_digits(seed, chosen->rows, chosen->test_rows, test) : HM_OK;
+        HM_TRY(hm_synth_digits(seed, 0, rows, train));
+        return test_rows ? hm_synth_digits(seed, rows, test_rows, test) : HM_OK;
     }
-    HM_TRY(hm_synth_bars(seed, 0, chosen->rows, chosen->size, train));
-    return chosen->test_rows ? hm_synth_bars(seed, chosen->rows, chosen->test_rows, chosen->size, test) : HM_OK;
+    HM_TRY(hm_synth_bars(seed, 0, rows, size, train));
+    return test_rows ? hm_synth_bars(seed, rows, test_rows, size, test) : HM_OK;
 }
 
 static const struct kind {
     const char *name, *argument; /* argument: what follows the kind, NULL for nothing */
     import_fn *import;
+    const char *takes; /* options, beside -o */
 } kinds[] = {
-    {"mnist", "DIR", import_mnist}, {"idx", "IMAGES", import_idx},   {"csv", "FILE", import_csv},
-    {"npy", "FILE", import_npy},    {"synth", NULL, import_synth},
+    {"mnist", "DIR", import_mnist, ""},
+    {"idx", "IMAGES", import_idx, "--labels --test --test-labels --test-fraction --seed"},
+    {"csv", "FILE", import_csv, "--label-column --header --scale --test --test-fraction --seed"},
+    {"npy", "FILE", import_npy, "--labels --test --test-labels --test-fraction --seed"},
+    {"synth", NULL, import_synth, "--kind --rows --test-rows --size --seed"},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -145,10 +170,53 @@ static hm_status find_kind(int positional, char **argv, const struct kind **kind
     return HM_OK;
 }
 
+static bool is_given(const hm_option *option, const import_options *chosen)
+{
+    const void *field = (const char *)chosen + option->offset;
+    return option->type == HM_OPT_INT ? *(const int64_t *)field != NOT_GIVEN : *(const char *const *)field != NULL;
+}
+
+/* Is the option's name among the words of `list`? */
+static bool is_listed(const char *list, const char *name)
+{
+    size_t length = strlen(name);
+    for (const char *at = list; (at = strstr(at, name)); at += length)
+        if (at[length] == ' ' || at[length] == '\0') return true;
+    return false;
+}
+
+/* What the table of options cannot say. */
+static hm_status check_options(const struct kind *kind, const import_options *chosen)
+{
+    HM_REQUIRE(chosen->output, HM_EUSAGE, "import needs the data file to write: -o FILE.h5");
+    for (const hm_option *option = options; option->name; option++)
+        HM_REQUIRE(option->offset == offsetof(import_options, output) || !is_given(option, chosen) ||
+                       is_listed(kind->takes, option->name),
+                   HM_EUSAGE, "import %s takes no %s; it takes: %s%s-o", kind->name, option->name, kind->takes,
+                   *kind->takes ? " " : "");
+    HM_REQUIRE(!chosen->test_labels || chosen->test, HM_EUSAGE,
+               "--test-labels needs the rows that they are of: --test FILE");
+    HM_REQUIRE(!chosen->test_fraction || !chosen->test, HM_EUSAGE,
+               "--test and --test-fraction are two ways to make a test set; give one");
+    return HM_OK;
+}
+
+/* Replaces train and test by parts of `whole`, which was imported. */
+static hm_status draw_test_set(const import_options *chosen, const hm_import *whole, hm_import *train, hm_import *test)
+{
+    double fraction;
+    HM_TRY(parse_real("--test-fraction", chosen->test_fraction, &fraction));
+    HM_REQUIRE(fraction > 0 && fraction < 1, HM_EUSAGE, "--test-fraction: %s is not between 0 and 1",
+               chosen->test_fraction);
+    return hm_import_split(whole, fraction, (uint64_t)or_default(chosen->seed, 1), train, test);
+}
+
 static hm_status import_data(const struct kind *kind, const import_options *chosen, const char *from, hm_report *report)
 {
-    hm_import train = {0}, test = {0};
-    hm_status status = kind->import(chosen, from, &train, &test);
+    hm_import whole = {0}, train = {0}, test = {0};
+    bool split = chosen->test_fraction != NULL;
+    hm_status status = kind->import(chosen, from, split ? &whole : &train, &test);
+    if (status == HM_OK && split) status = draw_test_set(chosen, &whole, &train, &test);
     if (status == HM_OK) status = hm_dataset_write(chosen->output, &train, &test);
     if (status == HM_OK) {
         hm_report_text(report, "file", "data file", chosen->output);
@@ -159,18 +227,19 @@ static hm_status import_data(const struct kind *kind, const import_options *chos
     }
     hm_import_free(&train);
     hm_import_free(&test);
+    hm_import_free(&whole);
     return status;
 }
 
 static hm_status run_import(hm_cli *cli, int argc, char **argv)
 {
-    import_options chosen = {.rows = 10000, .test_rows = 2000, .size = 4, .seed = 1};
+    import_options chosen = {.rows = NOT_GIVEN, .test_rows = NOT_GIVEN, .size = NOT_GIVEN, .seed = NOT_GIVEN};
     const struct kind *kind = NULL;
     int positional = 0;
     hm_report *report = hm_report_new();
     hm_status status = hm_options_parse(&hm_command_import, argc, argv, &chosen, &positional);
     if (status == HM_OK) status = find_kind(positional, argv, &kind);
-    if (status == HM_OK && !chosen.output) status = hm_fail(HM_EUSAGE, "import needs the data file to write: -o FILE.h5");
+    if (status == HM_OK) status = check_options(kind, &chosen);
     if (status == HM_OK && cli->comm->rank == 0)
         status = import_data(kind, &chosen, kind->argument ? argv[1] : NULL, report);
     hm_options_free(&hm_command_import, &chosen);
