@@ -18,6 +18,10 @@ const hm_format hm_format_model = {"harmonium-model", 1, "model"};
 const hm_format hm_format_metrics = {"harmonium-metrics", 1, "metrics"};
 const hm_format hm_format_checkpoint = {"harmonium-checkpoint", 1, "checkpoint"};
 
+static const hm_format *const formats[] = {&hm_format_data, &hm_format_model, &hm_format_metrics,
+                                           &hm_format_checkpoint};
+enum { FORMATS = sizeof formats / sizeof formats[0] };
+
 /* ---- the struct ------------------------------------------------------------------------------------------------- */
 
 static void store_free(hm_store *store)
@@ -59,18 +63,31 @@ const char *hm_store_path(const hm_store *store) { return store->path; }
 
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
 
+/* Finds out the format of a file that may have any. */
+static hm_status find_format(hm_store *store, const char *name)
+{
+    for (int at = 0; name && at < FORMATS; at++)
+        if (strcmp(formats[at]->name, name) == 0) store->format = formats[at];
+    HM_REQUIRE(store->format, HM_EDATA, "%s: not a Harmonium file (HDF5, but without a known attribute format)",
+               store->path);
+    return HM_OK;
+}
+
+static hm_status check_name(hm_store *store, const char *name)
+{
+    if (!store->format) return find_format(store, name);
+    if (name && strcmp(name, store->format->name) == 0) return HM_OK;
+    if (name && strncmp(name, "harmonium-", 10) == 0)
+        return hm_fail(HM_EDATA, "%s: not a Harmonium %s file but a %s file", store->path, store->format->noun,
+                       name + 10);
+    return hm_fail(HM_EDATA, "%s: not a Harmonium %s file (HDF5, but without the attribute format = '%s')", store->path,
+                   store->format->noun, store->format->name);
+}
+
 static hm_status check_format(hm_store *store)
 {
     char *name = hm_h5_text_or_null(store->file, "format");
-    bool ours = name && strcmp(name, store->format->name) == 0;
-    bool sibling = name && strncmp(name, "harmonium-", 10) == 0;
-    hm_status status = HM_OK;
-    if (!ours && sibling)
-        status =
-            hm_fail(HM_EDATA, "%s: not a Harmonium %s file but a %s file", store->path, store->format->noun, name + 10);
-    else if (!ours)
-        status = hm_fail(HM_EDATA, "%s: not a Harmonium %s file (HDF5, but without the attribute format = '%s')",
-                         store->path, store->format->noun, store->format->name);
+    hm_status status = check_name(store, name);
     free(name);
     HM_TRY(status);
     int64_t version;
@@ -87,8 +104,8 @@ static hm_status open_readable(hm_store *store, bool swmr)
     HM_REQUIRE(stat(store->path, &about) == 0 && access(store->path, R_OK) == 0, HM_EDATA, "%s: %s", store->path,
                strerror(errno));
     HM_REQUIRE(S_ISREG(about.st_mode), HM_EDATA, "%s: not a file", store->path);
-    HM_REQUIRE(H5Fis_hdf5(store->path) > 0, HM_EDATA, "%s: not a Harmonium %s file (not HDF5, or cut short)",
-               store->path, store->format->noun);
+    HM_REQUIRE(H5Fis_hdf5(store->path) > 0, HM_EDATA, "%s: not a Harmonium %s%sfile (not HDF5, or cut short)",
+               store->path, store->format ? store->format->noun : "", store->format ? " " : "");
     store->file = H5Fopen(store->path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (store->file < 0 && swmr) store->file = H5Fopen(store->path, H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, H5P_DEFAULT);
     if (store->file < 0) return hm_h5_read_failed(store, NULL);
@@ -108,6 +125,13 @@ hm_status hm_h5_open(const char *path, const hm_format *format, bool swmr, hm_st
 hm_status hm_store_open(const char *path, const hm_format *format, hm_store **out)
 {
     return hm_h5_open(path, format, false, out);
+}
+
+hm_status hm_store_open_any(const char *path, const hm_format **format, hm_store **out)
+{
+    HM_TRY(hm_h5_open(path, NULL, true, out));
+    *format = (*out)->format;
+    return HM_OK;
 }
 
 /* ---- creating --------------------------------------------------------------------------------------------------- */

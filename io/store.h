@@ -49,6 +49,10 @@ hm_status hm_store_update(const char *path, const hm_format *format, hm_store **
 /* An existing file, for reading. HM_EDATA, "not a Harmonium ... file" among others. */
 hm_status hm_store_open(const char *path, const hm_format *format, hm_store **out);
 
+/* An existing file of whichever format, for reading; also one of metrics that is still being written. HM_EDATA, "not a
+ * Harmonium file" among others. */
+hm_status hm_store_open_any(const char *path, const hm_format **format, hm_store **out);
+
 /* Gives an uncommitted store of rank 0 to all ranks of mpi (the ranks of comm, in the same order): from here on they
  * write it together through MPI-IO, into datasets that rank 0 has reserved (hm_array_reserve). Neither HDF5 nor MPI-IO
  * survives a full disk in a parallel write (they hang, or crash in MPI_Finalize), so a shared file never grows: rank 0
