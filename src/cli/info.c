@@ -11,32 +11,21 @@
 
 static const hm_option options[] = {{.name = NULL}};
 
-static const hm_format *const formats[] = {&hm_format_data, &hm_format_model, &hm_format_metrics, &hm_format_checkpoint};
-enum { FORMATS = sizeof formats / sizeof formats[0] };
-
-/* Root attributes that files may carry, in the order in which they are shown. The configuration is left out: it is long,
- * and stands in config.yaml. */
+/* Root attributes that files may carry, in the order in which they are shown. The configuration is left out: it is
+ * long, and stands in config.yaml. */
 static const struct attribute {
     const char *name;
     bool is_text;
 } attributes[] = {
-    {"library_version", true}, {"created", true}, {"family", true}, {"stage", true}, {"rng", true}, {"seed", false},
-    {"shards", false}, {"ranks", false}, {"epochs", false}, {"epoch", false}, {"step", false}, {"visible", false},
-    {"height", false}, {"width", false},
+    {"library_version", true}, {"created", true},  {"family", true},  {"stage", true},   {"rng", true},
+    {"seed", false},           {"shards", false},  {"ranks", false},  {"epochs", false}, {"epoch", false},
+    {"step", false},           {"visible", false}, {"height", false}, {"width", false},
 };
 enum { ATTRIBUTES = sizeof attributes / sizeof attributes[0] };
 
-/* Opens a file of whichever format it has; the message of the last refusal stands when it has none. */
-static hm_status open_any(const char *path, hm_store **store, const hm_format **format)
-{
-    hm_status status = HM_EDATA;
-    for (int at = 0; at < FORMATS && status != HM_OK; at++) {
-        hm_error_clear();
-        status = hm_store_open(path, formats[at], store);
-        *format = formats[at];
-    }
-    return status;
-}
+/* Attributes that say what the numbers of a dataset are. */
+static const char *const dataset_attributes[] = {"height", "width", "min", "max"};
+enum { DATASET_ATTRIBUTES = sizeof dataset_attributes / sizeof dataset_attributes[0] };
 
 static hm_status report_attribute(hm_store *store, const struct attribute *attribute, hm_report *report)
 {
@@ -54,55 +43,118 @@ static hm_status report_attribute(hm_store *store, const struct attribute *attri
     return HM_OK;
 }
 
+/* Texts that groups carry: where an estimate started from, and what to think of it. */
+static const char *const group_attributes[] = {"base", "verdict"};
+enum { GROUP_ATTRIBUTES = sizeof group_attributes / sizeof group_attributes[0] };
+
 typedef struct listing {
     hm_store *store;
     hm_report *report;
+    bool json;
+    char group[512]; /* of the dataset before */
 } listing;
 
+/* "10000 x 784" */
 static void write_shape(const hm_shape *shape, char *out, size_t size)
 {
-    size_t used = (size_t)snprintf(out, size, "%s", hm_field_type_name(shape->type));
+    size_t used = 0;
+    out[0] = '\0';
     for (int dim = 0; dim < shape->dims && used < size; dim++)
-        used += (size_t)snprintf(out + used, size - used, "%s%lld", dim ? " x " : " (", (long long)shape->size[dim]);
-    if (shape->dims > 0 && used < size) snprintf(out + used, size - used, ")");
+        used += (size_t)snprintf(out + used, size - used, "%s%lld", dim ? " x " : "", (long long)shape->size[dim]);
 }
 
-/* A scalar with its value, anything else with its type and size. */
-static hm_status report_dataset(void *state, const char *name, const hm_shape *shape, const char *description, const char *unit)
+static hm_status report_scalar(const listing *list, const char *name, hm_field_type type, const char *unit)
 {
-    const listing *list = state;
-    char text[512], shape_text[128];
-    if (shape->dims == 0) {
-        double value;
-        hm_field field = {.name = name, .type = HM_FIELD_FLOAT64};
-        bool whole = shape->type == HM_FIELD_INT64 || shape->type == HM_FIELD_INT32;
-        if (!whole) {
-            HM_TRY(hm_store_read(list->store, &field, NULL, &value));
-            hm_report_real(list->report, name, name, value, 4, unit);
-            return HM_OK;
-        }
-        int64_t number;
-        field.type = HM_FIELD_INT64;
-        HM_TRY(hm_store_read(list->store, &field, NULL, &number));
+    bool real = type == HM_FIELD_FLOAT32 || type == HM_FIELD_FLOAT64;
+    hm_field field = {.name = name, .type = real ? HM_FIELD_FLOAT64 : HM_FIELD_INT64};
+    double value;
+    int64_t number;
+    HM_TRY(hm_store_read(list->store, &field, NULL, real ? (void *)&value : (void *)&number));
+    if (real)
+        hm_report_real(list->report, name, name, value, 4, unit);
+    else
         hm_report_int(list->report, name, name, number, unit);
-        return HM_OK;
+    return HM_OK;
+}
+
+/* An array as one row of the table. */
+static hm_status report_row(const listing *list, const char *name, const hm_shape *shape, const char *description,
+                            const char *unit)
+{
+    char size[128], text[1024];
+    write_shape(shape, size, sizeof size);
+    size_t used = (size_t)snprintf(text, sizeof text, "%s (%s)", hm_field_type_name(shape->type), size);
+    for (int at = 0; at < DATASET_ATTRIBUTES && used < sizeof text; at++) {
+        double value;
+        if (!hm_store_has_attribute(list->store, name, dataset_attributes[at])) continue;
+        HM_TRY(hm_store_get_real(list->store, name, dataset_attributes[at], &value));
+        used += (size_t)snprintf(text + used, sizeof text - used, ", %s %g", dataset_attributes[at], value);
     }
-    write_shape(shape, shape_text, sizeof shape_text);
-    snprintf(text, sizeof text, "%s%s%s  %s", shape_text, *unit ? " " : "", unit, description);
+    if (used < sizeof text) snprintf(text + used, sizeof text - used, "%s%s  %s", *unit ? " " : "", unit, description);
     hm_report_text(list->report, name, name, text);
     return HM_OK;
 }
 
-static hm_status describe(const char *path, hm_report *report)
+/* An array as an object, for programs. */
+static hm_status report_object(const listing *list, const char *name, const hm_shape *shape, const char *description,
+                               const char *unit)
+{
+    char size[128];
+    write_shape(shape, size, sizeof size);
+    hm_report_begin(list->report, name, name);
+    hm_report_text(list->report, "type", "type", hm_field_type_name(shape->type));
+    hm_report_text(list->report, "shape", "shape", size);
+    hm_report_text(list->report, "units", "units", unit);
+    hm_report_text(list->report, "description", "description", description);
+    for (int at = 0; at < DATASET_ATTRIBUTES; at++) {
+        double value;
+        if (!hm_store_has_attribute(list->store, name, dataset_attributes[at])) continue;
+        HM_TRY(hm_store_get_real(list->store, name, dataset_attributes[at], &value));
+        hm_report_real(list->report, dataset_attributes[at], dataset_attributes[at], value, 0, NULL);
+    }
+    hm_report_end(list->report);
+    return HM_OK;
+}
+
+/* What is said of a group as a whole, before its first dataset. */
+static hm_status report_group(listing *list, const char *dataset)
+{
+    char group[sizeof list->group], label[sizeof list->group + 32];
+    snprintf(group, sizeof group, "%.*s", (int)(strrchr(dataset, '/') - dataset), dataset);
+    if (!*group || strcmp(group, list->group) == 0) return HM_OK;
+    memcpy(list->group, group, sizeof group);
+    for (int at = 0; at < GROUP_ATTRIBUTES; at++) {
+        char *text;
+        if (!hm_store_has_attribute(list->store, group, group_attributes[at])) continue;
+        HM_TRY(hm_store_get_text(list->store, group, group_attributes[at], &text));
+        snprintf(label, sizeof label, "%s@%s", group, group_attributes[at]);
+        hm_report_text(list->report, label, label, text);
+        free(text);
+    }
+    return HM_OK;
+}
+
+/* A scalar with its value, anything else with what it is. */
+static hm_status report_dataset(void *state, const char *name, const hm_shape *shape, const char *description,
+                                const char *unit)
+{
+    listing *list = state;
+    HM_TRY(report_group(list, name));
+    if (shape->dims == 0) return report_scalar(list, name, shape->type, unit);
+    return (list->json ? report_object : report_row)(list, name, shape, description, unit);
+}
+
+static hm_status describe(const char *path, bool json, hm_report *report)
 {
     hm_store *store;
     const hm_format *format;
-    HM_TRY(open_any(path, &store, &format));
-    listing list = {store, report};
+    HM_TRY(hm_store_open_any(path, &format, &store));
+    listing list = {.store = store, .report = report, .json = json};
     hm_report_text(report, "file", "file", path);
     hm_report_text(report, "format", "format", format->name);
     hm_status status = HM_OK;
-    for (int at = 0; at < ATTRIBUTES && status == HM_OK; at++) status = report_attribute(store, &attributes[at], report);
+    for (int at = 0; at < ATTRIBUTES && status == HM_OK; at++)
+        status = report_attribute(store, &attributes[at], report);
     hm_report_begin(report, "datasets", "datasets");
     if (status == HM_OK) status = hm_store_visit(store, report_dataset, &list);
     hm_report_end(report);
@@ -111,15 +163,15 @@ static hm_status describe(const char *path, hm_report *report)
 }
 
 /* A RUN folder stands for the most that is in it. */
-static hm_status describe_path(const char *path, hm_report *report)
+static hm_status describe_path(const char *path, bool json, hm_report *report)
 {
     static const char *const names[] = {"model.h5", "checkpoint.h5", "metrics.h5"};
     struct stat about;
     char inside[4096];
-    if (stat(path, &about) != 0 || !S_ISDIR(about.st_mode)) return describe(path, report);
+    if (stat(path, &about) != 0 || !S_ISDIR(about.st_mode)) return describe(path, json, report);
     for (int name = 0; name < 3; name++) {
         snprintf(inside, sizeof inside, "%s/%s", path, names[name]);
-        if (stat(inside, &about) == 0) return describe(inside, report);
+        if (stat(inside, &about) == 0) return describe(inside, json, report);
     }
     return hm_fail(HM_EDATA, "%s: a folder without model.h5, checkpoint.h5 or metrics.h5", path);
 }
@@ -131,7 +183,7 @@ static hm_status run_info(hm_cli *cli, int argc, char **argv)
     HM_TRY(hm_options_parse(&hm_command_info, argc, argv, &nothing, &positional));
     HM_REQUIRE(positional == 1, HM_EUSAGE, "info takes one file or RUN folder; %d given", positional);
     hm_report *report = hm_report_new();
-    hm_status status = cli->comm->rank == 0 ? describe_path(argv[0], report) : HM_OK;
+    hm_status status = cli->comm->rank == 0 ? describe_path(argv[0], cli->json, report) : HM_OK;
     return hm_report_finish(report, cli, cli->comm->agree(cli->comm, status));
 }
 
