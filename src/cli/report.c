@@ -3,6 +3,7 @@
 
 #include "core/memory.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -160,7 +161,8 @@ hm_status hm_report_print(hm_report *report, const hm_cli *cli)
     }
     free_report(report);
     HM_REQUIRE(!broken, HM_EINTERNAL, "out of memory: the report");
-    HM_REQUIRE(fflush(stdout) == 0, HM_EOUTPUT, "standard output cannot be written");
+    /* A reader that has seen enough (`| head`) is no failure. */
+    HM_REQUIRE(fflush(stdout) == 0 || errno == EPIPE, HM_EOUTPUT, "standard output cannot be written: %s", strerror(errno));
     return HM_OK;
 }
 

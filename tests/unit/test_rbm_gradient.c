@@ -160,6 +160,33 @@ static void exact_training_climbs(void **state)
     free(data);
 }
 
+/* Mean of p(h | v) over the data and the hidden units, after training with the given cost. */
+static double mean_activity(double cost)
+{
+    enum { V = 8, H = 6 };
+    rbm_training t;
+    unsigned char *data = rbm_training_data(ROWS, V, 0.5, 9);
+    rbm_training_start(&t, small_rbm(V, H, 0.1, 0.1, 2, &one_thread), data, ROWS,
+                       (rbm_training_options){.how = {.estimator = HM_PCD, .sparsity_target = 0.1, .sparsity_cost = cost},
+                                              .optimizer = {.learning_rate = 0.1}, .epochs = 2000});
+    assert_ok(hm_contrast_run(t.contrast, &rbm_training_unobserved));
+    hm_matrix lambda = small_rbm_tensor(t.model, "lambda");
+    double mean = 0;
+    for (int j = 0; j < H; j++) mean += (double)lambda.at[j] / H;
+    free(data);
+    rbm_training_end(&t);
+    return mean;
+}
+
+static void sparsity_pulls_to_its_target(void **state)
+{
+    (void)state;
+    double without = mean_activity(0), with = mean_activity(1);
+    print_message("  mean activity %.3f, with a target of 0.1: %.3f\n", without, with);
+    assert_true(without > 0.3);
+    assert_true(fabs(with - 0.1) < 0.03);
+}
+
 static void divergence_is_refused_by_name(void **state)
 {
     (void)state;
@@ -184,6 +211,7 @@ int main(void)
         cmocka_unit_test(cd_approaches_exact_as_k_grows),
         cmocka_unit_test(persistent_chains_are_unbiased),
         cmocka_unit_test(exact_training_climbs),
+        cmocka_unit_test(sparsity_pulls_to_its_target),
         cmocka_unit_test(divergence_is_refused_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
