@@ -4,7 +4,7 @@ import os
 import sys
 import unittest
 
-if "HARMONIUM_DATA" not in os.environ:
+if not os.environ.get("HARMONIUM_DATA"):
     print("skipped: HARMONIUM_DATA is not set")
     sys.exit(77)
 sys.path.insert(0, os.path.join(os.environ.get("HARMONIUM_SOURCE", "."), "tests", "cli"))
