@@ -39,7 +39,8 @@ static hm_status add_entry(hm_config *config, const char *key, char *value, int 
     if (config->count == ENTRIES_LIMIT || strlen(key) >= KEY_BYTES) {
         free(value);
         return hm_fail(HM_EUSAGE, "%s:%d: %s", config->name, line,
-                       config->count == ENTRIES_LIMIT ? "more keys than any configuration has" : "a key of more than 127 letters");
+                       config->count == ENTRIES_LIMIT ? "more keys than any configuration has"
+                                                      : "a key of more than 127 letters");
     }
     entry *added = &config->entries[config->count++];
     snprintf(added->key, sizeof added->key, "%s", key);
@@ -59,7 +60,8 @@ static hm_status scalar_text(const hm_config *config, const char *key, const yam
 {
     const char *text = (const char *)node->data.scalar.value;
     size_t length = node->data.scalar.length;
-    HM_REQUIRE(!memchr(text, '\0', length), HM_EUSAGE, "%s:%d: %s: holds a zero byte", config->name, line_of(node), key);
+    HM_REQUIRE(!memchr(text, '\0', length), HM_EUSAGE, "%s:%d: %s: holds a zero byte", config->name, line_of(node),
+               key);
     return copy_text(text, length, out);
 }
 
@@ -83,12 +85,15 @@ static hm_status list_text(const hm_config *config, const char *key, yaml_docume
     return HM_OK;
 }
 
-static hm_status add_value(hm_config *config, const char *key, yaml_document_t *document, const yaml_node_t *node, int line)
+static hm_status add_value(hm_config *config, const char *key, yaml_document_t *document, const yaml_node_t *node,
+                           int line)
 {
     char *value = NULL;
     const entry *before = find(config, key);
-    HM_REQUIRE(!before, HM_EUSAGE, "%s:%d: key '%s' is given twice (first in line %d)", config->name, line, key, before->line);
-    HM_REQUIRE(node->type != YAML_MAPPING_NODE, HM_EUSAGE, "%s:%d: %s: sections are one level deep", config->name, line, key);
+    HM_REQUIRE(!before, HM_EUSAGE, "%s:%d: key '%s' is given twice (first in line %d)", config->name, line, key,
+               before->line);
+    HM_REQUIRE(node->type != YAML_MAPPING_NODE, HM_EUSAGE, "%s:%d: %s: sections are one level deep", config->name, line,
+               key);
     if (node->type == YAML_SCALAR_NODE)
         HM_TRY(scalar_text(config, key, node, &value));
     else
@@ -97,14 +102,17 @@ static hm_status add_value(hm_config *config, const char *key, yaml_document_t *
 }
 
 /* The pairs of a mapping; `section` is "" at the top. */
-static hm_status add_mapping(hm_config *config, const char *section, yaml_document_t *document, const yaml_node_t *mapping)
+static hm_status add_mapping(hm_config *config, const char *section, yaml_document_t *document,
+                             const yaml_node_t *mapping)
 {
     for (yaml_node_pair_t *pair = mapping->data.mapping.pairs.start; pair < mapping->data.mapping.pairs.top; pair++) {
         const yaml_node_t *key = yaml_document_get_node(document, pair->key);
         const yaml_node_t *value = yaml_document_get_node(document, pair->value);
         char name[KEY_BYTES];
-        HM_REQUIRE(key->type == YAML_SCALAR_NODE, HM_EUSAGE, "%s:%d: a key must be a plain word", config->name, line_of(key));
-        int length = snprintf(name, sizeof name, "%s%s%s", section, *section ? "." : "", (const char *)key->data.scalar.value);
+        HM_REQUIRE(key->type == YAML_SCALAR_NODE, HM_EUSAGE, "%s:%d: a key must be a plain word", config->name,
+                   line_of(key));
+        int length =
+            snprintf(name, sizeof name, "%s%s%s", section, *section ? "." : "", (const char *)key->data.scalar.value);
         HM_REQUIRE(length < KEY_BYTES, HM_EUSAGE, "%s:%d: a key of more than 127 letters", config->name, line_of(key));
         if (!*section && value->type == YAML_MAPPING_NODE)
             HM_TRY(add_mapping(config, name, document, value));
@@ -123,7 +131,8 @@ static hm_status load_document(hm_config *config, yaml_parser_t *parser)
     const yaml_node_t *root = yaml_document_get_root_node(&document);
     hm_status status;
     if (!root)
-        status = hm_fail(HM_EUSAGE, "%s: empty; a configuration has at least data.file, model.family and train.epochs", config->name);
+        status = hm_fail(HM_EUSAGE, "%s: empty; a configuration has at least data.file, model.family and train.epochs",
+                         config->name);
     else if (root->type != YAML_MAPPING_NODE)
         status = hm_fail(HM_EUSAGE, "%s:%d: a configuration is a list of 'key: value'", config->name, line_of(root));
     else
@@ -229,7 +238,8 @@ static hm_status refuse_key(const hm_config *config, const entry *given, const h
         const hm_settings_table *table = &sections[at].table;
         const char *key = key_in_section(given->key, table->section);
         bool repeated = at > 0 && strcmp(table->section, sections[at - 1].table.section) == 0;
-        if (*table->section && !repeated) used_names = append(names, sizeof names, used_names, "%s%s", used_names ? ", " : "", table->section);
+        if (*table->section && !repeated)
+            used_names = append(names, sizeof names, used_names, "%s%s", used_names ? ", " : "", table->section);
         if (!key) continue;
         for (const hm_setting *setting = table->entries; setting->key; setting++)
             used = append(accepted, sizeof accepted, used, "%s%s", used ? ", " : "", setting->key);
@@ -242,7 +252,8 @@ static hm_status refuse_key(const hm_config *config, const entry *given, const h
         snprintf(where, sizeof where, "--set");
     HM_REQUIRE(used > 0, HM_EUSAGE, "%s: unknown section of key '%s'; sections: %s", where, given->key, names);
     return hm_fail(HM_EUSAGE, "%s: unknown key '%s'%s%s%s; accepted: %s", where, given->key,
-                   suggestion ? "; did you mean '" : "", suggestion ? suggestion : "", suggestion ? "'?" : "", accepted);
+                   suggestion ? "; did you mean '" : "", suggestion ? suggestion : "", suggestion ? "'?" : "",
+                   accepted);
 }
 
 static hm_status fill_entry(const hm_config *config, const entry *given, const hm_section sections[], int count)
@@ -289,18 +300,23 @@ static void write_text(FILE *out, const char *text)
     fputc('"', out);
     for (; *text; text++) {
         if (*text == '"' || *text == '\\') fputc('\\', out);
-        if ((unsigned char)*text < ' ') fprintf(out, "\\x%02x", (unsigned char)*text);
-        else fputc(*text, out);
+        if ((unsigned char)*text < ' ')
+            fprintf(out, "\\x%02x", (unsigned char)*text);
+        else
+            fputc(*text, out);
     }
     fputc('"', out);
 }
 
-static void write_setting(FILE *out, const char *indent, const hm_setting *setting, const void *settings, char *value, size_t size)
+static void write_setting(FILE *out, const char *indent, const hm_setting *setting, const void *settings, char *value,
+                          size_t size)
 {
     hm_setting_format(setting, settings, value, size);
     fprintf(out, "%s%s: ", indent, setting->key);
-    if (setting->type == HM_SET_TEXT) write_text(out, value);
-    else fputs(value, out);
+    if (setting->type == HM_SET_TEXT)
+        write_text(out, value);
+    else
+        fputs(value, out);
     fprintf(out, "  # %s\n", setting->describe);
 }
 
@@ -325,8 +341,9 @@ static void write_sections(FILE *out, const hm_section sections[], int count, ch
         bool continued = at > 0 && strcmp(table->section, sections[at - 1].table.section) == 0;
         if (*table->section && !continued) fprintf(out, "%s:\n", table->section);
         for (const hm_setting *setting = table->entries; setting->key; setting++) {
-            bool empty = setting->type == HM_SET_REALS &&
-                         ((const hm_reals *)(const void *)((const char *)sections[at].settings + setting->offset))->count == 0;
+            bool empty =
+                setting->type == HM_SET_REALS &&
+                ((const hm_reals *)(const void *)((const char *)sections[at].settings + setting->offset))->count == 0;
             if (!empty) write_setting(out, *table->section ? "  " : "", setting, sections[at].settings, value, size);
         }
     }

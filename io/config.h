@@ -22,8 +22,8 @@ typedef struct hm_section {
 
 typedef struct hm_config hm_config;
 
-/* Parses YAML text (`name` stands for the file in messages). HM_EUSAGE when it is not YAML, or not of the form above. Not
- * collective. */
+/* Parses YAML text (`name` stands for the file in messages). HM_EUSAGE when it is not YAML, or not of the form above.
+ * Not collective. */
 hm_status hm_config_parse(const char *name, const char *text, hm_config **out);
 void hm_config_free(hm_config *config);
 

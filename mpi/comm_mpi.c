@@ -59,9 +59,10 @@ static hm_status exchange(comm_mpi *self, int partner, const element *kind, cons
         int64_t out = send_count - at, in = receive_count - at;
         out = out < 0 ? 0 : out > most ? most : out;
         in = in < 0 ? 0 : in > most ? most : in;
-        HM_TRY(check(MPI_Sendrecv((const char *)send + (out ? at : 0) * (int64_t)kind->size, (int)out, kind->type, partner,
-                                  TAG_REDUCE, (char *)receive + (in ? at : 0) * (int64_t)kind->size, (int)in, kind->type,
-                                  partner, TAG_REDUCE, self->mpi, MPI_STATUS_IGNORE), "MPI_Sendrecv"));
+        HM_TRY(check(MPI_Sendrecv((const char *)send + (out ? at : 0) * (int64_t)kind->size, (int)out, kind->type,
+                                  partner, TAG_REDUCE, (char *)receive + (in ? at : 0) * (int64_t)kind->size, (int)in,
+                                  kind->type, partner, TAG_REDUCE, self->mpi, MPI_STATUS_IGNORE),
+                     "MPI_Sendrecv"));
     }
     return HM_OK;
 }
@@ -99,7 +100,8 @@ static hm_status reduce(comm_mpi *self, void *sum, int64_t count, const element 
     /* Doubling: back the same way, each time completing what was cut. */
     for (int distance = size / 2; distance >= 1; distance /= 2) {
         hm_range whole = before[--level];
-        hm_range theirs = mine.begin == whole.begin ? (hm_range){mine.end, whole.end} : (hm_range){whole.begin, mine.begin};
+        hm_range theirs =
+            mine.begin == whole.begin ? (hm_range){mine.end, whole.end} : (hm_range){whole.begin, mine.begin};
         HM_TRY(exchange(self, rank ^ distance, kind, data + mine.begin * (int64_t)kind->size, hm_count(mine),
                         data + theirs.begin * (int64_t)kind->size, hm_count(theirs)));
         mine = whole;
@@ -139,7 +141,8 @@ static hm_status broadcast(hm_comm *comm, void *data, size_t bytes, int root)
 static hm_status all_gather(hm_comm *comm, void *all, const int64_t begin[])
 {
     for (int root = 0; root < comm->size; root++)
-        HM_TRY(broadcast_bytes(((comm_mpi *)comm)->mpi, (char *)all + begin[root], begin[root + 1] - begin[root], root));
+        HM_TRY(
+            broadcast_bytes(((comm_mpi *)comm)->mpi, (char *)all + begin[root], begin[root + 1] - begin[root], root));
     return HM_OK;
 }
 

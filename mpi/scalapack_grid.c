@@ -15,8 +15,9 @@ int numroc_(const int *n, const int *block, const int *process, const int *first
 void descinit_(int *descriptor, const int *rows, const int *columns, const int *row_block, const int *column_block,
                const int *first_row, const int *first_column, const int *context, const int *leading, int *info);
 void pdgemm_(const char *transa, const char *transb, const int *m, const int *n, const int *k, const double *alpha,
-             const double *a, const int *ia, const int *ja, const int *desca, const double *b, const int *ib, const int *jb,
-             const int *descb, const double *beta, double *c, const int *ic, const int *jc, const int *descc);
+             const double *a, const int *ia, const int *ja, const int *desca, const double *b, const int *ib,
+             const int *jb, const int *descb, const double *beta, double *c, const int *ic, const int *jc,
+             const int *descc);
 
 hm_status hm_grid_create(MPI_Comm mpi, hm_grid *out)
 {

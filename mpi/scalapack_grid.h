@@ -16,8 +16,8 @@ typedef struct hm_grid {
 hm_status hm_grid_create(MPI_Comm mpi, hm_grid *out);
 void hm_grid_free(hm_grid *grid);
 
-/* Multiplies block-cyclic matrices A B with known A_ij = i + j, B = 2 I (pdgemm) and returns the largest error, which is 0
- * where ScaLAPACK works. Collective. */
+/* Multiplies block-cyclic matrices A B with known A_ij = i + j, B = 2 I (pdgemm) and returns the largest error, which
+ * is 0 where ScaLAPACK works. Collective. */
 hm_status hm_grid_check(const hm_grid *grid, MPI_Comm mpi, double *error);
 
 #endif

@@ -26,7 +26,7 @@ typedef struct hm_texts {
 } hm_texts;
 
 typedef struct hm_option {
-    const char *name;     /* "--set"; a short form after a bar: "--output|-o" */
+    const char *name; /* "--set"; a short form after a bar: "--output|-o" */
     hm_option_type type;
     size_t offset;        /* of bool / const char * / int64_t / hm_texts in the command's struct */
     const char *argument; /* "FILE" in the help; NULL for flags */
@@ -40,7 +40,8 @@ typedef struct hm_command {
 } hm_command;
 
 /* Parses argv[1..) by the command's table into `options` (zeroed or defaulted by the caller) and leaves the positional
- * arguments in argv[0..*positional). Unknown or incomplete options: HM_EUSAGE naming them (and the closest known one). */
+ * arguments in argv[0..*positional). Unknown or incomplete options: HM_EUSAGE naming them (and the closest known one).
+ */
 hm_status hm_options_parse(const hm_command *command, int argc, char **argv, void *options, int *positional);
 void hm_options_free(const hm_command *command, void *options);
 

@@ -57,9 +57,11 @@ static void report_ranks(const hm_cli *cli, MPI_Comm mpi, hm_report *report)
     hm_report_int(report, "ranks_on_host", "ranks on that host", local, NULL);
     hm_report_int(report, "cores_of_host", "cores of that host", cores, NULL);
     hm_report_int(report, "cores_of_rank", "cores a rank may use", cores_of_this_rank(), NULL);
-    hm_report_text(report, "omp_num_threads", "OMP_NUM_THREADS", threads ? threads : "not set (threads are set in the configuration)");
+    hm_report_text(report, "omp_num_threads", "OMP_NUM_THREADS",
+                   threads ? threads : "not set (threads are set in the configuration)");
     if (local > cores) {
-        snprintf(message, sizeof message, "%d ranks share %d cores: each waits for the others; use at most one rank a core", local, cores);
+        snprintf(message, sizeof message,
+                 "%d ranks share %d cores: each waits for the others; use at most one rank a core", local, cores);
         cli->log->warn(cli->log, message);
     }
 }
@@ -93,8 +95,10 @@ static void report_kernels(const hm_cli *cli, hm_report *report)
         cli->log->warn(cli->log, message);
     }
     if (forced && strcmp(isas[0].name, "avx512") == 0 && !is_avx512_core(core)) {
-        snprintf(message, sizeof message, "OPENBLAS_CORETYPE=%s forces %s kernels on a processor with AVX-512, which halves the speed "
-                 "of OpenBLAS (not of Harmonium's own products); unset it", forced, core);
+        snprintf(message, sizeof message,
+                 "OPENBLAS_CORETYPE=%s forces %s kernels on a processor with AVX-512, which halves the speed "
+                 "of OpenBLAS (not of Harmonium's own products); unset it",
+                 forced, core);
         cli->log->warn(cli->log, message);
     }
 }

@@ -19,9 +19,12 @@ typedef struct evaluate_options {
 static const hm_option options[] = {
     {"--method", HM_OPT_TEXT, offsetof(evaluate_options, methods), "LIST",
      "comma-separated: exact, ais, ais_uniform, reverse_ais (default: all that apply)"},
-    {"--data", HM_OPT_TEXT, offsetof(evaluate_options, data), "FILE", "data file (default: the one the run was trained on)"},
-    {"--split", HM_OPT_TEXT, offsetof(evaluate_options, split), "train|test|both", "whose log-probability (default: both)"},
-    {"--set", HM_OPT_TEXTS, offsetof(evaluate_options, sets), "KEY=VALUE", "override a key of the configuration (ais.chains=500)"},
+    {"--data", HM_OPT_TEXT, offsetof(evaluate_options, data), "FILE",
+     "data file (default: the one the run was trained on)"},
+    {"--split", HM_OPT_TEXT, offsetof(evaluate_options, split), "train|test|both",
+     "whose log-probability (default: both)"},
+    {"--set", HM_OPT_TEXTS, offsetof(evaluate_options, sets), "KEY=VALUE",
+     "override a key of the configuration (ais.chains=500)"},
     {.name = NULL},
 };
 
@@ -40,8 +43,8 @@ typedef struct evaluation {
     const evaluate_options *options;
     hm_run run;
     hm_model *model;
-    hm_source *split[SPLITS];        /* NULL where not asked for or not there */
-    hm_mean_energy energy[SPLITS];   /* of each split that is there */
+    hm_source *split[SPLITS];      /* NULL where not asked for or not there */
+    hm_mean_energy energy[SPLITS]; /* of each split that is there */
     estimate estimates[METHODS];
 } evaluation;
 
@@ -114,9 +117,11 @@ static const struct method {
 } methods[METHODS] = {
     [EXACT] = {"exact", "exact enumeration", NULL, "log Z by enumeration of the smaller layer", run_exact},
     [AIS] = {"ais", "AIS, data start", "data", "AIS from the data's base rates (Salakhutdinov & Murray 2008)", run_ais},
-    [AIS_UNIFORM] = {"ais_uniform", "AIS, uniform start", "uniform", "AIS from the uniform distribution", run_ais_uniform},
+    [AIS_UNIFORM] = {"ais_uniform", "AIS, uniform start", "uniform", "AIS from the uniform distribution",
+                     run_ais_uniform},
     [REVERSE_AIS] = {"reverse_ais", "reverse AIS", "data",
-                     "reverse AIS: from Gibbs samples of the model to the data's base rates; high on average", run_reverse},
+                     "reverse AIS: from Gibbs samples of the model to the data's base rates; high on average",
+                     run_reverse},
 };
 
 /* ---- which methods ---------------------------------------------------------------------------------------------- */
@@ -135,9 +140,10 @@ static hm_status choose_listed(const char *list, bool chosen[METHODS])
         size_t length = strcspn(list, ",");
         int found = METHODS;
         for (int method = 0; method < METHODS; method++)
-            if (strlen(methods[method].name) == length && strncmp(methods[method].name, list, length) == 0) found = method;
-        HM_REQUIRE(found < METHODS, HM_EUSAGE, "--method: '%.*s' is not a method; known: exact, ais, ais_uniform, reverse_ais",
-                   (int)length, list);
+            if (strlen(methods[method].name) == length && strncmp(methods[method].name, list, length) == 0)
+                found = method;
+        HM_REQUIRE(found < METHODS, HM_EUSAGE,
+                   "--method: '%.*s' is not a method; known: exact, ais, ais_uniform, reverse_ais", (int)length, list);
         chosen[found] = true;
         list += length + (list[length] == ',');
     }
@@ -165,8 +171,8 @@ static hm_status transform_rows(const void *context, int64_t first_row, hm_type 
     const hm_transform *transform = context;
     size_t row_bytes = (size_t)out.columns * hm_type_size(type);
     for (int64_t row = 0; row < out.rows; row++)
-        hm_transform_row(transform, type, out.columns, (const unsigned char *)raw + (size_t)row * row_bytes, first_row + row, 0,
-                         out.at + row * out.columns);
+        hm_transform_row(transform, type, out.columns, (const unsigned char *)raw + (size_t)row * row_bytes,
+                         first_row + row, 0, out.at + row * out.columns);
     return HM_OK;
 }
 
@@ -192,8 +198,9 @@ static hm_status open_data(evaluation *e)
             continue;
         }
         HM_TRY(status);
-        HM_REQUIRE(e->split[split]->columns == e->model->visible, HM_EDATA, "%s: %lld columns; the model has %lld visible units",
-                   file, (long long)e->split[split]->columns, (long long)e->model->visible);
+        HM_REQUIRE(e->split[split]->columns == e->model->visible, HM_EDATA,
+                   "%s: %lld columns; the model has %lld visible units", file, (long long)e->split[split]->columns,
+                   (long long)e->model->visible);
         HM_TRY(measure_split(e, (hm_split)split));
     }
     return HM_OK;
@@ -269,9 +276,11 @@ static bool find_bracket(const evaluation *e, bracket *b)
         snprintf(b->verdict, sizeof b->verdict, "forward and reverse are %.1f nats apart: do not quote", fabs(b->gap));
     else if (b->gap < -TRUSTED_SIGMAS * error)
         snprintf(b->verdict, sizeof b->verdict,
-                 "reverse lies %.2f nats below forward: its chains are not yet samples of the model; raise ais.burn_in", -b->gap);
+                 "reverse lies %.2f nats below forward: its chains are not yet samples of the model; raise ais.burn_in",
+                 -b->gap);
     else
-        snprintf(b->verdict, sizeof b->verdict, "bracket of %.2f nats, standard error %.2f: trustworthy", fabs(b->gap), error);
+        snprintf(b->verdict, sizeof b->verdict, "bracket of %.2f nats, standard error %.2f: trustworthy", fabs(b->gap),
+                 error);
     return true;
 }
 
@@ -333,8 +342,12 @@ static hm_status store_method(const evaluation *e, int method, stored *s)
     const struct {
         const char *name;
         const double *value;
-    } reals[] = {{"log_z", &ais->log_z},       {"log_z_stderr", &ais->log_z_stderr}, {"log_z_lower", &ais->log_z_lower},
-                 {"log_z_upper", &ais->log_z_upper}, {"seconds", &ais->seconds},     {"ess", &ais->ess},
+    } reals[] = {{"log_z", &ais->log_z},
+                 {"log_z_stderr", &ais->log_z_stderr},
+                 {"log_z_lower", &ais->log_z_lower},
+                 {"log_z_upper", &ais->log_z_upper},
+                 {"seconds", &ais->seconds},
+                 {"ess", &ais->ess},
                  {"log_weight_spread", &ais->log_weight_spread}};
     int count = 0, notes = 0, real_count = method == EXACT ? 5 : 7;
     for (int real = 0; real < real_count; real++)
@@ -347,7 +360,8 @@ static hm_status store_method(const evaluation *e, int method, stored *s)
         HM_TRY(hm_result_array(s->results, &count, RESULTS_MAX, "betas", ais->betas, ais->temperatures));
         s->notes[notes++] = (hm_note){"base", methods[method].base};
     }
-    if (method == REVERSE_AIS && find_bracket(e, &s->bracket)) s->notes[notes++] = (hm_note){"verdict", s->bracket.verdict};
+    if (method == REVERSE_AIS && find_bracket(e, &s->bracket))
+        s->notes[notes++] = (hm_note){"verdict", s->bracket.verdict};
     s->notes[notes++] = (hm_note){"config", e->run.yaml};
     s->evaluation = (hm_evaluation){methods[method].name, methods[method].describe, s->results, count, s->notes, notes};
     return HM_OK;

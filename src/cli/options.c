@@ -45,7 +45,8 @@ static hm_status set_int(const hm_option *option, int64_t *field, const char *va
     char *end;
     errno = 0;
     long long number = strtoll(value, &end, 10);
-    HM_REQUIRE(end != value && *end == '\0' && errno == 0, HM_EUSAGE, "%s: '%s' is not an integer", option->name, value);
+    HM_REQUIRE(end != value && *end == '\0' && errno == 0, HM_EUSAGE, "%s: '%s' is not an integer", option->name,
+               value);
     *field = number;
     return HM_OK;
 }

@@ -26,7 +26,9 @@ static double now(void)
 static size_t add_time(char *line, size_t used, double seconds)
 {
     int left = seconds > 0 && seconds < 1e8 ? (int)(seconds + 0.5) : 0;
-    if (left >= 3600) return (size_t)snprintf(line + used, LINE - used, ", %d:%02d:%02d left", left / 3600, left / 60 % 60, left % 60);
+    if (left >= 3600)
+        return (size_t)snprintf(line + used, LINE - used, ", %d:%02d:%02d left", left / 3600, left / 60 % 60,
+                                left % 60);
     return (size_t)snprintf(line + used, LINE - used, ", %d:%02d left", left / 60, left % 60);
 }
 
@@ -34,7 +36,8 @@ static void write_line(const hm_progress *p, char *line)
 {
     size_t used = (size_t)snprintf(line, LINE, "%s ", p->what);
     if (p->epochs > 0)
-        used += (size_t)snprintf(line + used, LINE - used, "epoch %lld/%lld, ", (long long)p->epoch, (long long)p->epochs);
+        used +=
+            (size_t)snprintf(line + used, LINE - used, "epoch %lld/%lld, ", (long long)p->epoch, (long long)p->epochs);
     used += (size_t)snprintf(line + used, LINE - used, "step %lld/%lld", (long long)p->done, (long long)p->total);
     if (p->samples_a_second > 0)
         used += (size_t)snprintf(line + used, LINE - used, ", %.0f samples/s", p->samples_a_second);
@@ -72,7 +75,8 @@ hm_log *hm_log_stderr(int rank, bool progress)
 {
     static stderr_log log;
     if (rank != 0) return hm_log_silent();
-    log = (stderr_log){.log = {.progress = show, .warn = warn}, .shown = progress, .terminal = isatty(STDERR_FILENO) == 1};
+    log = (stderr_log){
+        .log = {.progress = show, .warn = warn}, .shown = progress, .terminal = isatty(STDERR_FILENO) == 1};
     return &log.log;
 }
 

@@ -28,8 +28,8 @@ hm_report *hm_report_new(void) { return calloc(1, sizeof(hm_report)); }
 
 static char *copy(const char *text) { return strdup(text ? text : ""); }
 
-static void add(hm_report *report, row_kind kind, const char *key, const char *label, const char *value, const char *json,
-                const char *unit)
+static void add(hm_report *report, row_kind kind, const char *key, const char *label, const char *value,
+                const char *json, const char *unit)
 {
     if (!report || report->broken) return;
     if (report->count == report->room) {
@@ -84,9 +84,12 @@ static void print_json_text(const char *text)
     putchar('"');
     for (; *text; text++) {
         unsigned char letter = (unsigned char)*text;
-        if (letter == '"' || letter == '\\') printf("\\%c", letter);
-        else if (letter < ' ') printf("\\u%04x", letter);
-        else putchar(letter);
+        if (letter == '"' || letter == '\\')
+            printf("\\%c", letter);
+        else if (letter < ' ')
+            printf("\\u%04x", letter);
+        else
+            putchar(letter);
     }
     putchar('"');
 }
@@ -162,7 +165,8 @@ hm_status hm_report_print(hm_report *report, const hm_cli *cli)
     free_report(report);
     HM_REQUIRE(!broken, HM_EINTERNAL, "out of memory: the report");
     /* A reader that has seen enough (`| head`) is no failure. */
-    HM_REQUIRE(fflush(stdout) == 0 || errno == EPIPE, HM_EOUTPUT, "standard output cannot be written: %s", strerror(errno));
+    HM_REQUIRE(fflush(stdout) == 0 || errno == EPIPE, HM_EOUTPUT, "standard output cannot be written: %s",
+               strerror(errno));
     return HM_OK;
 }
 

@@ -13,17 +13,37 @@
 /* ---- the tables of a run ---------------------------------------------------------------------------------------- */
 
 static const hm_setting general_entries[] = {
-    {.key = "seed", .type = HM_SET_INT, .offset = offsetof(hm_general_settings, seed), .min = 0, .max = 9e15, .fallback = "1",
+    {.key = "seed",
+     .type = HM_SET_INT,
+     .offset = offsetof(hm_general_settings, seed),
+     .min = 0,
+     .max = 9e15,
+     .fallback = "1",
      .describe = "of every random number"},
-    {.key = "shards", .type = HM_SET_INT, .offset = offsetof(hm_general_settings, shards), .min = 1, .max = HM_SHARDS_MAX,
-     .fallback = "8", .describe = "parts into which batch and chains are cut, a power of two; results depend on it, not on ranks"},
-    {.key = "threads", .type = HM_SET_INT, .offset = offsetof(hm_general_settings, threads), .min = 1, .max = 4096,
-     .fallback = "1", .describe = "threads of each rank; results do not depend on it"},
+    {.key = "shards",
+     .type = HM_SET_INT,
+     .offset = offsetof(hm_general_settings, shards),
+     .min = 1,
+     .max = HM_SHARDS_MAX,
+     .fallback = "8",
+     .describe = "parts into which batch and chains are cut, a power of two; results depend on it, not on ranks"},
+    {.key = "threads",
+     .type = HM_SET_INT,
+     .offset = offsetof(hm_general_settings, threads),
+     .min = 1,
+     .max = 4096,
+     .fallback = "1",
+     .describe = "threads of each rank; results do not depend on it"},
     {.key = NULL},
 };
 static const hm_setting checkpoint_entries[] = {
-    {.key = "every", .type = HM_SET_INT, .offset = offsetof(hm_checkpoint_settings, every), .min = 0, .max = 1e9,
-     .fallback = "10", .describe = "epochs between checkpoints; 0: only at the end"},
+    {.key = "every",
+     .type = HM_SET_INT,
+     .offset = offsetof(hm_checkpoint_settings, every),
+     .min = 0,
+     .max = 1e9,
+     .fallback = "10",
+     .describe = "epochs between checkpoints; 0: only at the end"},
     {.key = NULL},
 };
 
@@ -33,7 +53,11 @@ static const hm_setting *family_entries(void)
     enum { FAMILIES_MAX = 64 };
     static const char *names[FAMILIES_MAX + 1];
     static const hm_setting entries[] = {
-        {.key = "family", .type = HM_SET_CHOICE, .offset = offsetof(hm_run, family), .choices = names, .describe = "kind of model"},
+        {.key = "family",
+         .type = HM_SET_CHOICE,
+         .offset = offsetof(hm_run, family),
+         .choices = names,
+         .describe = "kind of model"},
         {.key = NULL},
     };
     for (int family = 0; family < FAMILIES_MAX && hm_model_classes[family]; family++)
@@ -69,7 +93,8 @@ static hm_status read_text(const char *path, char **text, int64_t *size)
     if (status == HM_OK) *size = (int64_t)fread(*text, 1, LIMIT + 1, file);
     if (status == HM_OK && ferror(file)) status = hm_fail(HM_EUSAGE, "%s: cannot be read: %s", path, strerror(errno));
     fclose(file);
-    if (status == HM_OK && *size > LIMIT) status = hm_fail(HM_EUSAGE, "%s: larger than 1 MiB; not a configuration", path);
+    if (status == HM_OK && *size > LIMIT)
+        status = hm_fail(HM_EUSAGE, "%s: larger than 1 MiB; not a configuration", path);
     if (status == HM_OK && memchr(*text, '\0', (size_t)*size))
         status = hm_fail(HM_EUSAGE, "%s: holds a zero byte; not a configuration", path);
     if (status == HM_OK) (*text)[*size] = '\0';
@@ -106,9 +131,11 @@ static hm_status check_shards(const hm_run *run, const hm_comm *comm)
         return at_key(run, "shards", hm_fail(HM_EUSAGE, "%lld shards; must be a power of two", (long long)shards));
     if (shards % comm->size == 0) return HM_OK;
     for (int64_t ranks = 1; ranks <= shards && strlen(works) + 24 < sizeof works; ranks *= 2)
-        snprintf(works + strlen(works), sizeof works - strlen(works), "%s%lld", ranks > 1 ? ", " : "", (long long)ranks);
-    return at_key(run, "shards", hm_fail(HM_EUSAGE, "%d ranks cannot share %lld shards evenly; ranks that work: %s",
-                                         comm->size, (long long)shards, works));
+        snprintf(works + strlen(works), sizeof works - strlen(works), "%s%lld", ranks > 1 ? ", " : "",
+                 (long long)ranks);
+    return at_key(run, "shards",
+                  hm_fail(HM_EUSAGE, "%d ranks cannot share %lld shards evenly; ranks that work: %s", comm->size,
+                          (long long)shards, works));
 }
 
 static hm_status find_family(hm_run *run)
@@ -159,8 +186,11 @@ hm_status hm_run_configure(hm_run *run, hm_cli *cli, const char *name, const cha
     *run = (hm_run){0};
     HM_TRY(cli->comm->agree(cli->comm, configure(run, cli->comm, name, text, sets)));
     run->team = (hm_team){.threads = (int)run->general.threads};
-    run->workers = (hm_workers){.comm = cli->comm, .team = &run->team, .shards = (int)run->general.shards,
-                                .seed = (uint64_t)run->general.seed, .log = cli->log};
+    run->workers = (hm_workers){.comm = cli->comm,
+                                .team = &run->team,
+                                .shards = (int)run->general.shards,
+                                .seed = (uint64_t)run->general.seed,
+                                .log = cli->log};
     return HM_OK;
 }
 
@@ -178,8 +208,10 @@ void hm_run_free(hm_run *run)
 
 hm_transform hm_run_transform(const hm_run *run, hm_split split)
 {
-    return (hm_transform){.binarize = run->data.binarize, .threshold = (float)run->data.threshold,
-                          .seed = (uint64_t)run->general.seed, .split = split};
+    return (hm_transform){.binarize = run->data.binarize,
+                          .threshold = (float)run->data.threshold,
+                          .seed = (uint64_t)run->general.seed,
+                          .split = split};
 }
 
 hm_status hm_open_split(hm_comm *comm, const char *file, const char *split, hm_source **out)

@@ -19,10 +19,13 @@ typedef struct sample_options {
 
 static const hm_option options[] = {
     {"-n", HM_OPT_INT, offsetof(sample_options, count), "N", "samples (default 100)"},
-    {"--steps", HM_OPT_INT, offsetof(sample_options, steps), "K", "Gibbs steps from the data's base rates (default 1000)"},
+    {"--steps", HM_OPT_INT, offsetof(sample_options, steps), "K",
+     "Gibbs steps from the data's base rates (default 1000)"},
     {"--name", HM_OPT_TEXT, offsetof(sample_options, name), "NAME", "dataset below /samples (default gibbs)"},
-    {"--png", HM_OPT_TEXT, offsetof(sample_options, picture), "FILE", "also a picture: the grid of p(v | h) of the last step"},
-    {"--set", HM_OPT_TEXTS, offsetof(sample_options, sets), "KEY=VALUE", "override a key of the configuration (seed=2)"},
+    {"--png", HM_OPT_TEXT, offsetof(sample_options, picture), "FILE",
+     "also a picture: the grid of p(v | h) of the last step"},
+    {"--set", HM_OPT_TEXTS, offsetof(sample_options, sets), "KEY=VALUE",
+     "override a key of the configuration (seed=2)"},
     {.name = NULL},
 };
 
@@ -58,10 +61,9 @@ static hm_status sample_shard(void *context, int64_t local)
     hm_arena scratch;
     if (hm_count(rows) == 0) return HM_OK;
     HM_TRY(hm_arena_init(&scratch, s->model->class->sampling_bytes(s->model, hm_count(rows)), "scratch for sampling"));
-    hm_status status = s->model->class->gibbs(s->model, (uint64_t)s->run.general.seed,
-                                              hm_rows(s->samples, rows.begin, hm_count(rows)), rows.begin,
-                                              (uint64_t)t->first_step, t->steps, &scratch,
-                                              hm_rows(s->means, rows.begin, hm_count(rows)).at);
+    hm_status status = s->model->class->gibbs(
+        s->model, (uint64_t)s->run.general.seed, hm_rows(s->samples, rows.begin, hm_count(rows)), rows.begin,
+        (uint64_t)t->first_step, t->steps, &scratch, hm_rows(s->means, rows.begin, hm_count(rows)).at);
     hm_arena_free(&scratch);
     return status;
 }
@@ -117,9 +119,11 @@ static hm_status write_results(const sampling *s, const char *folder)
     HM_TRY(hm_path_in(folder, "model.h5", &path));
     hm_status status = hm_model_file_info(path, &info);
     if (status == HM_OK)
-        status = hm_model_file_samples(path, name, "samples of the visible units after the last Gibbs step", s->samples);
+        status =
+            hm_model_file_samples(path, name, "samples of the visible units after the last Gibbs step", s->samples);
     if (status == HM_OK)
-        status = hm_model_file_samples(path, mean_name, "p(v | h) from which the samples of the same name were drawn", s->means);
+        status = hm_model_file_samples(path, mean_name, "p(v | h) from which the samples of the same name were drawn",
+                                       s->means);
     if (status == HM_OK && s->options->picture && info.height * info.width != s->model->visible)
         status = hm_fail(HM_EUSAGE, "--png: the data are not images (no height and width in %s)", path);
     if (status == HM_OK && s->options->picture)

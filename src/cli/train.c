@@ -1,4 +1,5 @@
-/* harmonium train CONFIG.yaml -o RUN: trains, and writes config.yaml, metrics.h5, checkpoint.h5 and model.h5 into RUN. */
+/* harmonium train CONFIG.yaml -o RUN: trains, and writes config.yaml, metrics.h5, checkpoint.h5 and model.h5 into RUN.
+ */
 #include "cli/run.h"
 
 #include "core/memory.h"
@@ -23,8 +24,10 @@ typedef struct train_options {
 } train_options;
 
 static const hm_option options[] = {
-    {"--output|-o", HM_OPT_TEXT, offsetof(train_options, folder), "RUN", "folder for the results; made if it is not there"},
-    {"--set", HM_OPT_TEXTS, offsetof(train_options, sets), "KEY=VALUE", "override a key of the configuration (train.epochs=5)"},
+    {"--output|-o", HM_OPT_TEXT, offsetof(train_options, folder), "RUN",
+     "folder for the results; made if it is not there"},
+    {"--set", HM_OPT_TEXTS, offsetof(train_options, sets), "KEY=VALUE",
+     "override a key of the configuration (train.epochs=5)"},
     {"--overwrite", HM_OPT_FLAG, offsetof(train_options, overwrite), NULL, "replace what RUN holds"},
     {.name = NULL},
 };
@@ -125,7 +128,8 @@ static hm_status create_metrics(training *t)
     hm_metric list[HM_METRICS_MAX];
     char *path;
     for (int metric = 0; metric < t->metric_count; metric++)
-        list[metric] = (hm_metric){t->metric_list[metric].name, t->metric_list[metric].unit, t->metric_list[metric].description};
+        list[metric] =
+            (hm_metric){t->metric_list[metric].name, t->metric_list[metric].unit, t->metric_list[metric].description};
     HM_TRY(hm_path_in(t->options->folder, "metrics.h5", &path));
     hm_status status = hm_metrics_create(path, list, t->metric_count, &t->metrics);
     free(path);
@@ -241,10 +245,12 @@ static hm_status open_inputs(training *t)
     hm_transform transform = hm_run_transform(run, HM_TRAIN);
     HM_TRY(hm_open_split(t->cli->comm, run->data.file, "train", &t->source));
     hm_range own = hm_part(run->general.shards, t->cli->comm->size, t->cli->comm->rank);
-    hm_status status = hm_feed_open(t->source, &transform, run->data.window, run->train.batch, (int)run->general.shards, own, &t->feed);
+    hm_status status = hm_feed_open(t->source, &transform, run->data.window, run->train.batch, (int)run->general.shards,
+                                    own, &t->feed);
     HM_TRY(agree(t, status));
     HM_TRY(make_model(t));
-    return hm_contrast_create(t->model, t->feed, &run->train, &run->contrast, &run->optimizer, &run->workers, &t->contrast);
+    return hm_contrast_create(t->model, t->feed, &run->train, &run->contrast, &run->optimizer, &run->workers,
+                              &t->contrast);
 }
 
 /* Greatest resident memory of any rank, MB. */

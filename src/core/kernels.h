@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 enum {
-    HM_PANEL = 48,       /* columns of a packed panel (product.h) */
+    HM_PANEL = 48,        /* columns of a packed panel (product.h) */
     HM_SHARDS_MAX = 1024, /* leaves of a reduction tree */
     HM_TREE_LEVELS = 10,  /* 2^10 leaves */
     HM_STRIP = 56,        /* most rows of a gradient matrix that outer_strip makes at a time */
@@ -71,7 +71,8 @@ typedef struct hm_kernels {
 
     /* c[i][j] = sum over leaves, as a binary tree, of sum_r a[r][i] b[r][j], for rows i_begin <= i < i_end (at most
      * HM_STRIP) and all columns j of c (I, columns). */
-    void (*outer_strip)(int leaves, const hm_outer_leaf *leaf, int64_t i_begin, int64_t i_end, int64_t columns, float *c);
+    void (*outer_strip)(int leaves, const hm_outer_leaf *leaf, int64_t i_begin, int64_t i_end, int64_t columns,
+                        float *c);
 
     /* move = rate (scale grad - decay w) + momentum velocity;  velocity = move;  w += move.  velocity may be NULL. */
     void (*sgd)(int64_t n, const hm_sgd_step *step, const float *grad, float *velocity, float *w);

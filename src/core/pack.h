@@ -19,14 +19,14 @@ typedef enum hm_role {
 } hm_role;
 
 typedef struct hm_tensor {
-    const char *name;                    /* as in /parameters/NAME */
-    int dims;                            /* 1..HM_TENSOR_DIMS */
+    const char *name; /* as in /parameters/NAME */
+    int dims;         /* 1..HM_TENSOR_DIMS */
     int64_t shape[HM_TENSOR_DIMS];
-    const char *axes[HM_TENSOR_DIMS];    /* names of the axes, e.g. "visible", "hidden" */
+    const char *axes[HM_TENSOR_DIMS]; /* names of the axes, e.g. "visible", "hidden" */
     const char *description;
     hm_role role;
-    bool decays;   /* subject to weight decay */
-    bool products; /* a matrix whose gradient is given as outer products of rows (hm_grad_outer) */
+    bool decays;    /* subject to weight decay */
+    bool products;  /* a matrix whose gradient is given as outer products of rows (hm_grad_outer) */
     int64_t offset; /* set by hm_layout_add: first element in the pack, a multiple of 16 */
 } hm_tensor;
 

@@ -60,8 +60,8 @@ static hm_status pack_panel_transposed(void *context, int64_t panel)
     const packing *job = context;
     const hm_packed *packed = job->packed;
     const float *from = job->w + panel * HM_PANEL * packed->depth; /* w: (columns, depth) */
-    hm_kernels_best()->transpose(panel_columns(packed, panel), packed->depth, from, packed->depth, panel_at(packed, panel),
-                                 panel_width(packed, panel));
+    hm_kernels_best()->transpose(panel_columns(packed, panel), packed->depth, from, packed->depth,
+                                 panel_at(packed, panel), panel_width(packed, panel));
     return HM_OK;
 }
 

@@ -1,7 +1,7 @@
 /* States times weights: the product that Gibbs sampling, mean field and AIS make many times between two updates.
  *
- * Weights are packed once an update into panels of HM_PANEL columns (the last one narrower, rounded up to 16 columns and
- * padded with zeros), each panel contiguous in the order in which the kernel reads it, and shared by all shards.
+ * Weights are packed once an update into panels of HM_PANEL columns (the last one narrower, rounded up to 16 columns
+ * and padded with zeros), each panel contiguous in the order in which the kernel reads it, and shared by all shards.
  * Every element of a product is one chain of fused multiply-adds over k in ascending order: it does not depend on how
  * many rows are multiplied together, on threads, or on the instruction set. Library products (OpenBLAS, oneDNN) promise
  * none of the three; docs/architecture.md has the measured speeds.

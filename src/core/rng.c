@@ -4,7 +4,8 @@
 
 #include <math.h>
 
-/* The block and word of a column are the kernels' (kernels_body.h): 64 columns take word 0 of 16 blocks, then word 1 ... */
+/* The block and word of a column are the kernels' (kernels_body.h): 64 columns take word 0 of 16 blocks, then word 1
+ * ... */
 static philox4x32_ctr_t block_at(const hm_stream *stream, int64_t row, uint32_t block)
 {
     hm_counter shared = hm_counter_of(stream, row);

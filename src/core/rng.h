@@ -10,21 +10,21 @@
 
 /* What a stream is drawn for. Two uses that may meet at one (step, row, column) need two purposes. */
 typedef enum hm_purpose {
-    HM_RNG_INIT = 1,       /* initial parameters; row, column: of the tensor; step: its number */
-    HM_RNG_SHUFFLE,        /* order of the data; step: epoch */
-    HM_RNG_BINARIZE,       /* binarisation; step: epoch if dynamic, else 0; row: row of the data set */
-    HM_RNG_POSITIVE,       /* hidden samples of the positive phase; step: update */
-    HM_RNG_CHAIN_START,    /* initial state of the chains */
-    HM_RNG_CHAIN_HIDDEN,   /* Gibbs, hidden half-steps; step: update * k + Gibbs step; row: chain */
-    HM_RNG_CHAIN_VISIBLE,  /* Gibbs, visible half-steps */
-    HM_RNG_AIS_START,      /* AIS: samples of the base distribution */
-    HM_RNG_AIS_HIDDEN,     /* AIS transitions; step: temperature */
+    HM_RNG_INIT = 1,      /* initial parameters; row, column: of the tensor; step: its number */
+    HM_RNG_SHUFFLE,       /* order of the data; step: epoch */
+    HM_RNG_BINARIZE,      /* binarisation; step: epoch if dynamic, else 0; row: row of the data set */
+    HM_RNG_POSITIVE,      /* hidden samples of the positive phase; step: update */
+    HM_RNG_CHAIN_START,   /* initial state of the chains */
+    HM_RNG_CHAIN_HIDDEN,  /* Gibbs, hidden half-steps; step: update * k + Gibbs step; row: chain */
+    HM_RNG_CHAIN_VISIBLE, /* Gibbs, visible half-steps */
+    HM_RNG_AIS_START,     /* AIS: samples of the base distribution */
+    HM_RNG_AIS_HIDDEN,    /* AIS transitions; step: temperature */
     HM_RNG_AIS_VISIBLE,
-    HM_RNG_SAMPLE_HIDDEN,  /* `harmonium sample` and burn-in of reverse AIS; step: Gibbs step */
+    HM_RNG_SAMPLE_HIDDEN, /* `harmonium sample` and burn-in of reverse AIS; step: Gibbs step */
     HM_RNG_SAMPLE_VISIBLE,
-    HM_RNG_SAMPLE_START,   /* where `harmonium sample` starts */
-    HM_RNG_PSEUDO,         /* the pixel that pseudo-likelihood flips */
-    HM_RNG_SYNTH,          /* generators of data */
+    HM_RNG_SAMPLE_START, /* where `harmonium sample` starts */
+    HM_RNG_PSEUDO,       /* the pixel that pseudo-likelihood flips */
+    HM_RNG_SYNTH,        /* generators of data */
 } hm_purpose;
 
 typedef struct hm_stream {
@@ -44,7 +44,8 @@ static inline hm_counter hm_counter_of(const hm_stream *stream, int64_t row)
     return (hm_counter){
         .row = (uint32_t)r,
         .step = (uint32_t)stream->step,
-        .high = (stream->purpose << 24) | ((uint32_t)(stream->step >> 32) & 0xfffu) << 12 | ((uint32_t)(r >> 32) & 0xfffu),
+        .high =
+            (stream->purpose << 24) | ((uint32_t)(stream->step >> 32) & 0xfffu) << 12 | ((uint32_t)(r >> 32) & 0xfffu),
     };
 }
 

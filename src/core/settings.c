@@ -72,7 +72,8 @@ static hm_status parse_int(const hm_setting *setting, void *field, const char *t
 static hm_status parse_number(const hm_setting *setting, void *field, const char *text, const char **complaint)
 {
     double value;
-    if (!parse_real(text, &value) || !(value >= setting->min && value <= setting->max)) return refuse(setting, complaint);
+    if (!parse_real(text, &value) || !(value >= setting->min && value <= setting->max))
+        return refuse(setting, complaint);
     *(double *)field = value;
     return HM_OK;
 }
@@ -118,8 +119,10 @@ static bool parse_list(const hm_setting *setting, const char *text, hm_reals *li
         if (end == at || !(value >= setting->min && value <= setting->max)) return false;
         list->at[list->count++] = value;
         at = end + strspn(end, " ");
-        if (*at == ',') at += 1 + strspn(at + 1, " ");
-        else if (*at != ']') return false;
+        if (*at == ',')
+            at += 1 + strspn(at + 1, " ");
+        else if (*at != ']')
+            return false;
     }
     return *at == ']' && at[1 + strspn(at + 1, " ")] == '\0';
 }

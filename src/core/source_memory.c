@@ -27,8 +27,8 @@ hm_status hm_source_memory(hm_type type, int64_t rows, int64_t columns, const vo
 {
     memory_source *memory;
     HM_TRY(hm_alloc(&memory, 1, sizeof *memory, "a data source"));
-    memory->source = (hm_source){
-        .rows = rows, .columns = columns, .type = type, .read = memory_read, .close = memory_close};
+    memory->source =
+        (hm_source){.rows = rows, .columns = columns, .type = type, .read = memory_read, .close = memory_close};
     memory->data = data;
     *out = &memory->source;
     return HM_OK;

@@ -29,16 +29,16 @@ void hm_error_clear(void);
 hm_status hm_worse(hm_status a, hm_status b);
 
 /* Passes a failure up. */
-#define HM_TRY(call)                                                                                                  \
-    do {                                                                                                              \
-        hm_status hm_try_status_ = (call);                                                                            \
-        if (hm_try_status_ != HM_OK) return hm_try_status_;                                                           \
+#define HM_TRY(call)                                                                                                   \
+    do {                                                                                                               \
+        hm_status hm_try_status_ = (call);                                                                             \
+        if (hm_try_status_ != HM_OK) return hm_try_status_;                                                            \
     } while (0)
 
 /* States what must hold, and what was wrong if it does not. */
-#define HM_REQUIRE(condition, status, ...)                                                                            \
-    do {                                                                                                              \
-        if (!(condition)) return hm_fail((status), __VA_ARGS__);                                                      \
+#define HM_REQUIRE(condition, status, ...)                                                                             \
+    do {                                                                                                               \
+        if (!(condition)) return hm_fail((status), __VA_ARGS__);                                                       \
     } while (0)
 
 #endif

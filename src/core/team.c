@@ -2,7 +2,8 @@
 
 #include <omp.h>
 
-hm_status hm_team_each(const hm_team *team, int64_t items, hm_status (*work)(void *context, int64_t item), void *context)
+hm_status hm_team_each(const hm_team *team, int64_t items, hm_status (*work)(void *context, int64_t item),
+                       void *context)
 {
     hm_status worst = HM_OK;
     int threads = team->threads < items ? team->threads : (int)items;

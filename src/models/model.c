@@ -59,19 +59,27 @@ hm_status hm_model_class_check(const hm_model_class *class)
         const char *function;
         bool there;
     } needed[] = {
-        {"create", class->create},           {"destroy", class->destroy},
-        {"init", class->init},               {"refresh", class->refresh},
-        {"monitors", class->monitors},       {"chain_columns", class->chain_columns},
-        {"scratch_bytes", class->scratch_bytes}, {"start_chains", class->start_chains},
-        {"gradient", class->gradient},       {"monitor", class->monitor},
-        {"finish", class->finish},           {"free_energy", class->free_energy},
-        {"gibbs", class->gibbs},             {"sampling_bytes", class->sampling_bytes},
+        {"create", class->create},
+        {"destroy", class->destroy},
+        {"init", class->init},
+        {"refresh", class->refresh},
+        {"monitors", class->monitors},
+        {"chain_columns", class->chain_columns},
+        {"scratch_bytes", class->scratch_bytes},
+        {"start_chains", class->start_chains},
+        {"gradient", class->gradient},
+        {"monitor", class->monitor},
+        {"finish", class->finish},
+        {"free_energy", class->free_energy},
+        {"gibbs", class->gibbs},
+        {"sampling_bytes", class->sampling_bytes},
         {"base_biases", class->base_biases},
     };
     HM_REQUIRE(class->name && class->describe && class->settings.entries, HM_EINTERNAL,
                "a model table lacks its name, description or settings");
     for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
-        HM_REQUIRE(needed[i].there, HM_EINTERNAL, "the table of family '%s' lacks `%s`, which contrastive training calls",
-                   class->name, needed[i].function);
+        HM_REQUIRE(needed[i].there, HM_EINTERNAL,
+                   "the table of family '%s' lacks `%s`, which contrastive training calls", class->name,
+                   needed[i].function);
     return HM_OK;
 }

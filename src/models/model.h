@@ -67,12 +67,12 @@ typedef struct hm_shard {
     int64_t first_chain; /* its first chain's number among all */
     int64_t all_chains;
     const hm_contrast_settings *how;
-    double log_z;       /* of the current parameters; only with HM_EXACT */
-    hm_arena *scratch;  /* reset before each update */
-    hm_outer *outer;    /* by tensor: the rows whose products are its gradient; set by `gradient` */
-    float *direct;      /* gradient sums of the other tensors, zeroed before `gradient`; see hm_shard_direct */
+    double log_z;         /* of the current parameters; only with HM_EXACT */
+    hm_arena *scratch;    /* reset before each update */
+    hm_outer *outer;      /* by tensor: the rows whose products are its gradient; set by `gradient` */
+    float *direct;        /* gradient sums of the other tensors, zeroed before `gradient`; see hm_shard_direct */
     int64_t direct_begin; /* place in the pack of direct[0] */
-    double *monitors;   /* sums over rows, in the order of class->monitors; zeroed before `monitor` */
+    double *monitors;     /* sums over rows, in the order of class->monitors; zeroed before `monitor` */
 } hm_shard;
 
 /* Where `gradient` adds up a tensor that is not given as products. */
@@ -85,13 +85,13 @@ static inline float *hm_shard_direct(const hm_shard *shard, const hm_layout *lay
  * (beta = 1), for AIS. A walk is the state of one shard's annealing chains. */
 typedef struct hm_walk {
     uint64_t seed;
-    hm_matrix visible;      /* (chains, visible) current states, 0 or 1 */
-    hm_matrix inputs;       /* (chains, input_columns) what the family caches of them (an RBM: v W + c) */
-    double *energy;         /* (chains) what else it caches (an RBM: b'v) */
-    double *base_energy;    /* (chains) base'v */
+    hm_matrix visible;   /* (chains, visible) current states, 0 or 1 */
+    hm_matrix inputs;    /* (chains, input_columns) what the family caches of them (an RBM: v W + c) */
+    double *energy;      /* (chains) what else it caches (an RBM: b'v) */
+    double *base_energy; /* (chains) base'v */
     int64_t first_chain;
-    const float *base;      /* (visible) biases of the base distribution, nats */
-    hm_arena *scratch;      /* reset before each call of `move` or `refresh` */
+    const float *base; /* (visible) biases of the base distribution, nats */
+    hm_arena *scratch; /* reset before each call of `move` or `refresh` */
 } hm_walk;
 
 typedef struct hm_annealing {
@@ -132,8 +132,8 @@ struct hm_model_class {
     /* Declares the tensors in model->layout and makes model->state. model->visible and settings are set. */
     hm_status (*create)(hm_model *model);
     void (*destroy)(hm_model *model);
-    /* Initial parameters. base_rates: (visible) mean of each visible unit over the training data, smoothed to lie inside
-     * (0, 1). */
+    /* Initial parameters. base_rates: (visible) mean of each visible unit over the training data, smoothed to lie
+     * inside (0, 1). */
     hm_status (*init)(hm_model *model, uint64_t seed, const float base_rates[]);
     /* To be called after the parameters changed and before any function below: packs the weights. */
     void (*refresh)(hm_model *model);

@@ -23,10 +23,19 @@ typedef struct rbm_settings {
 } rbm_settings;
 
 static const hm_setting rbm_entries[] = {
-    {.key = "hidden", .type = HM_SET_INT, .offset = offsetof(rbm_settings, hidden), .min = 1, .max = 1e6,
+    {.key = "hidden",
+     .type = HM_SET_INT,
+     .offset = offsetof(rbm_settings, hidden),
+     .min = 1,
+     .max = 1e6,
      .describe = "hidden units"},
-    {.key = "init_std", .type = HM_SET_REAL, .offset = offsetof(rbm_settings, init_std), .min = 0, .max = 10,
-     .fallback = "0.01", .describe = "standard deviation of the initial weights (Hinton 2010, section 8)"},
+    {.key = "init_std",
+     .type = HM_SET_REAL,
+     .offset = offsetof(rbm_settings, init_std),
+     .min = 0,
+     .max = 10,
+     .fallback = "0.01",
+     .describe = "standard deviation of the initial weights (Hinton 2010, section 8)"},
     {.key = NULL},
 };
 
@@ -40,7 +49,10 @@ typedef struct rbm_state {
     float *plain_dc;                    /* (hidden) scratch of `center` */
 } rbm_state;
 
-static float *tensor(const hm_model *model, int index) { return hm_pack_matrix(&model->layout, model->params, index).at; }
+static float *tensor(const hm_model *model, int index)
+{
+    return hm_pack_matrix(&model->layout, model->params, index).at;
+}
 static int64_t hidden_units(const hm_model *model) { return ((const rbm_settings *)model->settings)->hidden; }
 
 static hm_status rbm_create(hm_model *model)
@@ -49,22 +61,26 @@ static hm_status rbm_create(hm_model *model)
     rbm_state *rbm;
     HM_TRY(hm_alloc(&rbm, 1, sizeof *rbm, "the RBM"));
     model->state = rbm;
-    hm_layout *layout = &model->layout;
-    HM_TRY(hm_layout_add(layout, (hm_tensor){.name = "W", .dims = 2, .shape = {V, H}, .axes = {"visible", "hidden"},
-                                             .description = "weights of E(v, h) = -b'v - c'h - v'W h", .decays = true,
-                                             .products = true}, &rbm->W));
-    HM_TRY(hm_layout_add(layout, (hm_tensor){.name = "b", .dims = 1, .shape = {V}, .axes = {"visible"},
-                                             .description = "visible biases"}, &rbm->b));
-    HM_TRY(hm_layout_add(layout, (hm_tensor){.name = "c", .dims = 1, .shape = {H}, .axes = {"hidden"},
-                                             .description = "hidden biases"}, &rbm->c));
-    HM_TRY(hm_layout_add(layout, (hm_tensor){.name = "mu", .dims = 1, .shape = {V}, .axes = {"visible"}, .role = HM_RUNNING,
-                                             .description = "running mean of the visible units under the data"}, &rbm->mu));
-    HM_TRY(hm_layout_add(layout, (hm_tensor){.name = "lambda", .dims = 1, .shape = {H}, .axes = {"hidden"}, .role = HM_RUNNING,
-                                             .description = "running mean of the hidden units under the data"}, &rbm->lambda));
-    HM_TRY(hm_layout_add(layout, (hm_tensor){.name = "base_rate", .dims = 1, .shape = {V}, .axes = {"visible"},
-                                             .role = HM_RUNNING,
-                                             .description = "smoothed mean of each visible unit over the training data: "
-                                                            "the base distribution of AIS"}, &rbm->base_rate));
+    /* clang-format off */
+    const struct {
+        int *index;
+        hm_tensor tensor;
+    } tensors[] = {
+        {&rbm->W, {.name = "W", .dims = 2, .shape = {V, H}, .axes = {"visible", "hidden"}, .decays = true, .products = true,
+                   .description = "weights of E(v, h) = -b'v - c'h - v'W h"}},
+        {&rbm->b, {.name = "b", .dims = 1, .shape = {V}, .axes = {"visible"}, .description = "visible biases"}},
+        {&rbm->c, {.name = "c", .dims = 1, .shape = {H}, .axes = {"hidden"}, .description = "hidden biases"}},
+        {&rbm->mu, {.name = "mu", .dims = 1, .shape = {V}, .axes = {"visible"}, .role = HM_RUNNING,
+                    .description = "running mean of the visible units under the data"}},
+        {&rbm->lambda, {.name = "lambda", .dims = 1, .shape = {H}, .axes = {"hidden"}, .role = HM_RUNNING,
+                        .description = "running mean of the hidden units under the data"}},
+        {&rbm->base_rate, {.name = "base_rate", .dims = 1, .shape = {V}, .axes = {"visible"}, .role = HM_RUNNING,
+                           .description = "smoothed mean of each visible unit over the training data: the base "
+                                          "distribution of AIS"}},
+    };
+    /* clang-format on */
+    for (size_t at = 0; at < sizeof tensors / sizeof tensors[0]; at++)
+        HM_TRY(hm_layout_add(&model->layout, tensors[at].tensor, tensors[at].index));
     HM_TRY(hm_packed_init(&rbm->to_hidden, V, H));
     HM_TRY(hm_packed_init(&rbm->to_visible, H, V));
     HM_TRY(hm_alloc(&rbm->plain_dc, H, sizeof(float), "centring"));
@@ -110,36 +126,43 @@ static void rbm_refresh(hm_model *model)
     hm_pack_weights(&rbm->to_hidden, W, model->team);
     hm_pack_transposed(&rbm->to_visible, W, model->team);
     const float *rate = tensor(model, rbm->base_rate);
-    for (int64_t i = 0; i < model->visible; i++) rbm->base_bias[i] = (float)log((double)rate[i] / (1.0 - (double)rate[i]));
+    for (int64_t i = 0; i < model->visible; i++)
+        rbm->base_bias[i] = (float)log((double)rate[i] / (1.0 - (double)rate[i]));
 }
 
 static const float *rbm_base_biases(const hm_model *model) { return ((const rbm_state *)model->state)->base_bias; }
 
 /* ---- conditionals ----------------------------------------------------------------------------------------------- */
 
-/* p(h | v) into prob and a draw of it into sample, either NULL; v: (n, V), prob, sample: (n, H). Without prob, sample is
- * overwritten twice. */
-static void hidden_given_visible(const hm_model *model, hm_matrix v, float *prob, float *sample, const hm_stream *stream,
-                                 int64_t first_row)
+/* sigmoid(bias + from weights) into prob and a draw of it into sample, either NULL, (from.rows, weights->columns). */
+static void conditional(const hm_packed *weights, const float *bias, hm_matrix from, float *prob, float *sample,
+                        const hm_stream *stream, int64_t first_row)
 {
-    const rbm_state *rbm = model->state;
     float *x = prob ? prob : sample;
-    hm_product(v, &rbm->to_hidden, x);
-    hm_kernels_best()->activate(v.rows, rbm->to_hidden.columns, x, 1.0f, tensor(model, rbm->c), prob, sample, stream,
-                                first_row);
+    hm_product(from, weights, x);
+    hm_kernels_best()->activate(from.rows, weights->columns, x, 1.0f, bias, prob, sample, stream, first_row);
 }
 
-static void visible_given_hidden(const hm_model *model, hm_matrix h, float *prob, float *sample, const hm_stream *stream,
-                                 int64_t first_row)
+/* p(h | v); v: (n, V), prob, sample: (n, H). */
+static void hidden_given_visible(const hm_model *model, hm_matrix v, float *prob, float *sample,
+                                 const hm_stream *stream, int64_t first_row)
 {
     const rbm_state *rbm = model->state;
-    float *x = prob ? prob : sample;
-    hm_product(h, &rbm->to_visible, x);
-    hm_kernels_best()->activate(h.rows, rbm->to_visible.columns, x, 1.0f, tensor(model, rbm->b), prob, sample, stream,
-                                first_row);
+    conditional(&rbm->to_hidden, tensor(model, rbm->c), v, prob, sample, stream, first_row);
 }
 
-static size_t rbm_sampling_bytes(const hm_model *model, int64_t rows) { return hm_arena_bytes(rows * hidden_units(model)); }
+/* p(v | h); h: (n, H), prob, sample: (n, V). */
+static void visible_given_hidden(const hm_model *model, hm_matrix h, float *prob, float *sample,
+                                 const hm_stream *stream, int64_t first_row)
+{
+    const rbm_state *rbm = model->state;
+    conditional(&rbm->to_visible, tensor(model, rbm->b), h, prob, sample, stream, first_row);
+}
+
+static size_t rbm_sampling_bytes(const hm_model *model, int64_t rows)
+{
+    return hm_arena_bytes(rows * hidden_units(model));
+}
 
 static hm_status rbm_gibbs(const hm_model *model, uint64_t seed, hm_matrix v, int64_t first_row, uint64_t first_step,
                            int64_t steps, hm_arena *scratch, float *prob)
@@ -192,7 +215,8 @@ static size_t enumeration_scratch(const hm_model *model, int64_t count)
 }
 
 /* log p*(h) = c'h + sum_i softplus(b + W h)_i, or log p*(v) = -F(v), whichever layer is the smaller. */
-static hm_status enumeration_log_prob(const hm_model *model, int64_t begin, int64_t count, hm_arena *scratch, double out[])
+static hm_status enumeration_log_prob(const hm_model *model, int64_t begin, int64_t count, hm_arena *scratch,
+                                      double out[])
 {
     const rbm_state *rbm = model->state;
     const hm_kernels *kernels = hm_kernels_best();
@@ -219,9 +243,9 @@ static hm_status enumeration_log_prob(const hm_model *model, int64_t begin, int6
  *
  *   a = [v; v~]    b = [h; -weight h~]    so that    dW = a'b,
  *
- * with h = p(h | v), and weight = batch / chains, so that all is counted in rows of the batch. Centring (Melchior, Fischer,
- * Wiskott 2016) is a linear change of these sums, and made in rbm_finish: the rows here stay binary, mostly zeros, which
- * products skip.
+ * with h = p(h | v), and weight = batch / chains, so that all is counted in rows of the batch. Centring (Melchior,
+ * Fischer, Wiskott 2016) is a linear change of these sums, and made in rbm_finish: the rows here stay binary, mostly
+ * zeros, which products skip.
  */
 
 typedef struct phases {
@@ -237,8 +261,8 @@ static int64_t exact_rows(const hm_model *model, int shards, int shard)
     return hm_count(hm_part((int64_t)1 << enumerated_units(model), shards, shard));
 }
 
-static int64_t negative_rows(const hm_model *model, const hm_contrast_settings *how, int shards, int shard, int64_t rows,
-                             int64_t chains)
+static int64_t negative_rows(const hm_model *model, const hm_contrast_settings *how, int shards, int shard,
+                             int64_t rows, int64_t chains)
 {
     switch ((hm_estimator)how->estimator) {
     case HM_EXACT: return exact_rows(model, shards, shard);
@@ -266,7 +290,8 @@ static void run_chains(const hm_model *model, const hm_shard *shard, float *chai
     float *v = p->v + p->positive * V, *h = p->h + p->positive * H;
     for (int64_t k = 0; k < shard->how->k; k++) {
         uint64_t step = shard->step * (uint64_t)shard->how->k + (uint64_t)k;
-        hm_stream visible = {shard->seed, HM_RNG_CHAIN_VISIBLE, step}, hidden = {shard->seed, HM_RNG_CHAIN_HIDDEN, step};
+        hm_stream visible = {shard->seed, HM_RNG_CHAIN_VISIBLE, step},
+                  hidden = {shard->seed, HM_RNG_CHAIN_HIDDEN, step};
         visible_given_hidden(model, (hm_matrix){chains, p->negative, H}, NULL, v, &visible, first_chain);
         hidden_given_visible(model, (hm_matrix){v, p->negative, V}, h, chains, &hidden, first_chain);
     }
@@ -408,8 +433,7 @@ static void move_running(const hm_model *model, int index, double rate, int64_t 
     const float *sums = grad + model->layout.tensors[index].offset;
     float *mean = tensor(model, index);
     int64_t size = hm_tensor_size(&model->layout.tensors[index]);
-    for (int64_t i = 0; i < size; i++)
-        mean[i] += (float)(rate * ((double)sums[i] / (double)batch - (double)mean[i]));
+    for (int64_t i = 0; i < size; i++) mean[i] += (float)(rate * ((double)sums[i] / (double)batch - (double)mean[i]));
 }
 
 static void rbm_finish(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad)
@@ -442,8 +466,9 @@ enum { PSEUDO_DRAWS = 16 }; /* units a row */
 
 static const hm_monitor rbm_monitors[] = {
     {"reconstruction_error", NULL, "mean squared difference of v and p(v | h), h = p(h | v), per visible unit"},
-    {"pseudo_log_likelihood", "nats", "mean of V log p(v_i | the other units) over 16 random units i of each row: a stochastic "
-                                      "estimate of the log pseudo-likelihood"},
+    {"pseudo_log_likelihood", "nats",
+     "mean of V log p(v_i | the other units) over 16 random units i of each row: a stochastic "
+     "estimate of the log pseudo-likelihood"},
     {"free_energy", "nats", "free energy of the minibatch; its level has no meaning, its drift has"},
     {NULL, NULL, NULL},
 };
@@ -493,7 +518,8 @@ static hm_status rbm_monitor(const hm_model *model, hm_shard *shard)
     return HM_OK;
 }
 
-/* ---- annealing: p_beta(v, h) ~ exp((1 - beta) base'v + beta (b'v + c'h + v'W h)) (Salakhutdinov & Murray 2008, eq. 17) -- */
+/* ---- annealing: p_beta(v, h) ~ exp((1 - beta) base'v + beta (b'v + c'h + v'W h)) (Salakhutdinov & Murray 2008, eq.
+ * 17) -- */
 
 static int64_t input_columns(const hm_model *model) { return hidden_units(model); }
 
@@ -505,8 +531,7 @@ static size_t annealing_scratch(const hm_model *model, int64_t chains)
 /* At beta = 0 the hidden units are free: H log 2. */
 static double log_z_base(const hm_model *model, const float base[])
 {
-    return (double)hidden_units(model) * log(2.0) +
-           hm_kernels_best()->sum_softplus(model->visible, base, 1.0f, NULL);
+    return (double)hidden_units(model) * log(2.0) + hm_kernels_best()->sum_softplus(model->visible, base, 1.0f, NULL);
 }
 
 /* inputs = v W + c, energy = b'v, base_energy = base'v. */
@@ -534,8 +559,8 @@ static void annealing_log_prob(const hm_model *model, const hm_walk *walk, doubl
                      hm_kernels_best()->sum_softplus(H, walk->inputs.at + chain * H, (float)beta, NULL);
 }
 
-static hm_status annealing_move(const hm_model *model, hm_walk *walk, double beta, hm_purpose hidden, hm_purpose visible,
-                                uint64_t step)
+static hm_status annealing_move(const hm_model *model, hm_walk *walk, double beta, hm_purpose hidden,
+                                hm_purpose visible, uint64_t step)
 {
     const rbm_state *rbm = model->state;
     const hm_kernels *kernels = hm_kernels_best();
@@ -576,7 +601,8 @@ static hm_status rbm_check_contrast(const hm_model *model, const hm_contrast_set
 {
     HM_REQUIRE(how->estimator != HM_EXACT || enumerated_units(model) <= EXACT_TRAINING_MAX, HM_EUSAGE,
                "train.estimator: exact enumerates the smaller layer, which may have at most %d units and has %lld; "
-               "use pcd or cd", EXACT_TRAINING_MAX, (long long)enumerated_units(model));
+               "use pcd or cd",
+               EXACT_TRAINING_MAX, (long long)enumerated_units(model));
     return HM_OK;
 }
 

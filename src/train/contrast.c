@@ -34,7 +34,8 @@ static const hm_setting contrast_entries[] = {
 #define FIELD(NAME) .key = #NAME, .offset = offsetof(hm_train_settings, NAME)
 static const hm_setting train_entries[] = {
     {FIELD(epochs), .type = HM_SET_INT, .min = 1, .max = 1e7, .describe = "passes over the training data"},
-    {FIELD(batch), .type = HM_SET_INT, .min = 1, .max = 1e7, .fallback = "100", .describe = "rows of a minibatch over all shards"},
+    {FIELD(batch), .type = HM_SET_INT, .min = 1, .max = 1e7, .fallback = "100",
+     .describe = "rows of a minibatch over all shards"},
     {FIELD(monitor_every), .type = HM_SET_INT, .min = 0, .max = 1e9, .fallback = "0",
      .describe = "updates between two rows of metrics; 0: one row an epoch"},
     {.key = NULL},
@@ -44,35 +45,39 @@ static const hm_setting train_entries[] = {
 const hm_settings_table hm_contrast_table = {"train", contrast_entries};
 const hm_settings_table hm_train_table = {"train", train_entries};
 
-hm_status hm_contrast_check(const hm_train_settings *train, const hm_contrast_settings *how, int shards, const char **key)
+hm_status hm_contrast_check(const hm_train_settings *train, const hm_contrast_settings *how, int shards,
+                            const char **key)
 {
     *key = "train.batch";
-    HM_REQUIRE(train->batch >= shards, HM_EUSAGE, "a batch of %lld cannot be cut into %d shards; batch must be at least %d",
-               (long long)train->batch, shards, shards);
+    HM_REQUIRE(train->batch >= shards, HM_EUSAGE,
+               "a batch of %lld cannot be cut into %d shards; batch must be at least %d", (long long)train->batch,
+               shards, shards);
     *key = "train.chains";
     HM_REQUIRE(how->chains == 0 || how->chains >= shards, HM_EUSAGE,
-               "%lld chains cannot be cut into %d shards; chains must be 0 or at least %d", (long long)how->chains, shards,
-               shards);
+               "%lld chains cannot be cut into %d shards; chains must be 0 or at least %d", (long long)how->chains,
+               shards, shards);
     HM_REQUIRE(how->chains == 0 || how->estimator == HM_PCD, HM_EUSAGE,
-               "only estimator pcd has persistent chains; leave chains out with estimator %s", estimator_names[how->estimator]);
+               "only estimator pcd has persistent chains; leave chains out with estimator %s",
+               estimator_names[how->estimator]);
     *key = "train.k";
-    HM_REQUIRE(how->estimator != HM_EXACT || how->k == 1, HM_EUSAGE, "estimator exact makes no Gibbs steps; leave k out");
+    HM_REQUIRE(how->estimator != HM_EXACT || how->k == 1, HM_EUSAGE,
+               "estimator exact makes no Gibbs steps; leave k out");
     return HM_OK;
 }
 
 /* ---- buffers ---------------------------------------------------------------------------------------------------- */
 
 struct contrast_buffers {
-    float *grad;          /* a pack: the sum over shards */
-    int shards;           /* own */
-    hm_shard *shard;      /* (shards) */
-    hm_arena *arena;      /* (shards) */
-    float *data;          /* the own shards' rows, one after another */
-    hm_outer *outer;      /* (shards, tensors) */
-    float *direct;        /* (shards, direct_size) gradients of the tensors that are no products */
+    float *grad;                       /* a pack: the sum over shards */
+    int shards;                        /* own */
+    hm_shard *shard;                   /* (shards) */
+    hm_arena *arena;                   /* (shards) */
+    float *data;                       /* the own shards' rows, one after another */
+    hm_outer *outer;                   /* (shards, tensors) */
+    float *direct;                     /* (shards, direct_size) gradients of the tensors that are no products */
     int64_t direct_begin, direct_size; /* these lie behind the products in the pack */
-    double *monitors;     /* (shards, HM_MONITORS_MAX) */
-    hm_outer_leaf *leaves; /* (shards) of the tensor at hand */
+    double *monitors;                  /* (shards, HM_MONITORS_MAX) */
+    hm_outer_leaf *leaves;             /* (shards) of the tensor at hand */
 };
 
 static hm_status alloc_buffers(hm_contrast *contrast)
@@ -105,7 +110,8 @@ static hm_status lay_out_shard(hm_contrast *contrast, int local, float **data)
     hm_range rows = hm_part(contrast->train.batch, workers->shards, index);
     hm_range chains = hm_part(contrast->all_chains, workers->shards, index);
     hm_arena *arena = &buffers->arena[local];
-    size_t bytes = model->class->scratch_bytes(model, &contrast->how, workers->shards, hm_count(rows), hm_count(chains));
+    size_t bytes =
+        model->class->scratch_bytes(model, &contrast->how, workers->shards, hm_count(rows), hm_count(chains));
     HM_TRY(hm_arena_init(arena, bytes, "a shard's scratch (lower train.batch or train.chains)"));
     buffers->shard[local] = (hm_shard){
         .index = index,
@@ -170,7 +176,11 @@ hm_status hm_contrast_create(hm_model *model, hm_feed *feed, const hm_train_sett
     *out = NULL;
     hm_status status = hm_alloc(&contrast, 1, sizeof *contrast, "the training loop");
     if (status == HM_OK) {
-        *contrast = (hm_contrast){.model = model, .train = *train, .how = *how, .workers = workers, .feed = feed,
+        *contrast = (hm_contrast){.model = model,
+                                  .train = *train,
+                                  .how = *how,
+                                  .workers = workers,
+                                  .feed = feed,
                                   .own = hm_part(workers->shards, comm->size, comm->rank)};
         status = hm_optimizer_init(&contrast->optimizer, optimizer, &model->layout);
     }
@@ -230,7 +240,8 @@ static hm_status sum_strip(void *context, int64_t strip)
 {
     const strips *job = context;
     int64_t begin = strip * HM_STRIP, end = begin + HM_STRIP < job->grad.rows ? begin + HM_STRIP : job->grad.rows;
-    hm_kernels_best()->outer_strip(job->buffers->shards, job->buffers->leaves, begin, end, job->grad.columns, job->grad.at);
+    hm_kernels_best()->outer_strip(job->buffers->shards, job->buffers->leaves, begin, end, job->grad.columns,
+                                   job->grad.at);
     return HM_OK;
 }
 
@@ -240,10 +251,12 @@ static void sum_products(hm_contrast *contrast, int tensor)
     struct contrast_buffers *buffers = contrast->buffers;
     for (int local = 0; local < buffers->shards; local++) {
         const hm_outer *outer = &buffers->shard[local].outer[tensor];
-        buffers->leaves[local] = (hm_outer_leaf){outer->a.rows, outer->a.at, outer->a.columns, outer->b.at, outer->b.columns};
+        buffers->leaves[local] =
+            (hm_outer_leaf){outer->a.rows, outer->a.at, outer->a.columns, outer->b.at, outer->b.columns};
     }
     strips job = {buffers, hm_pack_matrix(layout, buffers->grad, tensor)};
-    (void)hm_team_each(contrast->workers->team, (job.grad.rows + HM_STRIP - 1) / HM_STRIP, sum_strip, &job); /* cannot fail */
+    (void)hm_team_each(contrast->workers->team, (job.grad.rows + HM_STRIP - 1) / HM_STRIP, sum_strip,
+                       &job); /* cannot fail */
 }
 
 static void sum_direct(const struct contrast_buffers *buffers)
@@ -257,12 +270,14 @@ static void sum_direct(const struct contrast_buffers *buffers)
     memcpy(buffers->grad + buffers->direct_begin, buffers->direct, (size_t)size * sizeof(float));
 }
 
-/* The gradient of all shards of all ranks, as sums, from the rows that the feed has ready. `status`: of making them so. */
+/* The gradient of all shards of all ranks, as sums, from the rows that the feed has ready. `status`: of making them so.
+ */
 static hm_status sum_gradient(hm_contrast *contrast, hm_status status)
 {
     const hm_layout *layout = &contrast->model->layout;
     hm_comm *comm = contrast->workers->comm;
-    if (status == HM_OK) status = hm_team_each(contrast->workers->team, contrast->buffers->shards, shard_gradient, contrast);
+    if (status == HM_OK)
+        status = hm_team_each(contrast->workers->team, contrast->buffers->shards, shard_gradient, contrast);
     HM_TRY(comm->agree(comm, status));
     for (int tensor = 0; tensor < layout->count; tensor++)
         if (layout->tensors[tensor].products) sum_products(contrast, tensor);
@@ -299,7 +314,8 @@ static hm_status update(hm_contrast *contrast, int64_t step_of_epoch)
     hm_model *model = contrast->model;
     HM_TRY(update_gradient(contrast, contrast->epoch, step_of_epoch));
     model->class->finish(model, &contrast->how, contrast->train.batch, contrast->buffers->grad);
-    double rate = hm_learning_rate(&contrast->optimizer.settings, epochs_done(contrast), (double)contrast->train.epochs);
+    double rate =
+        hm_learning_rate(&contrast->optimizer.settings, epochs_done(contrast), (double)contrast->train.epochs);
     hm_optimizer_step(&contrast->optimizer, contrast->workers->team, contrast->step, rate, contrast->train.batch,
                       contrast->buffers->grad, model->params);
     model->class->refresh(model);
@@ -362,7 +378,8 @@ static hm_status measure(hm_contrast *contrast, double values[])
     HM_TRY(workers->comm->reduce_double(workers->comm, buffers->monitors, HM_MONITORS_MAX));
     for (int monitor = 0; monitor < monitors; monitor++)
         values[monitor] = buffers->monitors[monitor] / (double)contrast->train.batch;
-    values[monitors] = hm_learning_rate(&contrast->optimizer.settings, epochs_done(contrast), (double)contrast->train.epochs);
+    values[monitors] =
+        hm_learning_rate(&contrast->optimizer.settings, epochs_done(contrast), (double)contrast->train.epochs);
     values[monitors + 1] = weight_norm(contrast->model);
     return HM_OK;
 }
@@ -373,10 +390,12 @@ static hm_status check_finite(const hm_contrast *contrast)
     const hm_layout *layout = &contrast->model->layout;
     for (int tensor = 0; tensor < layout->count; tensor++) {
         hm_matrix values = hm_pack_matrix(layout, contrast->model->params, tensor);
-        HM_REQUIRE(isfinite(hm_kernels_best()->sum(values.rows * values.columns, values.at)), HM_ENUMERIC,
-                   "training diverged: parameter %s is not finite after update %lld (epoch %lld); lower train.learning_rate "
-                   "(now %g)", layout->tensors[tensor].name, (long long)contrast->step, (long long)contrast->epoch + 1,
-                   contrast->optimizer.settings.learning_rate);
+        HM_REQUIRE(
+            isfinite(hm_kernels_best()->sum(values.rows * values.columns, values.at)), HM_ENUMERIC,
+            "training diverged: parameter %s is not finite after update %lld (epoch %lld); lower train.learning_rate "
+            "(now %g)",
+            layout->tensors[tensor].name, (long long)contrast->step, (long long)contrast->epoch + 1,
+            contrast->optimizer.settings.learning_rate);
     }
     return HM_OK;
 }

@@ -23,7 +23,8 @@ typedef struct hm_train_settings {
 extern const hm_settings_table hm_train_table, hm_contrast_table;
 
 /* What the tables cannot say: *key receives the key at fault, for a message with its line. HM_EUSAGE. */
-hm_status hm_contrast_check(const hm_train_settings *train, const hm_contrast_settings *how, int shards, const char **key);
+hm_status hm_contrast_check(const hm_train_settings *train, const hm_contrast_settings *how, int shards,
+                            const char **key);
 
 typedef struct hm_contrast hm_contrast;
 
@@ -36,7 +37,8 @@ typedef struct hm_metric_row {
 
 enum { HM_EXTRA_METRICS = 2, HM_METRICS_MAX = HM_MONITORS_MAX + HM_EXTRA_METRICS };
 
-/* Names, units and descriptions of what a family's training reports, into list (HM_METRICS_MAX); returns their number. */
+/* Names, units and descriptions of what a family's training reports, into list (HM_METRICS_MAX); returns their number.
+ */
 int hm_contrast_metrics(const hm_model *model, hm_monitor list[]);
 
 /* Called while training, on every rank: for files. A failure ends the training. */
@@ -54,11 +56,11 @@ struct hm_contrast {
     hm_optimizer optimizer;
     const hm_workers *workers;
     hm_feed *feed;
-    hm_range own;          /* shards of this rank */
-    int64_t step, epoch;   /* updates and epochs done */
-    hm_matrix chains;      /* this rank's, in global order */
+    hm_range own;        /* shards of this rank */
+    int64_t step, epoch; /* updates and epochs done */
+    hm_matrix chains;    /* this rank's, in global order */
     int64_t first_chain, all_chains;
-    double seconds;        /* in the loop so far */
+    double seconds; /* in the loop so far */
     struct contrast_buffers *buffers;
 };
 
@@ -71,8 +73,8 @@ void hm_contrast_free(hm_contrast *contrast);
 /* Trains to the end. HM_ENUMERIC, naming the update, when parameters are no longer finite. Collective. */
 hm_status hm_contrast_run(hm_contrast *contrast, const hm_observer *observer);
 
-/* The gradient of one update as sums over the minibatch, before `finish`, into grad (a pack): for tests. Moves the chains.
- * Collective. */
+/* The gradient of one update as sums over the minibatch, before `finish`, into grad (a pack): for tests. Moves the
+ * chains. Collective. */
 hm_status hm_contrast_gradient(hm_contrast *contrast, int64_t epoch, int64_t step_of_epoch, float *grad);
 
 #endif

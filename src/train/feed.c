@@ -9,14 +9,30 @@
 static const char *const binarize_names[] = {"none", "threshold", "fixed", "dynamic", NULL};
 
 static const hm_setting entries[] = {
-    {.key = "file", .type = HM_SET_TEXT, .offset = offsetof(hm_data_settings, file),
+    {.key = "file",
+     .type = HM_SET_TEXT,
+     .offset = offsetof(hm_data_settings, file),
      .describe = "data file, as `harmonium import` writes it; relative to the folder of the command"},
-    {.key = "binarize", .type = HM_SET_CHOICE, .offset = offsetof(hm_data_settings, binarize), .choices = binarize_names,
-     .fallback = "none", .describe = "none, threshold, fixed (one draw) or dynamic (a new draw every epoch)"},
-    {.key = "threshold", .type = HM_SET_REAL, .offset = offsetof(hm_data_settings, threshold), .min = 0, .max = 1,
-     .fallback = "0.5", .describe = "with binarize: threshold, 1 where the value is at least this"},
-    {.key = "window", .type = HM_SET_INT, .offset = offsetof(hm_data_settings, window), .min = 1, .max = 1 << 23,
-     .fallback = "8192", .describe = "rows of a shard that are shuffled together and held in memory"},
+    {.key = "binarize",
+     .type = HM_SET_CHOICE,
+     .offset = offsetof(hm_data_settings, binarize),
+     .choices = binarize_names,
+     .fallback = "none",
+     .describe = "none, threshold, fixed (one draw) or dynamic (a new draw every epoch)"},
+    {.key = "threshold",
+     .type = HM_SET_REAL,
+     .offset = offsetof(hm_data_settings, threshold),
+     .min = 0,
+     .max = 1,
+     .fallback = "0.5",
+     .describe = "with binarize: threshold, 1 where the value is at least this"},
+    {.key = "window",
+     .type = HM_SET_INT,
+     .offset = offsetof(hm_data_settings, window),
+     .min = 1,
+     .max = 1 << 23,
+     .fallback = "8192",
+     .describe = "rows of a shard that are shuffled together and held in memory"},
     {.key = NULL},
 };
 
@@ -52,12 +68,12 @@ void hm_transform_row(const hm_transform *transform, hm_type type, int64_t colum
 
 typedef struct shard_feed {
     int shard;
-    hm_range part;       /* its rows of the data */
-    int64_t rows;        /* of one minibatch */
+    hm_range part; /* its rows of the data */
+    int64_t rows;  /* of one minibatch */
     int64_t windows;
     int64_t order_epoch; /* for which window_order holds, or -1 */
     int64_t *window_order;
-    int64_t window;      /* the one in memory, or -1 */
+    int64_t window;       /* the one in memory, or -1 */
     int64_t window_epoch; /* for which row_order holds */
     int64_t *row_order;
     unsigned char *raw;   /* the window's rows */
@@ -98,11 +114,13 @@ hm_status hm_feed_open(hm_source *source, const hm_transform *transform, int64_t
                        hm_range own, hm_feed **out)
 {
     *out = NULL;
-    HM_REQUIRE(source->rows >= batch, HM_EDATA, "the training data has %lld rows, fewer than one batch of %lld (train.batch)",
-               (long long)source->rows, (long long)batch);
+    HM_REQUIRE(source->rows >= batch, HM_EDATA,
+               "the training data has %lld rows, fewer than one batch of %lld (train.batch)", (long long)source->rows,
+               (long long)batch);
     hm_feed *feed;
     HM_TRY(hm_alloc(&feed, 1, sizeof *feed, "the data feed"));
-    *feed = (hm_feed){.source = source, .transform = *transform, .batch = batch, .first = own.begin, .count = hm_count(own)};
+    *feed = (hm_feed){
+        .source = source, .transform = *transform, .batch = batch, .first = own.begin, .count = hm_count(own)};
     feed->row_bytes = (size_t)source->columns * hm_type_size(source->type);
     hm_status status = hm_alloc(&feed->own, feed->count, sizeof(shard_feed), "the data feed");
     for (int64_t shard = own.begin; status == HM_OK && shard < own.end; shard++)
@@ -134,10 +152,14 @@ int64_t hm_feed_steps(const hm_feed *feed) { return feed->source->rows / feed->b
 
 /* ---- one update's rows ------------------------------------------------------------------------------------------ */
 
-/* Random orders of one shard: its windows take row 0, the rows of window w row w + 1, of its own block of the stream. */
+/* Random orders of one shard: its windows take row 0, the rows of window w row w + 1, of its own block of the stream.
+ */
 enum { ORDERS_A_SHARD = 1 << 24 };
 
-static int64_t order_row(const shard_feed *mine, int64_t order) { return (int64_t)mine->shard * ORDERS_A_SHARD + order; }
+static int64_t order_row(const shard_feed *mine, int64_t order)
+{
+    return (int64_t)mine->shard * ORDERS_A_SHARD + order;
+}
 
 static hm_status load_window(hm_feed *feed, shard_feed *mine, int64_t window, int64_t epoch)
 {
@@ -171,7 +193,8 @@ static hm_status advance_shard(hm_feed *feed, shard_feed *mine, int64_t epoch, i
         for (; place < hm_count(rows) && filled < mine->rows; place++, filled++) {
             int64_t row = mine->row_order[place];
             mine->batch_rows[filled] = mine->part.begin + rows.begin + row;
-            memcpy(mine->batch + (size_t)filled * feed->row_bytes, mine->raw + (size_t)row * feed->row_bytes, feed->row_bytes);
+            memcpy(mine->batch + (size_t)filled * feed->row_bytes, mine->raw + (size_t)row * feed->row_bytes,
+                   feed->row_bytes);
         }
         place -= hm_count(rows);
     }
@@ -196,7 +219,8 @@ void hm_feed_rows(const hm_feed *feed, int shard, hm_matrix out)
 /* ---- base rates ------------------------------------------------------------------------------------------------- */
 
 /* Adds the rows of a shard's part to sums (columns), a block of rows at a time. */
-static hm_status add_part(hm_feed *feed, const shard_feed *mine, unsigned char *raw, int64_t block, float *row, double *sums)
+static hm_status add_part(hm_feed *feed, const shard_feed *mine, unsigned char *raw, int64_t block, float *row,
+                          double *sums)
 {
     hm_transform expectation = feed->transform;
     if (expectation.binarize != HM_BINARIZE_THRESHOLD) expectation.binarize = HM_BINARIZE_NONE;
@@ -205,11 +229,14 @@ static hm_status add_part(hm_feed *feed, const shard_feed *mine, unsigned char *
         int64_t count = mine->part.end - begin < block ? mine->part.end - begin : block;
         HM_TRY(feed->source->read(feed->source, begin, count, raw));
         for (int64_t r = 0; r < count; r++) {
-            hm_transform_row(&expectation, feed->source->type, columns, raw + (size_t)r * feed->row_bytes, begin + r, 0, row);
+            hm_transform_row(&expectation, feed->source->type, columns, raw + (size_t)r * feed->row_bytes, begin + r, 0,
+                             row);
             for (int64_t c = 0; c < columns; c++) {
-                HM_REQUIRE(row[c] >= 0.0f && row[c] <= 1.0f, HM_EDATA,
-                           "train/x row %lld, column %lld is %g; binary units need values in [0, 1] (import with --scale, "
-                           "or set data.binarize: threshold)", (long long)(begin + r), (long long)c, (double)row[c]);
+                HM_REQUIRE(
+                    row[c] >= 0.0f && row[c] <= 1.0f, HM_EDATA,
+                    "train/x row %lld, column %lld is %g; binary units need values in [0, 1] (import with --scale, "
+                    "or set data.binarize: threshold)",
+                    (long long)(begin + r), (long long)c, (double)row[c]);
                 sums[c] += (double)row[c];
             }
         }

@@ -1,10 +1,10 @@
 /* Minibatches: which rows a shard sees at each update, and as what numbers.
  *
- * The data is cut into one contiguous part a shard, in proportion to the shard's share of the batch, so that every shard
- * has rows for the same number of updates. Each epoch a shard goes through its part window by window, in a random order
- * of windows and a random order of rows inside each; a rank reads only its own shards' rows and holds one window of
- * each, so data need not fit in memory. Order and binarisation are functions of (seed, epoch, row): the number of ranks
- * does not enter. What an epoch leaves over (rows modulo batch) differs from epoch to epoch.
+ * The data is cut into one contiguous part a shard, in proportion to the shard's share of the batch, so that every
+ * shard has rows for the same number of updates. Each epoch a shard goes through its part window by window, in a random
+ * order of windows and a random order of rows inside each; a rank reads only its own shards' rows and holds one window
+ * of each, so data need not fit in memory. Order and binarisation are functions of (seed, epoch, row): the number of
+ * ranks does not enter. What an epoch leaves over (rows modulo batch) differs from epoch to epoch.
  */
 #ifndef HM_FEED_H
 #define HM_FEED_H
@@ -46,7 +46,8 @@ void hm_transform_row(const hm_transform *transform, hm_type type, int64_t colum
 
 typedef struct hm_feed hm_feed;
 
-/* A feed for the shards in `own`; borrows source. HM_EDATA when the source has fewer rows than a batch. Not collective. */
+/* A feed for the shards in `own`; borrows source. HM_EDATA when the source has fewer rows than a batch. Not collective.
+ */
 hm_status hm_feed_open(hm_source *source, const hm_transform *transform, int64_t window, int64_t batch, int shards,
                        hm_range own, hm_feed **out);
 void hm_feed_close(hm_feed *feed);
@@ -57,8 +58,8 @@ int64_t hm_feed_steps(const hm_feed *feed);
 /* Makes the rows of update `step` of `epoch` ready, reading windows as needed. One thread. Not collective. */
 hm_status hm_feed_advance(hm_feed *feed, int64_t epoch, int64_t step);
 
-/* A shard's part of the minibatch made ready last, into out: (rows of the shard, columns). Different shards may be called
- * from different threads. */
+/* A shard's part of the minibatch made ready last, into out: (rows of the shard, columns). Different shards may be
+ * called from different threads. */
 void hm_feed_rows(const hm_feed *feed, int shard, hm_matrix out);
 
 /* The mean of each column over all rows, smoothed to (sum + 1) / (rows + 2), so that it lies inside (0, 1); rows are

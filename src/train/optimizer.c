@@ -13,16 +13,24 @@ static const char *const schedule_names[] = {"constant", "inverse", "linear", NU
 static const hm_setting entries[] = {
     {FIELD(optimizer), .type = HM_SET_CHOICE, .choices = optimizer_names, .fallback = "sgd",
      .describe = "sgd (with momentum), or adam (Kingma & Ba 2015)"},
-    {FIELD(learning_rate), .type = HM_SET_REAL, .min = 0, .max = 1e3, .fallback = "0.01", .describe = "step along the mean gradient"},
+    {FIELD(learning_rate), .type = HM_SET_REAL, .min = 0, .max = 1e3, .fallback = "0.01",
+     .describe = "step along the mean gradient"},
     {FIELD(schedule), .type = HM_SET_CHOICE, .choices = schedule_names, .fallback = "constant",
      .describe = "constant, inverse: rate / (1 + epoch / half_life), or linear: to final_learning_rate at the end"},
-    {FIELD(half_life), .type = HM_SET_REAL, .min = 1e-6, .max = 1e9, .fallback = "10", .describe = "schedule inverse: epochs until the rate is halved"},
-    {FIELD(final_learning_rate), .type = HM_SET_REAL, .min = 0, .max = 1e3, .fallback = "0", .describe = "schedule linear: rate at the end"},
-    {FIELD(momentum), .type = HM_SET_REAL, .min = 0, .max = 0.9999, .fallback = "0", .describe = "sgd: share of the last step that is kept"},
-    {FIELD(weight_decay), .type = HM_SET_REAL, .min = 0, .max = 1e3, .fallback = "0", .describe = "L2 penalty on weights, not on biases"},
-    {FIELD(beta1), .type = HM_SET_REAL, .min = 0, .max = 0.999999, .fallback = "0.9", .describe = "adam: decay of the first moment"},
-    {FIELD(beta2), .type = HM_SET_REAL, .min = 0, .max = 0.99999999, .fallback = "0.999", .describe = "adam: decay of the second moment"},
-    {FIELD(epsilon), .type = HM_SET_REAL, .min = 1e-20, .max = 1, .fallback = "1e-8", .describe = "adam: added to the root of the second moment"},
+    {FIELD(half_life), .type = HM_SET_REAL, .min = 1e-6, .max = 1e9, .fallback = "10",
+     .describe = "schedule inverse: epochs until the rate is halved"},
+    {FIELD(final_learning_rate), .type = HM_SET_REAL, .min = 0, .max = 1e3, .fallback = "0",
+     .describe = "schedule linear: rate at the end"},
+    {FIELD(momentum), .type = HM_SET_REAL, .min = 0, .max = 0.9999, .fallback = "0",
+     .describe = "sgd: share of the last step that is kept"},
+    {FIELD(weight_decay), .type = HM_SET_REAL, .min = 0, .max = 1e3, .fallback = "0",
+     .describe = "L2 penalty on weights, not on biases"},
+    {FIELD(beta1), .type = HM_SET_REAL, .min = 0, .max = 0.999999, .fallback = "0.9",
+     .describe = "adam: decay of the first moment"},
+    {FIELD(beta2), .type = HM_SET_REAL, .min = 0, .max = 0.99999999, .fallback = "0.999",
+     .describe = "adam: decay of the second moment"},
+    {FIELD(epsilon), .type = HM_SET_REAL, .min = 1e-20, .max = 1, .fallback = "1e-8",
+     .describe = "adam: added to the root of the second moment"},
     {.key = NULL},
 };
 #undef FIELD
@@ -87,13 +95,18 @@ static hm_status step_chunk(void *context, int64_t chunk)
         /* The bias corrections of both moments (Kingma & Ba 2015, algorithm 1), folded into rate and epsilon. */
         double correct1 = 1 - pow(settings->beta1, (double)job->step + 1);
         double correct2 = sqrt(1 - pow(settings->beta2, (double)job->step + 1));
-        hm_adam_step step = {.rate = (float)(job->rate * correct2 / correct1), .scale = (float)(1.0 / (double)job->batch),
-                             .beta1 = (float)settings->beta1, .beta2 = (float)settings->beta2,
-                             .epsilon = (float)(settings->epsilon * correct2), .decay = (float)decay};
+        hm_adam_step step = {.rate = (float)(job->rate * correct2 / correct1),
+                             .scale = (float)(1.0 / (double)job->batch),
+                             .beta1 = (float)settings->beta1,
+                             .beta2 = (float)settings->beta2,
+                             .epsilon = (float)(settings->epsilon * correct2),
+                             .decay = (float)decay};
         hm_kernels_best()->adam(n, &step, job->grad + at, first, optimizer->moment[1] + at, job->params + at);
     } else {
-        hm_sgd_step step = {.rate = (float)job->rate, .scale = (float)(1.0 / (double)job->batch),
-                            .momentum = (float)settings->momentum, .decay = (float)decay};
+        hm_sgd_step step = {.rate = (float)job->rate,
+                            .scale = (float)(1.0 / (double)job->batch),
+                            .momentum = (float)settings->momentum,
+                            .decay = (float)decay};
         hm_kernels_best()->sgd(n, &step, job->grad + at, first, job->params + at);
     }
     return HM_OK;

@@ -12,11 +12,11 @@ typedef enum hm_schedule { HM_SCHEDULE_CONSTANT, HM_SCHEDULE_INVERSE, HM_SCHEDUL
 typedef struct hm_optimizer_settings {
     int optimizer; /* hm_optimizer_kind */
     double learning_rate;
-    int schedule;               /* hm_schedule */
-    double half_life;           /* inverse: epochs until the rate is halved, rate / (1 + epoch / half_life) */
-    double final_learning_rate; /* linear: reached at the end of training */
-    double momentum;            /* sgd */
-    double weight_decay;        /* L2, on weights only */
+    int schedule;                 /* hm_schedule */
+    double half_life;             /* inverse: epochs until the rate is halved, rate / (1 + epoch / half_life) */
+    double final_learning_rate;   /* linear: reached at the end of training */
+    double momentum;              /* sgd */
+    double weight_decay;          /* L2, on weights only */
     double beta1, beta2, epsilon; /* adam */
 } hm_optimizer_settings;
 
@@ -39,8 +39,8 @@ void hm_optimizer_free(hm_optimizer *optimizer);
 /* The learning rate after `epoch` of `epochs` epochs (fractions count). */
 double hm_learning_rate(const hm_optimizer_settings *settings, double epoch, double epochs);
 
-/* One step of ascent: grad holds sums over `batch` rows, params moves. Update `step` counts from 0. Tensors that are not
- * HM_LEARNT stay. Not collective. */
+/* One step of ascent: grad holds sums over `batch` rows, params moves. Update `step` counts from 0. Tensors that are
+ * not HM_LEARNT stay. Not collective. */
 void hm_optimizer_step(hm_optimizer *optimizer, const hm_team *team, int64_t step, double rate, int64_t batch,
                        const float *grad, float *params);
 

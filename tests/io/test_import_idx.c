@@ -132,6 +132,11 @@ static void labels_must_be_as_many_as_rows(void **state)
     assert_null(read);
     assert_refused(hm_idx_labels(file_of("cut", labels, 10), ROWS, &read), HM_EDATA, "3 bytes short");
     assert_refused(hm_idx_labels(file_of("images", images, sizeof images), ROWS, &read), HM_EDATA, "1 dimension");
+    unsigned char longer[sizeof labels + 1] = {0};
+    memcpy(longer, labels, sizeof labels);
+    assert_refused(hm_idx_labels(file_of("long", longer, sizeof longer), ROWS, &read), HM_EDATA, "longer than");
+    assert_refused(hm_idx_labels(gzip_of("long.gz", longer, sizeof longer), ROWS, &read), HM_EDATA, "longer than");
+    assert_null(read);
     const unsigned char huge[8] = {0, 0, 8, 1, 0xff, 0xff, 0xff, 0xff};
     assert_refused(hm_idx_labels(file_of("huge", huge, sizeof huge), 0xffffffff, &read), HM_EDATA, "bytes short");
 }

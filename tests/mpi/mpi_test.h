@@ -10,13 +10,13 @@
 #include <stdlib.h>
 
 /* Ends the test on every rank, saying which check failed where. */
-#define check(condition)                                                                                              \
-    do {                                                                                                              \
-        if (!(condition)) {                                                                                           \
-            fprintf(stderr, "%s:%d: rank %d: %s does not hold; last error: %s\n", __FILE__, __LINE__, comm->rank,     \
-                    #condition, hm_error_message());                                                                  \
-            MPI_Abort(MPI_COMM_WORLD, 1);                                                                             \
-        }                                                                                                             \
+#define check(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: rank %d: %s does not hold; last error: %s\n", __FILE__, __LINE__, comm->rank,      \
+                    #condition, hm_error_message());                                                                   \
+            MPI_Abort(MPI_COMM_WORLD, 1);                                                                              \
+        }                                                                                                              \
     } while (0)
 
 /* Runs `test` on all ranks. */

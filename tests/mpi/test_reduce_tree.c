@@ -65,7 +65,8 @@ static void a_failure_is_every_ranks(hm_comm *comm)
         hm_status mine = HM_OK;
         hm_error_clear();
         /* All ranks from `failing` on fail; the lowest one is heard. */
-        if (comm->rank >= failing) mine = hm_fail(comm->rank == failing ? HM_EDATA : HM_EOUTPUT, "rank %d failed", comm->rank);
+        if (comm->rank >= failing)
+            mine = hm_fail(comm->rank == failing ? HM_EDATA : HM_EOUTPUT, "rank %d failed", comm->rank);
         check(comm->agree(comm, mine) == HM_EDATA);
         snprintf(expected, sizeof expected, "rank %d failed", failing);
         check(strcmp(hm_error_message(), expected) == 0);

@@ -22,7 +22,8 @@ typedef struct variant {
     rbm_training_options options;
 } variant;
 
-static void train(rbm_training *t, const unsigned char *data, rbm_training_options options, hm_comm *comm, recorded *metrics)
+static void train(rbm_training *t, const unsigned char *data, rbm_training_options options, hm_comm *comm,
+                  recorded *metrics)
 {
     hm_observer observer = {record, rbm_training_no_epoch, metrics};
     options.comm = comm;
@@ -57,13 +58,29 @@ static void same_as_serial(hm_comm *comm, const variant *v, const unsigned char 
 static void test(hm_comm *comm)
 {
     const hm_optimizer_settings momentum = {.learning_rate = 0.05, .momentum = 0.5, .weight_decay = 0.001};
-    const hm_optimizer_settings adam = {.optimizer = HM_ADAM, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+    const hm_optimizer_settings adam = {
+        .optimizer = HM_ADAM, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
     const variant variants[] = {
-        {"pcd", {.how = {.estimator = HM_PCD, .chains = 50, .k = 2}, .optimizer = momentum, .batch = 20, .epochs = 2, .shards = 8}},
-        {"centred pcd, adam", {.how = {.estimator = HM_PCD, .centered = true}, .optimizer = adam, .batch = 33, .epochs = 2, .shards = 8}},
-        {"cd, sparse", {.how = {.estimator = HM_CD, .k = 3, .sparsity_target = 0.1, .sparsity_cost = 0.2},
-                        .optimizer = momentum, .batch = 8, .epochs = 2, .shards = 8}},
-        {"exact", {.how = {.estimator = HM_EXACT, .centered = true}, .optimizer = momentum, .batch = 100, .epochs = 2, .shards = 16}},
+        {"pcd",
+         {.how = {.estimator = HM_PCD, .chains = 50, .k = 2},
+          .optimizer = momentum,
+          .batch = 20,
+          .epochs = 2,
+          .shards = 8}},
+        {"centred pcd, adam",
+         {.how = {.estimator = HM_PCD, .centered = true}, .optimizer = adam, .batch = 33, .epochs = 2, .shards = 8}},
+        {"cd, sparse",
+         {.how = {.estimator = HM_CD, .k = 3, .sparsity_target = 0.1, .sparsity_cost = 0.2},
+          .optimizer = momentum,
+          .batch = 8,
+          .epochs = 2,
+          .shards = 8}},
+        {"exact",
+         {.how = {.estimator = HM_EXACT, .centered = true},
+          .optimizer = momentum,
+          .batch = 100,
+          .epochs = 2,
+          .shards = 16}},
     };
     unsigned char *data = rbm_training_data(ROWS, VISIBLE, 0.3, 4);
     for (size_t at = 0; at < sizeof variants / sizeof variants[0]; at++) same_as_serial(comm, &variants[at], data);

@@ -28,7 +28,8 @@ static inline void rbm_training_start(rbm_training *t, hm_model *model, const un
                                       rbm_training_options options)
 {
     hm_transform transform = {.binarize = HM_BINARIZE_NONE, .seed = 7};
-    hm_train_settings train = {.epochs = options.epochs ? options.epochs : 1, .batch = options.batch ? options.batch : rows};
+    hm_train_settings train = {.epochs = options.epochs ? options.epochs : 1,
+                               .batch = options.batch ? options.batch : rows};
     int shards = options.shards ? options.shards : 4;
     if (options.how.offset_rate == 0) options.how.offset_rate = 0.01;
     if (options.how.k == 0) options.how.k = 1;
@@ -113,7 +114,8 @@ static inline int64_t rbm_bits(const unsigned char *row, int64_t V)
 }
 
 /* Sum over rows of log p(v). */
-static inline double rbm_log_likelihood(const double *theta, int64_t V, int64_t H, const unsigned char *data, int64_t rows)
+static inline double rbm_log_likelihood(const double *theta, int64_t V, int64_t H, const unsigned char *data,
+                                        int64_t rows)
 {
     double total = -(double)rows * rbm_log_z(theta, V, H);
     for (int64_t row = 0; row < rows; row++) total += rbm_log_p_star(theta, V, H, rbm_bits(data + row * V, V));

@@ -1,4 +1,5 @@
-/* Minibatches: every row at most once an epoch, the same for any ownership of shards, at random access; binarisation. */
+/* Minibatches: every row at most once an epoch, the same for any ownership of shards, at random access; binarisation.
+ */
 #include "train/feed.h"
 
 #include "core/memory.h"
@@ -28,7 +29,8 @@ static int64_t number_of(const float *row)
 }
 
 /* The numbers of the rows that `shard` sees at (epoch, step). */
-static int64_t rows_seen(hm_feed *feed, int shard, int64_t batch, int shards, int64_t epoch, int64_t step, int64_t *numbers)
+static int64_t rows_seen(hm_feed *feed, int shard, int64_t batch, int shards, int64_t epoch, int64_t step,
+                         int64_t *numbers)
 {
     float rows[512 * COLUMNS];
     int64_t count = hm_count(hm_part(batch, shards, shard));
@@ -78,7 +80,7 @@ static void every_row_is_seen_at_most_once_an_epoch(void **state)
 {
     (void)state;
     check_epochs(2000, 20, 8, 4096);
-    check_epochs(2000, 100, 8, 64);  /* several windows a shard */
+    check_epochs(2000, 100, 8, 64); /* several windows a shard */
     check_epochs(1999, 33, 8, 17);
     check_epochs(500, 8, 8, 1);      /* windows of one row */
     check_epochs(101, 101, 4, 1000); /* one update an epoch */
@@ -178,8 +180,10 @@ static void too_few_rows_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_row_is_seen_at_most_once_an_epoch), cmocka_unit_test(binarisation_draws_what_it_says),
-        cmocka_unit_test(base_rates_are_smoothed_means),           cmocka_unit_test(bad_values_are_refused_with_their_place),
+        cmocka_unit_test(every_row_is_seen_at_most_once_an_epoch),
+        cmocka_unit_test(binarisation_draws_what_it_says),
+        cmocka_unit_test(base_rates_are_smoothed_means),
+        cmocka_unit_test(bad_values_are_refused_with_their_place),
         cmocka_unit_test(too_few_rows_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,8 +16,9 @@ enum { MOST = 1000, ROWS = 13 };
 static const int64_t sizes[] = {1, 2, 15, 16, 17, 47, 48, 49, 63, 64, 65, 127, 500, 784, MOST};
 enum { SIZES = sizeof sizes / sizeof sizes[0] };
 
-static const float nasty[] = {0.0f, -0.0f, INFINITY, -INFINITY, 1e-45f, -1e-45f, 1.17549435e-38f, -1e-40f, 3.4028235e38f,
-                              -3.4028235e38f, 88.7f, -88.7f, 104.5f, -104.5f, -87.4f, 1e-8f, -1e-8f, 17.5f, -17.5f};
+static const float nasty[] = {0.0f,    -0.0f,         INFINITY,       -INFINITY, 1e-45f, -1e-45f, 1.17549435e-38f,
+                              -1e-40f, 3.4028235e38f, -3.4028235e38f, 88.7f,     -88.7f, 104.5f,  -104.5f,
+                              -87.4f,  1e-8f,         -1e-8f,         17.5f,     -17.5f};
 enum { NASTY = sizeof nasty / sizeof nasty[0] };
 
 /* Numbers of every size, with nasty ones among them when `wild`. */
@@ -39,9 +40,11 @@ static float *numbers(int64_t n, uint64_t seed, bool wild)
     return x;
 }
 
-static void same_bits(const char *kernel, const char *isa, int64_t n, const void *ours, const void *reference, size_t bytes)
+static void same_bits(const char *kernel, const char *isa, int64_t n, const void *ours, const void *reference,
+                      size_t bytes)
 {
-    if (memcmp(ours, reference, bytes) != 0) fail_msg("%s: %s differs from the reference at size %lld", kernel, isa, (long long)n);
+    if (memcmp(ours, reference, bytes) != 0)
+        fail_msg("%s: %s differs from the reference at size %lld", kernel, isa, (long long)n);
 }
 
 /* All results of a table on inputs of size n, one after another, into `out`; returns the bytes. */
@@ -61,7 +64,8 @@ static size_t run_all(const hm_kernels *k, int64_t n, bool wild, unsigned char *
     k->activate(ROWS, n, x, 1.0f, NULL, a, NULL, NULL, 0), KEEP(a, all);
     k->bernoulli(n, a, &stream, 9, b), KEEP(b, row);
     k->softplus(ROWS * n, x, a), KEEP(a, all);
-    sums[0] = k->sum_softplus(n, x, 0.3f, bias), sums[1] = k->sum(n, y), sums[2] = k->dot(n, x, y), KEEP(sums, sizeof sums);
+    sums[0] = k->sum_softplus(n, x, 0.3f, bias), sums[1] = k->sum(n, y), sums[2] = k->dot(n, x, y),
+    KEEP(sums, sizeof sums);
     k->add_columns(ROWS, n, x, -0.5f, bias), KEEP(bias, row);
     k->add(ROWS * n, x, y, a), KEEP(a, all);
     k->transpose(ROWS, n, y, n, a, ROWS), KEEP(a, all);
@@ -89,7 +93,8 @@ static void every_instruction_set_gives_the_same_bits(void **state)
             size_t bytes = run_all(&hm_kernels_scalar, sizes[size], wild, reference);
             for (int isa = 0; isa + 1 < count; isa++) {
                 assert_int_equal(run_all(isas[isa].kernels, sizes[size], wild, ours), bytes);
-                same_bits(wild ? "kernels on nasty input" : "kernels", isas[isa].name, sizes[size], ours, reference, bytes);
+                same_bits(wild ? "kernels on nasty input" : "kernels", isas[isa].name, sizes[size], ours, reference,
+                          bytes);
             }
         }
     free(ours);
@@ -128,15 +133,19 @@ static void functions_are_accurate_over_the_whole_range(void **state)
             continue;
         }
         /* Below -88 the sigmoid is within a denormal of 0, and compared so. */
-        double error = x < -87.3f ? fabs((double)p - exact_sigmoid((double)x)) / 0x1p-126 : ulps(p, exact_sigmoid((double)x));
-        if (!(error <= allowed_sigmoid)) fail_msg("sigmoid(%a) = %a, exact %a", (double)x, (double)p, exact_sigmoid((double)x));
+        double error =
+            x < -87.3f ? fabs((double)p - exact_sigmoid((double)x)) / 0x1p-126 : ulps(p, exact_sigmoid((double)x));
+        if (!(error <= allowed_sigmoid))
+            fail_msg("sigmoid(%a) = %a, exact %a", (double)x, (double)p, exact_sigmoid((double)x));
         worst_sigmoid = fmax(worst_sigmoid, error);
-        error = x < -87.3f ? fabs((double)s - exact_softplus((double)x)) / 0x1p-126 : ulps(s, exact_softplus((double)x));
-        if (!(error <= allowed_softplus)) fail_msg("softplus(%a) = %a, exact %a", (double)x, (double)s, exact_softplus((double)x));
+        error =
+            x < -87.3f ? fabs((double)s - exact_softplus((double)x)) / 0x1p-126 : ulps(s, exact_softplus((double)x));
+        if (!(error <= allowed_softplus))
+            fail_msg("softplus(%a) = %a, exact %a", (double)x, (double)s, exact_softplus((double)x));
         worst_softplus = fmax(worst_softplus, error);
     }
-    print_message("  sigmoid: %.2f ulp, allowed %.0f; softplus: %.2f ulp, allowed %.0f\n", worst_sigmoid, allowed_sigmoid,
-                  worst_softplus, allowed_softplus);
+    print_message("  sigmoid: %.2f ulp, allowed %.0f; softplus: %.2f ulp, allowed %.0f\n", worst_sigmoid,
+                  allowed_sigmoid, worst_softplus, allowed_softplus);
 }
 
 static void ends_are_exact(void **state)
@@ -147,8 +156,10 @@ static void ends_are_exact(void **state)
     float p[8], s[8];
     k->activate(1, 8, x, 1.0f, NULL, p, NULL, NULL, 0);
     k->softplus(8, x, s);
-    assert_true(p[0] == 0 && p[1] == 1 && p[2] == 0.5f && p[3] == 1 && p[4] == 0 && p[5] == 0 && p[6] == 1 && isnan(p[7]));
-    assert_true(s[0] == 0 && s[1] == INFINITY && s[3] == 200 && s[4] == 0 && s[5] == 0 && s[6] == 3.4e38f && isnan(s[7]));
+    assert_true(p[0] == 0 && p[1] == 1 && p[2] == 0.5f && p[3] == 1 && p[4] == 0 && p[5] == 0 && p[6] == 1 &&
+                isnan(p[7]));
+    assert_true(s[0] == 0 && s[1] == INFINITY && s[3] == 200 && s[4] == 0 && s[5] == 0 && s[6] == 3.4e38f &&
+                isnan(s[7]));
     assert_true(fabs((double)s[2] - log(2.0)) < 1e-7);
 }
 
@@ -167,9 +178,11 @@ static void sums_are_accurate(void **state)
             softplus += exact_softplus(0.5 * (double)x[i] + (double)y[i]);
         }
         scale[2] = softplus;
-        const double errors[] = {fabs(k->sum(n, x) - sum), fabs(k->dot(n, x, y) - dot), fabs(k->sum_softplus(n, x, 0.5f, y) - softplus)};
+        const double errors[] = {fabs(k->sum(n, x) - sum), fabs(k->dot(n, x, y) - dot),
+                                 fabs(k->sum_softplus(n, x, 0.5f, y) - softplus)};
         for (int which = 0; which < 3; which++)
-            if (!(errors[which] <= 70 * 0x1p-24 * scale[which])) fail_msg("sum %d of %lld: error %g", which, (long long)n, errors[which]);
+            if (!(errors[which] <= 70 * 0x1p-24 * scale[which]))
+                fail_msg("sum %d of %lld: error %g", which, (long long)n, errors[which]);
         free(x);
         free(y);
     }
@@ -181,7 +194,8 @@ static void draws_are_those_of_the_addressed_stream(void **state)
 {
     (void)state;
     const hm_kernels *k = hm_kernels_best();
-    const hm_stream streams[] = {{1, HM_RNG_INIT, 0}, {UINT64_MAX, HM_RNG_SYNTH, 1}, {7, HM_RNG_POSITIVE, (1ull << 43) + 5}};
+    const hm_stream streams[] = {
+        {1, HM_RNG_INIT, 0}, {UINT64_MAX, HM_RNG_SYNTH, 1}, {7, HM_RNG_POSITIVE, (1ull << 43) + 5}};
     float u[MOST], p[MOST], s[MOST];
     for (size_t at = 0; at < 3; at++)
         for (int64_t row = 0; row < 3; row++) {
@@ -210,7 +224,8 @@ static void bernoulli_draws_have_their_probability(void **state)
         for (int i = 0; i < DRAWS; i++) x[i] = inputs[at];
         hm_kernels_best()->activate(1, DRAWS, x, 1.0f, NULL, NULL, s, &stream, 0);
         for (int i = 0; i < DRAWS; i++) on += (double)s[i];
-        print_message("  p = %.4f: %.4f, off by %.2f standard errors, allowed 5\n", p, on / DRAWS, (on / DRAWS - p) / error);
+        print_message("  p = %.4f: %.4f, off by %.2f standard errors, allowed 5\n", p, on / DRAWS,
+                      (on / DRAWS - p) / error);
         assert_true(fabs(on / DRAWS - p) <= 5 * error);
     }
     free(x);

@@ -23,7 +23,8 @@ typedef struct reference {
     double w, m, v;
 } reference;
 
-static void reference_step(const hm_optimizer_settings *s, reference *r, double grad, double rate, int step, bool decays)
+static void reference_step(const hm_optimizer_settings *s, reference *r, double grad, double rate, int step,
+                           bool decays)
 {
     double decay = decays ? s->weight_decay : 0;
     if (s->optimizer == HM_SGD) {
@@ -62,7 +63,8 @@ static void compare(hm_optimizer_settings settings, const hm_team *team)
     }
     double worst = 0;
     for (int t = 0; t < 2; t++)
-        for (int i = 0; i < N; i++) worst = fmax(worst, fabs((double)params[layout.tensors[t].offset + i] - refs[t][i].w));
+        for (int i = 0; i < N; i++)
+            worst = fmax(worst, fabs((double)params[layout.tensors[t].offset + i] - refs[t][i].w));
     /* Ten steps of numbers of size about 1, a few roundings each. */
     print_message("  off by %.2g, allowed %.2g\n", worst, STEPS * 8 * 0x1p-23);
     assert_true(worst <= STEPS * 8 * 0x1p-23);
@@ -82,10 +84,18 @@ static void sgd_is_its_formula(void **state)
 static void adam_is_its_formula(void **state)
 {
     (void)state;
-    compare((hm_optimizer_settings){.optimizer = HM_ADAM, .learning_rate = 0.05, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
-            &one_thread);
-    compare((hm_optimizer_settings){.optimizer = HM_ADAM, .learning_rate = 0.05, .beta1 = 0.5, .beta2 = 0.9, .epsilon = 1e-3,
-                                    .weight_decay = 0.1, .schedule = HM_SCHEDULE_LINEAR}, &three_threads);
+    compare(
+        (hm_optimizer_settings){
+            .optimizer = HM_ADAM, .learning_rate = 0.05, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
+        &one_thread);
+    compare((hm_optimizer_settings){.optimizer = HM_ADAM,
+                                    .learning_rate = 0.05,
+                                    .beta1 = 0.5,
+                                    .beta2 = 0.9,
+                                    .epsilon = 1e-3,
+                                    .weight_decay = 0.1,
+                                    .schedule = HM_SCHEDULE_LINEAR},
+            &three_threads);
 }
 
 static void schedules_pass_through_their_points(void **state)

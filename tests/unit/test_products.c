@@ -25,7 +25,8 @@ static float *random_matrix(int64_t rows, int64_t columns, uint64_t seed, double
 
 static const struct shape {
     int64_t rows, depth, columns;
-} shapes[] = {{1, 1, 1}, {3, 5, 7}, {8, 16, 48}, {12, 49, 47}, {16, 784, 500}, {17, 500, 784}, {70, 33, 100}, {5, 5000, 20}};
+} shapes[] = {{1, 1, 1},      {3, 5, 7},      {8, 16, 48},   {12, 49, 47},
+              {16, 784, 500}, {17, 500, 784}, {70, 33, 100}, {5, 5000, 20}};
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
 /* The definition: a chain of fused multiply-adds over k, zeros and all. */
@@ -40,7 +41,8 @@ static void compare_shape(const hm_team *team, struct shape s, bool transposed, 
 {
     float *x = random_matrix(s.rows, s.depth, 1, zeros), *w = random_matrix(s.depth, s.columns, 2, 0);
     float *wt = calloc((size_t)(s.depth * s.columns) + 64, sizeof *wt);
-    float *ours = calloc((size_t)(s.rows * s.columns) + 64, sizeof *ours), *blas = calloc((size_t)(s.rows * s.columns), sizeof *blas);
+    float *ours = calloc((size_t)(s.rows * s.columns) + 64, sizeof *ours),
+          *blas = calloc((size_t)(s.rows * s.columns), sizeof *blas);
     hm_packed packed;
     assert_int_equal(hm_packed_init(&packed, s.depth, s.columns), HM_OK);
     for (int64_t k = 0; k < s.depth; k++)
@@ -50,8 +52,8 @@ static void compare_shape(const hm_team *team, struct shape s, bool transposed, 
     else
         hm_pack_weights(&packed, (hm_matrix){w, s.depth, s.columns}, team);
     hm_product((hm_matrix){x, s.rows, s.depth}, &packed, ours);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)s.rows, (int)s.columns, (int)s.depth, 1, x, (int)s.depth, w,
-                (int)s.columns, 0, blas, (int)s.columns);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)s.rows, (int)s.columns, (int)s.depth, 1, x,
+                (int)s.depth, w, (int)s.columns, 0, blas, (int)s.columns);
     /* Two float32 sums of depth terms of size about 1: each off by at most depth eps/2 times the sum of sizes. */
     double allowed = 2 * (double)s.depth * 0x1p-24 * sqrt((double)s.depth) * 4 + 1e-6;
     for (int64_t r = 0; r < s.rows; r++)
@@ -104,9 +106,11 @@ static void outer_products_are_the_tree_over_shards(void **state)
     hm_outer_leaf leaf[LEAVES];
     for (int s = 0; s < LEAVES; s++) { /* uneven shards; the last has more rows than lists have room for */
         int64_t rows = s == LEAVES - 1 ? 4500 : 3 + s % 3;
-        leaf[s] = (hm_outer_leaf){rows, random_matrix(rows, HEIGHT, 10 + s, 0.8), HEIGHT, random_matrix(rows, WIDTH, 40 + s, 0), WIDTH};
+        leaf[s] = (hm_outer_leaf){rows, random_matrix(rows, HEIGHT, 10 + s, 0.8), HEIGHT,
+                                  random_matrix(rows, WIDTH, 40 + s, 0), WIDTH};
     }
-    float *c = calloc(HEIGHT * WIDTH + 64, sizeof *c), *left = calloc(HEIGHT * WIDTH + 64, sizeof *left), *right = calloc(HEIGHT * WIDTH + 64, sizeof *right);
+    float *c = calloc(HEIGHT * WIDTH + 64, sizeof *c), *left = calloc(HEIGHT * WIDTH + 64, sizeof *left),
+          *right = calloc(HEIGHT * WIDTH + 64, sizeof *right);
     for (int isa = 0; isa < isa_count; isa++)
         for (int leaves = 1; leaves <= LEAVES; leaves *= 2) {
             run_outer(isas[isa].kernels, leaves, leaf, c);
@@ -125,7 +129,8 @@ static void outer_products_are_the_tree_over_shards(void **state)
     free(c), free(left), free(right);
 }
 
-/* A NaN or an infinity in the weights is not lost behind a zero state unless the state is zero in all rows of a tile. */
+/* A NaN or an infinity in the weights is not lost behind a zero state unless the state is zero in all rows of a tile.
+ */
 static void bad_weights_reach_the_result(void **state)
 {
     (void)state;

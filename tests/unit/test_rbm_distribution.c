@@ -42,7 +42,11 @@ static void annealed_path_is_its_definition(void **state)
     float v[STATES * V], inputs[STATES * H + 64];
     for (int64_t s = 0; s < STATES; s++)
         for (int i = 0; i < V; i++) v[s * V + i] = (float)(s >> i & 1);
-    hm_walk walk = {.visible = {v, STATES, V}, .inputs = {inputs, STATES, H}, .energy = energy, .base_energy = base_energy, .base = base};
+    hm_walk walk = {.visible = {v, STATES, V},
+                    .inputs = {inputs, STATES, H},
+                    .energy = energy,
+                    .base_energy = base_energy,
+                    .base = base};
     assert_ok(model->class->annealing->refresh(model, &walk));
     for (int at = 0; at < 4; at++) {
         double beta = betas[at];
@@ -51,7 +55,8 @@ static void annealed_path_is_its_definition(void **state)
         model->class->annealing->log_prob(model, &walk, beta, ours);
         for (int64_t s = 0; s < STATES; s++) {
             double expected = rbm_log_p_star(scaled, V, H, s);
-            if (!(fabs(ours[s] - expected) <= 2e-6)) fail_msg("beta %g, v %d: %.9f, expected %.9f", beta, (int)s, ours[s], expected);
+            if (!(fabs(ours[s] - expected) <= 2e-6))
+                fail_msg("beta %g, v %d: %.9f, expected %.9f", beta, (int)s, ours[s], expected);
         }
     }
     double sum = 0; /* Z of the base: over v of exp(base'v), times 2^H */
@@ -114,7 +119,8 @@ static void annealed_moves_have_the_exact_distribution(void **state)
     const float base[V] = {0.5f, -0.5f, 0.0f, 0.3f, -0.3f};
     const double beta = 0.6;
     hm_model *model = small_rbm(V, H, 0.9, 0.4, 4, &one_thread);
-    double *theta = rbm_parameters(model), p[STATES], *energy = calloc(CHAINS, sizeof *energy), *base_energy = calloc(CHAINS, sizeof *energy);
+    double *theta = rbm_parameters(model), p[STATES], *energy = calloc(CHAINS, sizeof *energy),
+           *base_energy = calloc(CHAINS, sizeof *energy);
     int64_t counts[STATES] = {0};
     float *v = calloc(CHAINS * V + 64, sizeof *v), *inputs = calloc(CHAINS * H + 64, sizeof *inputs);
     hm_arena scratch;
@@ -123,8 +129,13 @@ static void annealed_moves_have_the_exact_distribution(void **state)
     double log_z = rbm_log_z(theta, V, H);
     for (int64_t s = 0; s < STATES; s++) p[s] = exp(rbm_log_p_star(theta, V, H, s) - log_z);
     assert_ok(hm_arena_init(&scratch, model->class->annealing->scratch_bytes(model, CHAINS), "scratch"));
-    hm_walk walk = {.seed = 3, .visible = {v, CHAINS, V}, .inputs = {inputs, CHAINS, H}, .energy = energy,
-                    .base_energy = base_energy, .base = base, .scratch = &scratch};
+    hm_walk walk = {.seed = 3,
+                    .visible = {v, CHAINS, V},
+                    .inputs = {inputs, CHAINS, H},
+                    .energy = energy,
+                    .base_energy = base_energy,
+                    .base = base,
+                    .scratch = &scratch};
     assert_ok(model->class->annealing->refresh(model, &walk));
     for (uint64_t step = 0; step < STEPS; step++) {
         hm_arena_reset(&scratch);

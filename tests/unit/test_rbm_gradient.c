@@ -25,7 +25,8 @@ static void compare_exact(int64_t V, int64_t H)
     double size = rbm_norm(numeric, count);
     assert_true(size > 1); /* a gradient that is all zero proves nothing */
     double relative = rbm_distance(ours, numeric, count) / size;
-    print_message("  %lld x %lld: relative error of the exact gradient %.3g, allowed 1e-4\n", (long long)V, (long long)H, relative);
+    print_message("  %lld x %lld: relative error of the exact gradient %.3g, allowed 1e-4\n", (long long)V,
+                  (long long)H, relative);
     assert_true(relative < 1e-4);
     for (int64_t p = 0; p < count; p++) assert_true(fabs(ours[p] - numeric[p]) <= 1e-4 * size); /* sign and place */
     free(ours);
@@ -43,7 +44,8 @@ static void exact_gradient_matches_finite_differences(void **state)
     compare_exact(4, 6); /* visible units enumerated */
 }
 
-/* W: sum (v - mu)(h - lambda)' over data minus model; b, c: plain less W lambda, W' mu - from the plain sums, in float64. */
+/* W: sum (v - mu)(h - lambda)' over data minus model; b, c: plain less W lambda, W' mu - from the plain sums, in
+ * float64. */
 static void centred_gradient_is_its_definition(void **state)
 {
     (void)state;
@@ -62,7 +64,8 @@ static void centred_gradient_is_its_definition(void **state)
     double *db = expected + V * H, *dc = db + V;
     for (int i = 0; i < V; i++)
         for (int j = 0; j < H; j++)
-            expected[i * H + j] = plain[i * H + j] - (double)mu[i] * plain[V * H + V + j] - (double)lambda[j] * plain[V * H + i];
+            expected[i * H + j] =
+                plain[i * H + j] - (double)mu[i] * plain[V * H + V + j] - (double)lambda[j] * plain[V * H + i];
     for (int i = 0; i < V; i++) {
         db[i] = plain[V * H + i];
         for (int j = 0; j < H; j++) db[i] -= expected[i * H + j] * (double)lambda[j];
@@ -77,7 +80,8 @@ static void centred_gradient_is_its_definition(void **state)
     double relative = rbm_distance(ours, expected, V * H + V + H) / rbm_norm(expected, V * H + V + H);
     print_message("  relative error of the centred gradient %.3g, allowed 1e-5\n", relative);
     assert_true(relative < 1e-5);
-    assert_true(rbm_distance(expected, plain, V * H + V + H) > 0.1 * rbm_norm(plain, V * H + V + H)); /* it is another one */
+    assert_true(rbm_distance(expected, plain, V * H + V + H) >
+                0.1 * rbm_norm(plain, V * H + V + H)); /* it is another one */
 
     /* The running mean moves by offset_rate towards the batch's. */
     double mean = 0;
@@ -100,8 +104,9 @@ static double bias_of(hm_estimator estimator, int64_t k, int updates)
     double *theta = rbm_parameters(model), *exact = rbm_numeric_gradient(theta, V, H, data, ROWS);
     double mean[V * H + V + H] = {0};
     float *grad;
-    rbm_training_start(&t, model, data, ROWS, (rbm_training_options){.how = {.estimator = estimator, .k = k,
-                                                                           .chains = estimator == HM_PCD ? 400 : 0}});
+    rbm_training_start(
+        &t, model, data, ROWS,
+        (rbm_training_options){.how = {.estimator = estimator, .k = k, .chains = estimator == HM_PCD ? 400 : 0}});
     assert_ok(hm_pack_alloc(&model->layout, "a gradient", &grad));
     int skipped = estimator == HM_PCD ? BURN_IN : 0;
     for (int update = -skipped; update < updates; update++) {
@@ -148,7 +153,8 @@ static void exact_training_climbs(void **state)
         rbm_training t;
         rbm_training_start(&t, small_rbm(V, H, 0.1, 0.1, 2, &one_thread), data, ROWS,
                            (rbm_training_options){.how = {.estimator = HM_EXACT, .centered = true},
-                                                  .optimizer = {.learning_rate = 0.05}, .epochs = epochs});
+                                                  .optimizer = {.learning_rate = 0.05},
+                                                  .epochs = epochs});
         assert_ok(hm_contrast_run(t.contrast, &rbm_training_unobserved));
         double *theta = rbm_parameters(t.model), value = rbm_log_likelihood(theta, V, H, data, ROWS) / ROWS;
         print_message("  after %lld updates: %.5f nats\n", (long long)epochs, value);
@@ -166,9 +172,11 @@ static double mean_activity(double cost)
     enum { V = 8, H = 6 };
     rbm_training t;
     unsigned char *data = rbm_training_data(ROWS, V, 0.5, 9);
-    rbm_training_start(&t, small_rbm(V, H, 0.1, 0.1, 2, &one_thread), data, ROWS,
-                       (rbm_training_options){.how = {.estimator = HM_PCD, .sparsity_target = 0.1, .sparsity_cost = cost},
-                                              .optimizer = {.learning_rate = 0.1}, .epochs = 2000});
+    rbm_training_start(
+        &t, small_rbm(V, H, 0.1, 0.1, 2, &one_thread), data, ROWS,
+        (rbm_training_options){.how = {.estimator = HM_PCD, .sparsity_target = 0.1, .sparsity_cost = cost},
+                               .optimizer = {.learning_rate = 0.1},
+                               .epochs = 2000});
     assert_ok(hm_contrast_run(t.contrast, &rbm_training_unobserved));
     hm_matrix lambda = small_rbm_tensor(t.model, "lambda");
     double mean = 0;
@@ -193,7 +201,8 @@ static void divergence_is_refused_by_name(void **state)
     rbm_training t;
     unsigned char *data = rbm_training_data(ROWS, 6, 0.3, 9);
     rbm_training_start(&t, small_rbm(6, 4, 0.1, 0.1, 2, &one_thread), data, ROWS,
-                       (rbm_training_options){.how = {.estimator = HM_PCD}, .epochs = 200,
+                       (rbm_training_options){.how = {.estimator = HM_PCD},
+                                              .epochs = 200,
                                               .optimizer = {.learning_rate = 1e38, .momentum = 0.9}});
     assert_int_equal(hm_contrast_run(t.contrast, &rbm_training_unobserved), HM_ENUMERIC);
     assert_non_null(strstr(hm_error_message(), "after update"));

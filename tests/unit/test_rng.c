@@ -20,7 +20,8 @@ static void generator_gives_the_known_answers(void **state)
     const uint32_t known[3][10] = {
         {0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
         {~0u, ~0u, ~0u, ~0u, ~0u, ~0u, 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
-        {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1},
+        {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb, 0x5001e420,
+         0x24126ea1},
     };
     for (int at = 0; at < 3; at++) {
         const uint32_t *k = known[at];
@@ -31,7 +32,8 @@ static void generator_gives_the_known_answers(void **state)
     }
 }
 
-/* Column c of (seed, purpose, step, row) is word (c / 16) % 4 of counter ((c / 64) 16 + c % 16, row, step, purpose ...). */
+/* Column c of (seed, purpose, step, row) is word (c / 16) % 4 of counter ((c / 64) 16 + c % 16, row, step, purpose
+ * ...). */
 static void bits_are_those_of_the_address(void **state)
 {
     (void)state;
@@ -48,8 +50,10 @@ static void addresses_do_not_collide(void **state)
 {
     (void)state;
     const hm_stream base = {5, 3, 17};
-    const hm_stream others[] = {{6, 3, 17}, {5, 4, 17}, {5, 3, 18}, {5, 3, 17 + (1ull << 32)}, {5 + (1ull << 32), 3, 17}};
-    for (size_t at = 0; at < 5; at++) assert_int_not_equal(hm_random_bits(&base, 2, 3), hm_random_bits(&others[at], 2, 3));
+    const hm_stream others[] = {
+        {6, 3, 17}, {5, 4, 17}, {5, 3, 18}, {5, 3, 17 + (1ull << 32)}, {5 + (1ull << 32), 3, 17}};
+    for (size_t at = 0; at < 5; at++)
+        assert_int_not_equal(hm_random_bits(&base, 2, 3), hm_random_bits(&others[at], 2, 3));
     assert_int_not_equal(hm_random_bits(&base, 2, 3), hm_random_bits(&base, 3, 3));
     assert_int_not_equal(hm_random_bits(&base, 2, 3), hm_random_bits(&base, 2 + (1ll << 32), 3));
     assert_int_not_equal(hm_random_bits(&base, 2, 3), hm_random_bits(&base, 2, 67));

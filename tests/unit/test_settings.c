@@ -15,12 +15,35 @@ typedef struct sample_settings {
 
 static const char *const colors[] = {"red", "green", NULL};
 static const hm_setting entries[] = {
-    {.key = "count", .type = HM_SET_INT, .offset = offsetof(sample_settings, count), .min = 1, .max = 1000, .fallback = "7", .describe = ""},
-    {.key = "rate", .type = HM_SET_REAL, .offset = offsetof(sample_settings, rate), .min = 0, .max = 1, .fallback = "0.1", .describe = ""},
+    {.key = "count",
+     .type = HM_SET_INT,
+     .offset = offsetof(sample_settings, count),
+     .min = 1,
+     .max = 1000,
+     .fallback = "7",
+     .describe = ""},
+    {.key = "rate",
+     .type = HM_SET_REAL,
+     .offset = offsetof(sample_settings, rate),
+     .min = 0,
+     .max = 1,
+     .fallback = "0.1",
+     .describe = ""},
     {.key = "on", .type = HM_SET_BOOL, .offset = offsetof(sample_settings, on), .fallback = "true", .describe = ""},
-    {.key = "color", .type = HM_SET_CHOICE, .offset = offsetof(sample_settings, color), .choices = colors, .fallback = "green", .describe = ""},
+    {.key = "color",
+     .type = HM_SET_CHOICE,
+     .offset = offsetof(sample_settings, color),
+     .choices = colors,
+     .fallback = "green",
+     .describe = ""},
     {.key = "name", .type = HM_SET_TEXT, .offset = offsetof(sample_settings, name), .describe = ""},
-    {.key = "list", .type = HM_SET_REALS, .offset = offsetof(sample_settings, list), .min = 0, .max = 1, .fallback = "[]", .describe = ""},
+    {.key = "list",
+     .type = HM_SET_REALS,
+     .offset = offsetof(sample_settings, list),
+     .min = 0,
+     .max = 1,
+     .fallback = "[]",
+     .describe = ""},
     {.key = NULL},
 };
 static const hm_settings_table table = {"sample", entries};
@@ -29,13 +52,13 @@ static const struct example {
     const char *key, *text;
     bool accepted;
 } examples[] = {
-    {"count", "1", true},      {"count", "1e3", true},      {"count", "0", false},     {"count", "1001", false},
-    {"count", "2.5", false},   {"count", "", false},        {"count", "4x", false},    {"count", "nan", false},
-    {"rate", "0", true},       {"rate", "1e-3", true},      {"rate", "-0.1", false},   {"rate", "inf", false},
-    {"rate", "NaN", false},    {"rate", "half", false},     {"on", "false", true},     {"on", "yes", false},
-    {"color", "red", true},    {"color", "blue", false},    {"color", "Red", false},   {"name", "x y", true},
-    {"name", "", false},       {"list", "[0, .5,1]", true}, {"list", "[]", true},      {"list", "[0, 2]", false},
-    {"list", "[0, 1", false},  {"list", "0, 1", false},     {"list", "[0 1]", false},  {"list", "[0,,1]", false},
+    {"count", "1", true},     {"count", "1e3", true},      {"count", "0", false},    {"count", "1001", false},
+    {"count", "2.5", false},  {"count", "", false},        {"count", "4x", false},   {"count", "nan", false},
+    {"rate", "0", true},      {"rate", "1e-3", true},      {"rate", "-0.1", false},  {"rate", "inf", false},
+    {"rate", "NaN", false},   {"rate", "half", false},     {"on", "false", true},    {"on", "yes", false},
+    {"color", "red", true},   {"color", "blue", false},    {"color", "Red", false},  {"name", "x y", true},
+    {"name", "", false},      {"list", "[0, .5,1]", true}, {"list", "[]", true},     {"list", "[0, 2]", false},
+    {"list", "[0, 1", false}, {"list", "0, 1", false},     {"list", "[0 1]", false}, {"list", "[0,,1]", false},
     {"list", "[0] x", false},
 };
 
@@ -62,7 +85,8 @@ static void texts_are_taken_or_refused(void **state)
 static void values_are_written_as_they_are_read(void **state)
 {
     (void)state;
-    static const char *const texts[][2] = {{"count", "999"}, {"rate", "0.30000000000000004"}, {"on", "false"}, {"color", "red"},
+    static const char *const texts[][2] = {{"count", "999"}, {"rate", "0.30000000000000004"},
+                                           {"on", "false"},  {"color", "red"},
                                            {"name", "a: b"}, {"list", "[0, 0.1, 1]"}};
     sample_settings s = {0};
     for (size_t at = 0; at < 6; at++) {
@@ -138,8 +162,10 @@ static void layouts_and_arenas_refuse_what_does_not_fit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(texts_are_taken_or_refused),    cmocka_unit_test(values_are_written_as_they_are_read),
-        cmocka_unit_test(slips_find_the_key_that_was_meant), cmocka_unit_test(model_tables_fit_their_loop),
+        cmocka_unit_test(texts_are_taken_or_refused),
+        cmocka_unit_test(values_are_written_as_they_are_read),
+        cmocka_unit_test(slips_find_the_key_that_was_meant),
+        cmocka_unit_test(model_tables_fit_their_loop),
         cmocka_unit_test(layouts_and_arenas_refuse_what_does_not_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
