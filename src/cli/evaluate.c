@@ -64,7 +64,9 @@ static hm_status run_forward(evaluation *e, hm_base base, estimate *out)
     float *biases;
     HM_TRY(hm_alloc(&biases, e->model->visible, sizeof(float), "base biases"));
     hm_base_biases(e->model, base, biases);
-    hm_status status = hm_ais(e->model, biases, &e->run.ais, &e->run.workers, &out->ais);
+    hm_workers workers = e->run.workers;
+    workers.seed += (uint64_t)base; /* the two starts are independent estimates */
+    hm_status status = hm_ais(e->model, biases, &e->run.ais, &workers, &out->ais);
     free(biases);
     return status;
 }
