@@ -196,3 +196,13 @@ void hm_comm_mpi_free(hm_comm *comm)
 }
 
 MPI_Comm hm_comm_mpi_handle(const hm_comm *comm) { return ((const comm_mpi *)comm)->mpi; }
+
+int hm_comm_mpi_ranks_on_host(const hm_comm *comm)
+{
+    MPI_Comm host;
+    int ranks;
+    MPI_Comm_split_type(hm_comm_mpi_handle(comm), MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host);
+    MPI_Comm_size(host, &ranks);
+    MPI_Comm_free(&host);
+    return ranks;
+}

@@ -14,4 +14,7 @@ void hm_comm_mpi_free(hm_comm *comm);
 /* The communicator inside, for parallel HDF5 and ScaLAPACK. Borrowed. Not collective. */
 MPI_Comm hm_comm_mpi_handle(const hm_comm *comm);
 
+/* Ranks on this rank's host. Collective. */
+int hm_comm_mpi_ranks_on_host(const hm_comm *comm);
+
 #endif

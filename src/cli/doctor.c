@@ -1,7 +1,7 @@
 /* harmonium doctor: what this machine and this build can do, and what is set so that it cannot. */
-#define _GNU_SOURCE /* sched_getaffinity */
 #include "cli/cli.h"
 
+#include "cli/cores.h"
 #include "core/kernels.h"
 #include "core/memory.h"
 #include "core/peak.h"
@@ -11,8 +11,6 @@
 #include "mpi/scalapack_grid.h"
 
 #include <hdf5.h>
-#include <omp.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,30 +21,12 @@ char *openblas_get_corename(void);
 
 static const hm_option options[] = {{.name = NULL}};
 
-static int cores_of_this_rank(void)
-{
-    cpu_set_t cores;
-    CPU_ZERO(&cores);
-    return sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
-}
-
 /* ---- ranks and threads ------------------------------------------------------------------------------------------ */
 
-/* Ranks on this rank's host. */
-static int ranks_on_host(MPI_Comm mpi)
+static void report_ranks(const hm_cli *cli, hm_report *report)
 {
-    MPI_Comm host;
-    int ranks;
-    MPI_Comm_split_type(mpi, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host);
-    MPI_Comm_size(host, &ranks);
-    MPI_Comm_free(&host);
-    return ranks;
-}
-
-static void report_ranks(const hm_cli *cli, MPI_Comm mpi, hm_report *report)
-{
-    char library[MPI_MAX_LIBRARY_VERSION_STRING], host[MPI_MAX_PROCESSOR_NAME], message[256];
-    int length, local = ranks_on_host(mpi), cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    char library[MPI_MAX_LIBRARY_VERSION_STRING], host[MPI_MAX_PROCESSOR_NAME];
+    int length;
     const char *threads = getenv("OMP_NUM_THREADS");
     MPI_Get_library_version(library, &length);
     library[strcspn(library, ",\n")] = '\0';
@@ -54,16 +34,12 @@ static void report_ranks(const hm_cli *cli, MPI_Comm mpi, hm_report *report)
     hm_report_text(report, "mpi", "MPI", library);
     hm_report_int(report, "ranks", "ranks", cli->comm->size, NULL);
     hm_report_text(report, "host", "host of rank 0", host);
-    hm_report_int(report, "ranks_on_host", "ranks on that host", local, NULL);
-    hm_report_int(report, "cores_of_host", "cores of that host", cores, NULL);
-    hm_report_int(report, "cores_of_rank", "cores a rank may use", cores_of_this_rank(), NULL);
+    hm_report_int(report, "ranks_on_host", "ranks on that host", hm_comm_mpi_ranks_on_host(cli->comm), NULL);
+    hm_report_int(report, "cores_of_host", "cores of that host", hm_cores_of_host(), NULL);
+    hm_report_int(report, "cores_of_rank", "cores a rank may use", hm_cores_of_rank(), NULL);
     hm_report_text(report, "omp_num_threads", "OMP_NUM_THREADS",
                    threads ? threads : "not set (threads are set in the configuration)");
-    if (local > cores) {
-        snprintf(message, sizeof message,
-                 "%d ranks share %d cores: each waits for the others; use at most one rank a core", local, cores);
-        cli->log->warn(cli->log, message);
-    }
+    hm_warn_oversubscription(cli, 1);
 }
 
 /* ---- kernels and libraries -------------------------------------------------------------------------------------- */
@@ -191,7 +167,7 @@ static hm_status examine(const hm_cli *cli, hm_report *report)
     MPI_Comm mpi = hm_comm_mpi_handle(cli->comm);
     int size = cli->comm->size;
     hm_report_text(report, "version", "harmonium", HARMONIUM_VERSION);
-    report_ranks(cli, mpi, report);
+    report_ranks(cli, report);
     report_kernels(cli, report);
     HM_TRY(report_libraries(cli, mpi, report));
     report_memory(report);

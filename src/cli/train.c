@@ -2,6 +2,7 @@
  */
 #include "cli/run.h"
 
+#include "cli/cores.h"
 #include "core/memory.h"
 #include "io/checkpoint.h"
 #include "io/metrics.h"
@@ -303,6 +304,7 @@ static hm_status train(training *t, const char *config_path)
     free(text);
     HM_TRY(status);
     HM_TRY(agree(t, is_root(t) && !t->options->overwrite ? check_folder(t->options->folder) : HM_OK));
+    hm_warn_oversubscription(t->cli, t->run.team.threads);
     HM_TRY(open_inputs(t));
     t->metric_count = hm_contrast_metrics(t->model, t->metric_list);
     HM_TRY(agree(t, is_root(t) ? open_outputs(t) : HM_OK));

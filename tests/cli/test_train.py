@@ -89,6 +89,13 @@ class Train(Case):
         self.refuse(2, ["3 ranks", "8 shards", "1, 2, 4, 8"], "train", config, "-o", self.path("run"), ranks=3)
         self.no_leftovers("digits.h5", "config.yaml")
 
+    def test_more_threads_than_cores_are_warned_of(self):
+        config = self.config(self.digits())
+        for threads, warned in ((1, False), (os.cpu_count() + 1, True)):
+            process = self.succeed("train", config, "-o", self.path("run"), "--overwrite", "--quiet", "--set",
+                                   f"threads={threads}")
+            self.assertEqual("warning" in process.stderr, warned, process.stderr)
+
     def test_divergence_ends_with_its_own_code(self):
         config = self.config(self.digits(), train="epochs: 3, batch: 40, learning_rate: 1000, momentum: 0.99, "
                                                   "weight_decay: 10")

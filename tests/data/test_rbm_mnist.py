@@ -9,11 +9,6 @@ if not os.environ.get("HARMONIUM_DATA"):
     sys.exit(77)
 sys.path.insert(0, os.path.join(os.environ.get("HARMONIUM_SOURCE", "."), "tests", "cli"))
 
-import gzip  # noqa: E402
-
-import h5py  # noqa: E402
-import numpy  # noqa: E402
-
 from harmonium import SOURCE, Case  # noqa: E402
 
 MNIST = os.path.join(os.environ["HARMONIUM_DATA"], "mnist")
@@ -41,15 +36,6 @@ class Mnist(Case):
         self.assertLess(abs(ais["log_z"] - exact["log_z"]), 0.1)
         self.assertLess(uniform["log_z"] - exact["log_z"], 4 * uniform["log_z_stderr"])  # it may fail, but low
         self.assertLess(abs(reverse["log_z"] - exact["log_z"]), max(0.1, 4 * reverse["log_z_stderr"]))
-
-    def test_import_is_bit_exact(self):
-        with h5py.File(self.path("mnist.h5")) as file:
-            for split, prefix, rows in (("train", "train", 60000), ("test", "t10k", 10000)):
-                with gzip.open(os.path.join(MNIST, prefix + "-images-idx3-ubyte.gz")) as images:
-                    expected = numpy.frombuffer(images.read(), numpy.uint8, offset=16).reshape(rows, 784)
-                numpy.testing.assert_array_equal(file[split + "/x"][...], expected)
-                with gzip.open(os.path.join(MNIST, prefix + "-labels-idx1-ubyte.gz")) as labels:
-                    numpy.testing.assert_array_equal(file[split + "/y"][...], numpy.frombuffer(labels.read(), numpy.uint8, offset=8))
 
     def test_centred_pcd_reaches_the_published_figure(self):
         self.train()
