@@ -246,7 +246,7 @@ static int edit_distance(const char *a, const char *b)
 const hm_setting *hm_settings_closest(const hm_settings_table *table, const char *key)
 {
     const hm_setting *closest = NULL;
-    int least = 1 + (int)strlen(key) / 3; /* a third of the letters wrong is no longer a slip */
+    int length = (int)strlen(key), least = length < 3 ? 0 : 1 + length / 3; /* more letters wrong are no slip */
     for (const hm_setting *setting = table->entries; setting->key; setting++) {
         int distance = edit_distance(key, setting->key);
         if (distance > least || (closest && distance == least)) continue;
