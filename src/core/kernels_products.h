@@ -18,7 +18,8 @@ enum { TILE_ROWS = 1, TILE_VECTORS = 1 };
 #endif
 
 /* out[r][v] = sum over steps of a[r][k] b[k][v], k = list[step], or k = step without a list; a's and b's elements lie
- * at the given strides. Leaving out a k where all of a is zero changes no bit of a finite sum: fma(0, b, sum) = sum. */
+ * at the given strides. Leaving out a k where all of a is zero changes no bit of a sum, fma(0, b, sum) = sum, as long
+ * as b is finite, but for one: a -0, of a product too small for a float, stays one. settle() makes it +0 in the end. */
 INLINE void tile_sum(const int rows, const int vectors, int64_t steps, const uint16_t *list, const float *a,
                      int64_t a_row, int64_t a_k, const float *b, int64_t b_k, vf out[TILE_ROWS][TILE_VECTORS])
 {
@@ -37,6 +38,9 @@ INLINE void tile_sum(const int rows, const int vectors, int64_t steps, const uin
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++) out[r][v] = acc[r][v];
 }
+
+/* A finished sum: -0 is +0, so that its sign does not tell which steps the tile left out. */
+INLINE vf settle(vf sum) { return vf_add(sum, vf_set(0.0f)); }
 
 /* Every tile height and width gets code of its own, so that its sums stay in registers. */
 enum { WIDE = TILE_VECTORS, MIDDLE = TILE_VECTORS > 1 ? 2 : 1 };
@@ -93,8 +97,8 @@ INLINE void product_tile(const int rows, const int vectors, steps k, const float
     else
         tile_sum(rows, vectors, k.count, NULL, a, lda, 1, panel, width, out);
     for (int r = 0; r < rows; r++) {
-        for (int v = 0; v < vectors - 1; v++) vf_store(c + r * ldc + v * VL, out[r][v]);
-        vf_store_first(c + r * ldc + (vectors - 1) * VL, out[r][vectors - 1], last);
+        for (int v = 0; v < vectors - 1; v++) vf_store(c + r * ldc + v * VL, settle(out[r][v]));
+        vf_store_first(c + r * ldc + (vectors - 1) * VL, settle(out[r][vectors - 1]), last);
     }
 }
 
@@ -225,8 +229,8 @@ INLINE void outer_tile(const int rows, const int vectors, int leaves, const hm_o
         if (s + 1 < leaves) tile_store(rows, vectors, tile, levels[level]);
     } while (++s < leaves);
     for (int row = 0; row < rows; row++) {
-        for (int v = 0; v < vectors - 1; v++) vf_store(c + row * ldc + v * VL, tile[row][v]);
-        vf_store_first(c + row * ldc + (vectors - 1) * VL, tile[row][vectors - 1], last);
+        for (int v = 0; v < vectors - 1; v++) vf_store(c + row * ldc + v * VL, settle(tile[row][v]));
+        vf_store_first(c + row * ldc + (vectors - 1) * VL, settle(tile[row][vectors - 1]), last);
     }
 }
 

@@ -5,12 +5,15 @@
 
 enum { ALIGNMENT = 64, READABLE_BEYOND = 64 /* floats */ };
 
+/* More than any address space holds; what hm_arena_bytes says of a count that is as large. */
+static const size_t too_large = SIZE_MAX / 64;
+
 hm_status hm_alloc(void *out, int64_t count, size_t size, const char *what)
 {
     void *memory = NULL;
     memcpy(out, &memory, sizeof memory);
     size_t bytes = 0;
-    bool fits = count >= 0 && !__builtin_mul_overflow((size_t)count, size, &bytes) && bytes <= SIZE_MAX - ALIGNMENT;
+    bool fits = count >= 0 && !__builtin_mul_overflow((size_t)count, size, &bytes) && bytes < too_large;
     HM_REQUIRE(fits, HM_EINTERNAL, "%s: %lld elements of %zu bytes are more than memory can address", what,
                (long long)count, size);
     size_t rounded = (bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
@@ -37,6 +40,7 @@ void hm_arena_free(hm_arena *arena)
 
 size_t hm_arena_bytes(int64_t count)
 {
+    if (count < 0 || count > (int64_t)(too_large / sizeof(float)) - READABLE_BEYOND) return too_large;
     size_t bytes = ((size_t)count + READABLE_BEYOND) * sizeof(float);
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }

@@ -29,7 +29,12 @@ static float *panel_at(const hm_packed *packed, int64_t panel)
 hm_status hm_packed_init(hm_packed *packed, int64_t depth, int64_t columns)
 {
     *packed = (hm_packed){.depth = depth, .columns = columns};
-    return hm_alloc(&packed->panels, (columns + GRAIN - 1) / GRAIN * GRAIN * depth, sizeof(float), "packed weights");
+    int64_t size;
+    bool fits = depth >= 0 && columns >= 0 && columns <= INT64_MAX - GRAIN &&
+                !__builtin_mul_overflow((columns + GRAIN - 1) / GRAIN * GRAIN, depth, &size);
+    HM_REQUIRE(fits, HM_EINTERNAL, "packed weights: a matrix cannot be %lld x %lld", (long long)depth,
+               (long long)columns);
+    return hm_alloc(&packed->panels, size, sizeof(float), "packed weights");
 }
 
 void hm_packed_free(hm_packed *packed)
