@@ -4,6 +4,8 @@
 #include "core/rng.h"
 
 #include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What `rank` puts in: numbers of very different sizes, so that the order of a sum shows in its last bits. */
@@ -33,11 +35,13 @@ static float sequential(int ranks, int64_t i)
     return sum;
 }
 
+/* Compared with the tree that this rank adds up itself, from all ranks' numbers. */
 static void sums_are_the_tree(hm_comm *comm, int64_t count)
 {
     float *x = malloc((size_t)count * sizeof *x);
     double *y = malloc((size_t)count * sizeof *y);
-    int64_t other_order = 0;
+    int64_t other_order = 0, only_mine = 0;
+    check(x && y);
     for (int64_t i = 0; i < count; i++) {
         x[i] = (float)input(comm->rank, i);
         y[i] = input(comm->rank, i);
@@ -50,11 +54,29 @@ static void sums_are_the_tree(hm_comm *comm, int64_t count)
         check(memcmp(&x[i], &expected, sizeof expected) == 0);
         check(memcmp(&y[i], &expected_double, sizeof expected_double) == 0);
         other_order += expected != sequential(comm->size, i);
+        only_mine += expected == (float)input(comm->rank, i);
     }
-    /* Another order would have been noticed. */
-    if (comm->size >= 4 && count >= 1000) check(other_order > 0);
+    /* Another order would have been noticed, and so would no reduction (a sum may be its largest term). */
+    if (comm->size >= 4 && count >= 1000) check(other_order > count / 100);
+    if (comm->size >= 2 && count >= 1000) check(only_mine < count / 2 + 1);
     free(x);
     free(y);
+}
+
+/* Values that a sum must hand on as they are: zeros, denormals, infinities; a NaN on one rank is every rank's. */
+static void special_values_survive(hm_comm *comm)
+{
+    enum { COUNT = 5 };
+    const bool last = comm->rank == comm->size - 1;
+    float x[COUNT] = {-0.0f, 1e-45f, last ? INFINITY : 1.0f, last ? NAN : 1.0f, last ? -3e38f : 0.0f};
+    double y[COUNT] = {-0.0, 4.94e-324, last ? (double)INFINITY : 1.0, last ? (double)NAN : 1.0, last ? -1e308 : 0.0};
+    check(comm->reduce_float(comm, x, COUNT) == HM_OK);
+    check(comm->reduce_double(comm, y, COUNT) == HM_OK);
+    check(x[0] == 0 && signbit(x[0]) && x[1] == (float)comm->size * 0x1p-149f);
+    check(x[2] == INFINITY && isnan(x[3]) && x[4] == -3e38f);
+    check(y[0] == 0 && signbit(y[0]) && y[1] == comm->size * 0x1p-1074);
+    check(y[2] == (double)INFINITY && isnan(y[3]) && y[4] == -1e308);
+    check(comm->reduce_float(comm, x, 0) == HM_OK); /* nothing at all */
 }
 
 static void a_failure_is_every_ranks(hm_comm *comm)
@@ -71,31 +93,59 @@ static void a_failure_is_every_ranks(hm_comm *comm)
         snprintf(expected, sizeof expected, "rank %d failed", failing);
         check(strcmp(hm_error_message(), expected) == 0);
     }
+    /* One rank alone, and a message longer than what is sent of it. */
+    for (int failing = 0; failing < comm->size; failing++) {
+        char longest[5000];
+        hm_error_clear();
+        memset(longest, 'x', sizeof longest - 1);
+        longest[sizeof longest - 1] = '\0';
+        hm_status mine = comm->rank == failing ? hm_fail(HM_EOUTPUT, "rank %d: %s", failing, longest) : HM_OK;
+        check(comm->agree(comm, mine) == HM_EOUTPUT);
+        check(strncmp(hm_error_message(), "rank ", 5) == 0 && atoi(hm_error_message() + 5) == failing);
+    }
     hm_error_clear();
 }
 
-static void copies_reach_every_rank(hm_comm *comm)
+/* Pieces of 0, 1003, 2006 ... bytes (rank 0 has none). */
+static void pieces_reach_every_rank(hm_comm *comm)
 {
     enum { MOST = 64 };
     int64_t begin[MOST + 1] = {0};
-    unsigned char all[MOST * MOST], root_bytes[100];
-    for (int rank = 0; rank < comm->size; rank++) begin[rank + 1] = begin[rank] + rank; /* rank 0 has nothing */
-    memset(all, 0, sizeof all);
-    memset(all + begin[comm->rank], comm->rank + 1, (size_t)(begin[comm->rank + 1] - begin[comm->rank]));
+    check(comm->size <= MOST);
+    for (int rank = 0; rank < comm->size; rank++) begin[rank + 1] = begin[rank] + 1003 * rank;
+    int64_t total = begin[comm->size];
+    unsigned char *all = calloc((size_t)total + 1, 1);
+    check(all);
+    all[total] = 77; /* beyond the end */
+    for (int64_t at = begin[comm->rank]; at < begin[comm->rank + 1]; at++)
+        all[at] = (unsigned char)(comm->rank + 1 + at);
     check(comm->all_gather(comm, all, begin) == HM_OK);
     for (int rank = 0; rank < comm->size; rank++)
-        for (int64_t at = begin[rank]; at < begin[rank + 1]; at++) check(all[at] == rank + 1);
-    memset(root_bytes, comm->rank, sizeof root_bytes);
-    check(comm->broadcast(comm, root_bytes, sizeof root_bytes, comm->size - 1) == HM_OK);
-    check(root_bytes[0] == comm->size - 1 && root_bytes[99] == comm->size - 1);
+        for (int64_t at = begin[rank]; at < begin[rank + 1]; at++) check(all[at] == (unsigned char)(rank + 1 + at));
+    check(all[total] == 77);
+    free(all);
+}
+
+static void every_root_can_broadcast(hm_comm *comm)
+{
+    for (int root = 0; root < comm->size; root++) {
+        unsigned char bytes[100], kept = (unsigned char)comm->rank;
+        memset(bytes, comm->rank, sizeof bytes);
+        check(comm->broadcast(comm, bytes, sizeof bytes - 1, root) == HM_OK);
+        for (size_t at = 0; at + 1 < sizeof bytes; at++) check(bytes[at] == root);
+        check(bytes[sizeof bytes - 1] == kept);
+        check(comm->broadcast(comm, bytes, 0, root) == HM_OK);
+    }
 }
 
 static void test(hm_comm *comm)
 {
-    static const int64_t counts[] = {1, 2, 3, 7, 16, 1000, 50021};
+    static const int64_t counts[] = {1, 2, 3, 7, 16, 1000, 50021, 392000};
     for (size_t at = 0; at < sizeof counts / sizeof counts[0]; at++) sums_are_the_tree(comm, counts[at]);
+    special_values_survive(comm);
     a_failure_is_every_ranks(comm);
-    copies_reach_every_rank(comm);
+    pieces_reach_every_rank(comm);
+    every_root_can_broadcast(comm);
 }
 
 int main(int argc, char **argv) { return mpi_test_main(argc, argv, test); }

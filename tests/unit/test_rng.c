@@ -1,17 +1,9 @@
 /* The random numbers are Philox4x32-10 of their address; what is made of them has the right distribution. */
 #include "core/rng.h"
 
+#include "numbers.h"
+
 #include <Random123/philox.h>
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 /* Known answers of Random123 (kat_vectors, philox4x32 10). */
 static void generator_gives_the_known_answers(void **state)
@@ -46,36 +38,92 @@ static void bits_are_those_of_the_address(void **state)
     }
 }
 
+/* A uniform is the 24 high bits of its word; a normal is Box and Muller's, of the block that its column numbers. */
+static void numbers_are_made_of_their_words(void **state)
+{
+    (void)state;
+    const hm_stream stream = {.seed = 77, .purpose = 2, .step = 3};
+    philox4x32_key_t key = {{77, 0}};
+    for (int64_t c = 0; c < 300; c++) {
+        philox4x32_ctr_t counter = {{(uint32_t)c, 5, 3, 2u << 24}};
+        philox4x32_ctr_t words = philox4x32(counter, key);
+        double first = ldexp((double)words.v[0], -32) + ldexp((double)words.v[1], -64);
+        double second = ldexp((double)words.v[2], -32) + ldexp((double)words.v[3], -64);
+        double normal = sqrt(-2 * log(first)) * cos(2 * acos(-1.0) * second);
+        assert_true(hm_random_uniform(&stream, 5, c) == ldexpf((float)(hm_random_bits(&stream, 5, c) >> 8), -24));
+        assert_true(fabs(hm_random_normal(&stream, 5, c) - normal) <= 1e-12 * (1 + fabs(normal)));
+        /* first 7 / 2^64, rounded down */
+        assert_int_equal(hm_random_below(&stream, 5, c, 7), (uint64_t)floor(first * 7));
+    }
+}
+
+/* 256 columns at each of 8 addresses that differ in one thing: 2,048 words, of which two would be equal by chance with
+ * probability 5e-4. */
 static void addresses_do_not_collide(void **state)
 {
     (void)state;
-    const hm_stream base = {5, 3, 17};
-    const hm_stream others[] = {
-        {6, 3, 17}, {5, 4, 17}, {5, 3, 18}, {5, 3, 17 + (1ull << 32)}, {5 + (1ull << 32), 3, 17}};
-    for (size_t at = 0; at < 5; at++)
-        assert_int_not_equal(hm_random_bits(&base, 2, 3), hm_random_bits(&others[at], 2, 3));
-    assert_int_not_equal(hm_random_bits(&base, 2, 3), hm_random_bits(&base, 3, 3));
-    assert_int_not_equal(hm_random_bits(&base, 2, 3), hm_random_bits(&base, 2 + (1ll << 32), 3));
-    assert_int_not_equal(hm_random_bits(&base, 2, 3), hm_random_bits(&base, 2, 67));
+    enum { ADDRESSES = 8, COLUMNS = 256, WORDS = ADDRESSES * COLUMNS };
+    static const struct address {
+        hm_stream stream;
+        int64_t row;
+    } addresses[ADDRESSES] = {
+        {{5, 3, 17}, 2},
+        {{6, 3, 17}, 2},
+        {{5 + (1ull << 32), 3, 17}, 2},
+        {{5, 4, 17}, 2},
+        {{5, 3, 18}, 2},
+        {{5, 3, 17 + (1ull << 32)}, 2},
+        {{5, 3, 17}, 3},
+        {{5, 3, 17}, 2 + (1ll << 32)},
+    };
+    uint32_t words[WORDS];
+    for (int at = 0; at < WORDS; at++)
+        words[at] = hm_random_bits(&addresses[at / COLUMNS].stream, addresses[at / COLUMNS].row, at % COLUMNS);
+    for (int a = 0; a < WORDS; a++)
+        for (int b = 0; b < a; b++)
+            if (words[a] == words[b])
+                fail_msg("addresses %d and %d, columns %d and %d", b / COLUMNS, a / COLUMNS, b % COLUMNS, a % COLUMNS);
 }
 
-/* Moments of n = 200,000 normals: standard errors sqrt(1/n), sqrt(2/n), sqrt(15/n), sqrt(96/n); allowed 5. */
+enum { NORMALS = 200000 };
+
+/* Moments of n normals: standard errors sqrt(1/n), sqrt(2/n), sqrt(15/n), sqrt(96/n); allowed 5. */
 static void normals_have_normal_moments(void **state)
 {
     (void)state;
-    enum { N = 200000 };
     const hm_stream stream = {11, HM_RNG_INIT, 0};
     const double expected[] = {0, 1, 0, 3}, variances[] = {1, 2, 15, 96};
     double sums[4] = {0};
-    for (int64_t i = 0; i < N; i++) {
+    for (int64_t i = 0; i < NORMALS; i++) {
         double x = hm_random_normal(&stream, 0, i), power = 1;
         for (int moment = 0; moment < 4; moment++) sums[moment] += power *= x;
     }
-    for (int moment = 0; moment < 4; moment++) {
-        double error = sqrt(variances[moment] / N), off = (sums[moment] / N - expected[moment]) / error;
-        print_message("  moment %d: %.2f standard errors off, allowed 5\n", moment + 1, off);
-        assert_true(fabs(off) <= 5);
+    for (int moment = 0; moment < 4; moment++)
+        numbers_within("moment, standard errors off",
+                       fabs(sums[moment] / NORMALS - expected[moment]) / sqrt(variances[moment] / NORMALS), 5);
+}
+
+/* The whole distribution, tails among it: shares below these points, within 5 standard errors; neighbours in rows and
+ * in columns have no covariance (standard error 1 / sqrt(n)). */
+static void normals_have_the_normal_distribution(void **state)
+{
+    (void)state;
+    static const double points[] = {-4, -3, -2, -1, -0.3, 0, 0.5, 1.5, 2.5, 3.5};
+    const hm_stream stream = {12, HM_RNG_INIT, 0};
+    double below[10] = {0}, columns = 0, rows = 0;
+    for (int64_t i = 0; i < NORMALS; i++) {
+        double x = hm_random_normal(&stream, 0, i);
+        columns += x * hm_random_normal(&stream, 0, i + 1);
+        rows += x * hm_random_normal(&stream, 1, i);
+        for (int at = 0; at < 10; at++) below[at] += x < points[at];
     }
+    for (int at = 0; at < 10; at++) {
+        double p = erfc(-points[at] / sqrt(2.0)) / 2;
+        numbers_within("share below a point, standard errors off",
+                       fabs(below[at] / NORMALS - p) / sqrt(p * (1 - p) / NORMALS), 5);
+    }
+    numbers_within("covariance of columns, standard errors off", fabs(columns) / sqrt(NORMALS), 5);
+    numbers_within("covariance of rows, standard errors off", fabs(rows) / sqrt(NORMALS), 5);
 }
 
 /* All 24 orders of 4, 24,000 times: chi-square with 23 degrees of freedom, 99.99 % quantile 56.2. */
@@ -102,6 +150,27 @@ static void permutations_are_uniform(void **state)
     assert_true(chi_square <= 56.2);
 }
 
+static void permutations_hold_every_number_once(void **state)
+{
+    (void)state;
+    enum { MOST = 1000 };
+    static const int64_t sizes[] = {0, 1, 2, 63, 64, 65, MOST};
+    const hm_stream stream = {14, HM_RNG_SHUFFLE, 2}, next = {14, HM_RNG_SHUFFLE, 3};
+    for (size_t at = 0; at < sizeof sizes / sizeof sizes[0]; at++) {
+        int64_t order[MOST + 1], other[MOST + 1], n = sizes[at];
+        bool seen[MOST] = {false};
+        order[n] = -1; /* not to be written */
+        hm_random_permutation(&stream, 0, n, order);
+        for (int64_t i = 0; i < n; i++) {
+            assert_true(order[i] >= 0 && order[i] < n && !seen[order[i]]);
+            seen[order[i]] = true;
+        }
+        assert_true(order[n] == -1);
+        hm_random_permutation(&next, 0, n, other); /* another epoch, another order */
+        if (n >= 63) assert_memory_not_equal(order, other, (size_t)n * sizeof *order);
+    }
+}
+
 static void integers_stay_below_their_bound(void **state)
 {
     (void)state;
@@ -114,15 +183,21 @@ static void integers_stay_below_their_bound(void **state)
     }
     /* Each of 7: standard error sqrt(70000 / 7 * 6 / 7) = 92.6 */
     for (int value = 0; value < 7; value++) assert_true(abs(counts[value] - 10000) <= 5 * 93);
-    assert_int_equal(hm_random_below(&stream, 0, 0, 1), 0);
+    for (int64_t row = 0; row < 1000; row++) {
+        assert_true(hm_random_below(&stream, row, 0, 1) == 0);
+        assert_true(hm_random_below(&stream, row, 0, UINT64_MAX) < UINT64_MAX);
+        assert_true(hm_random_below(&stream, row, 0, (1ull << 63) + 1) <= 1ull << 63);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(generator_gives_the_known_answers), cmocka_unit_test(bits_are_those_of_the_address),
-        cmocka_unit_test(addresses_do_not_collide),          cmocka_unit_test(normals_have_normal_moments),
-        cmocka_unit_test(permutations_are_uniform),          cmocka_unit_test(integers_stay_below_their_bound),
+        cmocka_unit_test(numbers_are_made_of_their_words),   cmocka_unit_test(addresses_do_not_collide),
+        cmocka_unit_test(normals_have_normal_moments),       cmocka_unit_test(normals_have_the_normal_distribution),
+        cmocka_unit_test(permutations_are_uniform),          cmocka_unit_test(permutations_hold_every_number_once),
+        cmocka_unit_test(integers_stay_below_their_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
