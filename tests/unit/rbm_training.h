@@ -9,7 +9,7 @@
 typedef struct rbm_training_options {
     hm_contrast_settings how;
     hm_optimizer_settings optimizer;
-    int64_t batch, epochs;
+    int64_t batch, epochs, monitor_every;
     int shards;
     hm_comm *comm; /* NULL: serial */
 } rbm_training_options;
@@ -29,7 +29,8 @@ static inline void rbm_training_start(rbm_training *t, hm_model *model, const un
 {
     hm_transform transform = {.binarize = HM_BINARIZE_NONE, .seed = 7};
     hm_train_settings train = {.epochs = options.epochs ? options.epochs : 1,
-                               .batch = options.batch ? options.batch : rows};
+                               .batch = options.batch ? options.batch : rows,
+                               .monitor_every = options.monitor_every};
     int shards = options.shards ? options.shards : 4;
     if (options.how.offset_rate == 0) options.how.offset_rate = 0.01;
     if (options.how.k == 0) options.how.k = 1;
@@ -85,18 +86,26 @@ static inline double *rbm_parameters(const hm_model *model)
     return theta;
 }
 
-/* log sum_h exp(-E(v, h)), v in bits. */
-static inline double rbm_log_p_star(const double *theta, int64_t V, int64_t H, int64_t v)
+/* E(v, h) = -b'v - c'h - v'W h; v and h in bits. */
+static inline double rbm_energy(const double *theta, int64_t V, int64_t H, int64_t v, int64_t h)
 {
     const double *b = theta + V * H, *c = b + V;
-    double total = 0;
-    for (int64_t i = 0; i < V; i++) total += (v >> i & 1) ? b[i] : 0;
-    for (int64_t j = 0; j < H; j++) {
-        double x = c[j];
-        for (int64_t i = 0; i < V; i++) x += (v >> i & 1) ? theta[i * H + j] : 0;
-        total += log1p(exp(-fabs(x))) + fmax(x, 0);
+    double energy = 0;
+    for (int64_t j = 0; j < H; j++) energy -= (h >> j & 1) ? c[j] : 0;
+    for (int64_t i = 0; i < V; i++) {
+        if (!(v >> i & 1)) continue;
+        energy -= b[i];
+        for (int64_t j = 0; j < H; j++) energy -= (h >> j & 1) ? theta[i * H + j] : 0;
     }
-    return total;
+    return energy;
+}
+
+/* log sum_h exp(-E(v, h)) by its definition: the models of these tests are far from overflow. */
+static inline double rbm_log_p_star(const double *theta, int64_t V, int64_t H, int64_t v)
+{
+    double total = 0;
+    for (int64_t h = 0; h < (int64_t)1 << H; h++) total += exp(-rbm_energy(theta, V, H, v, h));
+    return log(total);
 }
 
 static inline double rbm_log_z(const double *theta, int64_t V, int64_t H)
@@ -150,6 +159,14 @@ static inline double *rbm_flat_gradient(const hm_model *model, float *grad)
         for (int64_t i = 0; i < m.rows * m.columns; i++) *at++ = (double)m.at[i];
     }
     return flat;
+}
+
+/* p(h_j = 1 | v), v in bits. */
+static inline double rbm_hidden_mean(const double *theta, int64_t V, int64_t H, int64_t v, int64_t j)
+{
+    double x = theta[V * H + V + j];
+    for (int64_t i = 0; i < V; i++) x += (v >> i & 1) ? theta[i * H + j] : 0;
+    return 1 / (1 + exp(-x));
 }
 
 static inline double rbm_norm(const double *x, int64_t n)
