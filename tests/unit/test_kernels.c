@@ -126,6 +126,38 @@ static void every_instruction_set_gives_the_same_bits(void **state)
     }
 }
 
+/* The order that kernels_body.h promises: 16 partial sums (column mod 16) of up to 1024 columns in float32, added in
+ * float64 from 0 to 15. y is NULL for a plain sum. */
+static double sum_in_order(int64_t n, const float *x, const float *y)
+{
+    double total = 0;
+    for (int64_t begin = 0; begin < n; begin += 1024) {
+        float partial[16] = {0};
+        double run = 0;
+        for (int64_t c = begin; c < n && c < begin + 1024; c++)
+            partial[c % 16] = y ? fmaf(x[c], y[c], partial[c % 16]) : partial[c % 16] + x[c];
+        for (int lane = 0; lane < 16; lane++) run += (double)partial[lane];
+        total += run;
+    }
+    return total;
+}
+
+static void sums_have_their_order(void **state)
+{
+    (void)state;
+    static const int64_t lengths[] = {1, 17, 784, 1023, 1024, 1025, 5000};
+    const hm_isa *isas;
+    int count = hm_isa_list(&isas);
+    for (int isa = 0; isa < count; isa++)
+        for (int at = 0; at < 7; at++) {
+            int64_t n = lengths[at];
+            float *x = numbers(n, 71, NUMBERS_PLAIN), *y = numbers(n, 72, NUMBERS_PLAIN);
+            assert_true(isas[isa].kernels->sum(n, x) == sum_in_order(n, x, NULL));
+            assert_true(isas[isa].kernels->dot(n, x, y) == sum_in_order(n, x, y));
+            free(x), free(y);
+        }
+}
+
 /* Pointers may have any alignment: one float off, and results where they belong. */
 static void alignment_does_not_matter(void **state)
 {
@@ -147,6 +179,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_instruction_set_gives_the_same_bits),
+        cmocka_unit_test(sums_have_their_order),
         cmocka_unit_test(alignment_does_not_matter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,6 +45,24 @@ static void activations_draw_at_their_global_row(void **state)
     free(x), free(p), free(s);
 }
 
+/* A unit is on where u < p, and not where they are equal: the next float above u is the smallest p that turns it on. */
+static void draws_are_on_below_their_probability(void **state)
+{
+    (void)state;
+    const hm_isa *isas;
+    int count = hm_isa_list(&isas);
+    const hm_stream stream = {4, HM_RNG_BINARIZE, 1};
+    float u[COLUMNS], above[COLUMNS], s[COLUMNS];
+    for (int isa = 0; isa < count; isa++) {
+        isas[isa].kernels->uniform(&stream, 6, COLUMNS, u);
+        for (int c = 0; c < COLUMNS; c++) above[c] = nextafterf(u[c], 2.0f);
+        isas[isa].kernels->bernoulli(COLUMNS, u, &stream, 6, s);
+        for (int c = 0; c < COLUMNS; c++) assert_true(s[c] == 0);
+        isas[isa].kernels->bernoulli(COLUMNS, above, &stream, 6, s);
+        for (int c = 0; c < COLUMNS; c++) assert_true(s[c] == 1);
+    }
+}
+
 /* What cannot happen never does, and what must happen always does. */
 static void certain_draws_are_certain(void **state)
 {
@@ -108,6 +126,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(draws_are_those_of_the_addressed_stream),
         cmocka_unit_test(activations_draw_at_their_global_row),
+        cmocka_unit_test(draws_are_on_below_their_probability),
         cmocka_unit_test(certain_draws_are_certain),
         cmocka_unit_test(draws_have_their_probability),
         cmocka_unit_test(uniforms_are_uniform),
