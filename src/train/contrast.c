@@ -285,11 +285,40 @@ static hm_status sum_gradient(hm_contrast *contrast, hm_status status)
     return comm->reduce_float(comm, contrast->buffers->grad, layout->size);
 }
 
+/* Names the first tensor that is no longer finite. */
+static hm_status check_finite(const hm_contrast *contrast)
+{
+    const hm_layout *layout = &contrast->model->layout;
+    for (int tensor = 0; tensor < layout->count; tensor++) {
+        hm_matrix values = hm_pack_matrix(layout, contrast->model->params, tensor);
+        HM_REQUIRE(
+            isfinite(hm_kernels_best()->sum(values.rows * values.columns, values.at)), HM_ENUMERIC,
+            "training diverged: parameter %s is not finite after update %lld (epoch %lld); lower train.learning_rate "
+            "(now %g)",
+            layout->tensors[tensor].name, (long long)contrast->step, (long long)contrast->epoch + 1,
+            contrast->optimizer.settings.learning_rate);
+    }
+    return HM_OK;
+}
+
+/* log Z of the current parameters; where there is none, the message names the update rather than configurations. */
+static hm_status log_z_of_update(const hm_contrast *contrast, double *log_z)
+{
+    hm_status status = hm_exact_log_z(contrast->model, contrast->workers, log_z);
+    if (status != HM_ENUMERIC) return status;
+    hm_error_clear();
+    HM_TRY(check_finite(contrast));
+    return hm_fail(HM_ENUMERIC,
+                   "training diverged: log Z is not finite after update %lld (epoch %lld); lower train.learning_rate "
+                   "(now %g)",
+                   (long long)contrast->step, (long long)contrast->epoch + 1,
+                   contrast->optimizer.settings.learning_rate);
+}
+
 static hm_status update_gradient(hm_contrast *contrast, int64_t epoch, int64_t step_of_epoch)
 {
-    const hm_workers *workers = contrast->workers;
     double log_z = NAN;
-    if (contrast->how.estimator == HM_EXACT) HM_TRY(hm_exact_log_z(contrast->model, workers, &log_z));
+    if (contrast->how.estimator == HM_EXACT) HM_TRY(log_z_of_update(contrast, &log_z));
     for (int local = 0; local < contrast->buffers->shards; local++) {
         contrast->buffers->shard[local].step = (uint64_t)contrast->step;
         contrast->buffers->shard[local].log_z = log_z;
@@ -304,9 +333,10 @@ hm_status hm_contrast_gradient(hm_contrast *contrast, int64_t epoch, int64_t ste
     return HM_OK;
 }
 
-static double epochs_done(const hm_contrast *contrast)
+static double rate_of(const hm_contrast *contrast, int64_t step)
 {
-    return (double)contrast->step / (double)hm_feed_steps(contrast->feed);
+    double epochs = (double)step / (double)hm_feed_steps(contrast->feed);
+    return hm_learning_rate(&contrast->optimizer.settings, epochs, (double)contrast->train.epochs);
 }
 
 static hm_status update(hm_contrast *contrast, int64_t step_of_epoch)
@@ -314,10 +344,8 @@ static hm_status update(hm_contrast *contrast, int64_t step_of_epoch)
     hm_model *model = contrast->model;
     HM_TRY(update_gradient(contrast, contrast->epoch, step_of_epoch));
     model->class->finish(model, &contrast->how, contrast->train.batch, contrast->buffers->grad);
-    double rate =
-        hm_learning_rate(&contrast->optimizer.settings, epochs_done(contrast), (double)contrast->train.epochs);
-    hm_optimizer_step(&contrast->optimizer, contrast->workers->team, contrast->step, rate, contrast->train.batch,
-                      contrast->buffers->grad, model->params);
+    hm_optimizer_step(&contrast->optimizer, contrast->workers->team, contrast->step, rate_of(contrast, contrast->step),
+                      contrast->train.batch, contrast->buffers->grad, model->params);
     model->class->refresh(model);
     contrast->step++;
     return HM_OK;
@@ -378,25 +406,8 @@ static hm_status measure(hm_contrast *contrast, double values[])
     HM_TRY(workers->comm->reduce_double(workers->comm, buffers->monitors, HM_MONITORS_MAX));
     for (int monitor = 0; monitor < monitors; monitor++)
         values[monitor] = buffers->monitors[monitor] / (double)contrast->train.batch;
-    values[monitors] =
-        hm_learning_rate(&contrast->optimizer.settings, epochs_done(contrast), (double)contrast->train.epochs);
+    values[monitors] = rate_of(contrast, contrast->step - 1);
     values[monitors + 1] = weight_norm(contrast->model);
-    return HM_OK;
-}
-
-/* The first monitor or tensor that is no longer a number. */
-static hm_status check_finite(const hm_contrast *contrast)
-{
-    const hm_layout *layout = &contrast->model->layout;
-    for (int tensor = 0; tensor < layout->count; tensor++) {
-        hm_matrix values = hm_pack_matrix(layout, contrast->model->params, tensor);
-        HM_REQUIRE(
-            isfinite(hm_kernels_best()->sum(values.rows * values.columns, values.at)), HM_ENUMERIC,
-            "training diverged: parameter %s is not finite after update %lld (epoch %lld); lower train.learning_rate "
-            "(now %g)",
-            layout->tensors[tensor].name, (long long)contrast->step, (long long)contrast->epoch + 1,
-            contrast->optimizer.settings.learning_rate);
-    }
     return HM_OK;
 }
 
