@@ -103,7 +103,7 @@ static hm_status parse_line(csv_source *csv, float *values, int32_t *label)
 {
     const char *at = csv->line;
     int64_t fields = count_fields(at);
-    HM_REQUIRE(fields == csv->fields, HM_EDATA, "%s:%lld: has %lld columns, expected %lld", csv->path,
+    HM_REQUIRE(fields == csv->fields, HM_EDATA, "%s:%lld: row has %lld columns, expected %lld", csv->path,
                (long long)csv->line_number, (long long)fields, (long long)csv->fields);
     for (int64_t column = 0; column < fields; column++) {
         csv_field field = next_field(&at);

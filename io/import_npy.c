@@ -43,8 +43,10 @@ typedef struct npy_source {
 
 static hm_status read_bytes(npy_file *npy, void *out, size_t bytes)
 {
-    HM_REQUIRE(fread(out, 1, bytes, npy->file) == bytes, HM_EDATA, "%s: ends too early; not a whole NPY file",
-               npy->path);
+    errno = 0;
+    bool whole = fread(out, 1, bytes, npy->file) == bytes;
+    HM_REQUIRE(whole || !ferror(npy->file), HM_EDATA, "%s: cannot be read: %s", npy->path, strerror(errno));
+    HM_REQUIRE(whole, HM_EDATA, "%s: ends too early; not a whole NPY file", npy->path);
     return HM_OK;
 }
 
@@ -90,7 +92,9 @@ static hm_status parse_shape(npy_file *npy, const char *header)
                     npy->elements < INT64_MAX / 16; /* so that bytes and the header fit too */
         HM_REQUIRE(fits, HM_EDATA, "%s: its shape is not a list of sizes that a file can have", npy->path);
         npy->size[npy->dims] = size;
-        at = end + strspn(end, " ,");
+        at = end + strspn(end, " ");
+        HM_REQUIRE(*at == ',' || *at == ')', HM_EDATA, "%s: its shape is not a list of sizes", npy->path);
+        if (*at == ',') at += 1 + strspn(at + 1, " ");
     }
     return HM_OK;
 }

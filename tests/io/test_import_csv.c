@@ -98,8 +98,8 @@ static void refuse_text(const char *text, const hm_csv_options *options, hm_stat
 static void what_is_no_table_of_numbers_is_refused(void **state)
 {
     (void)state;
-    refuse_text("1,2\n3,4,5\n", NULL, HM_EDATA, "table.csv:2: has 3 columns, expected 2");
-    refuse_text("a,b\n\n1\n", NULL, HM_EDATA, "table.csv:3: has 1 columns, expected 2");
+    refuse_text("1,2\n3,4,5\n", NULL, HM_EDATA, "table.csv:2: row has 3 columns, expected 2");
+    refuse_text("a,b\n\n1\n", NULL, HM_EDATA, "table.csv:3: row has 1 columns, expected 2");
     refuse_text("1,2\n3,four\n", NULL, HM_EDATA, "table.csv:2: column 1 is 'four'");
     refuse_text("1,2\n3,4 4\n", NULL, HM_EDATA, "'4 4', not a finite number");
     refuse_text("1,2\n,4\n", NULL, HM_EDATA, "table.csv:2: column 0 is ''");

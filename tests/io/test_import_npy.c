@@ -61,6 +61,26 @@ static void three_dimensions_are_images(void **state)
     hm_import_free(&import);
 }
 
+static void large_arrays_are_read_in_order(void **state)
+{
+    (void)state;
+    enum { ROWS = 5000, COLUMNS = 3 }; /* several of the reader's blocks */
+    static float values[ROWS * COLUMNS], row[COLUMNS];
+    for (int i = 0; i < ROWS * COLUMNS; i++) values[i] = (float)i;
+    static unsigned char bytes[128 + sizeof values];
+    int head =
+        snprintf((char *)bytes, 128, "\x93NUMPY\x01%c%c%c{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d)}",
+                 0, 118, 0, ROWS, COLUMNS);
+    memset(bytes + head, ' ', (size_t)(128 - head));
+    memcpy(bytes + 128, values, sizeof values);
+    hm_import import;
+    assert_int_equal(hm_npy_open(file_of("large.npy", bytes, sizeof bytes), &import), HM_OK);
+    assert_rows(&import, values, sizeof values);
+    assert_int_equal(import.source->read(import.source, ROWS - 1, 1, row), HM_OK);
+    assert_memory_equal(row, values + (ROWS - 1) * COLUMNS, sizeof row);
+    hm_import_free(&import);
+}
+
 static void labels_are_whole_numbers(void **state)
 {
     (void)state;
@@ -93,7 +113,7 @@ static void other_arrays_are_refused(void **state)
     (void)state;
     const unsigned char data[48] = {0};
     refuse_array(npy_of(1, "'<f4'", "True", "(2, 3)", data, 24), "Fortran order");
-    const char *const types[] = {">f4", "<c16", "<f2", "|i1", "<u8", "|S3", "|O"};
+    const char *const types[] = {"", "<f", ">f4", "<c16", "<f2", "|i1", "<u8", "|S3", "|O"};
     for (size_t at = 0; at < sizeof types / sizeof types[0]; at++) {
         char quoted[16];
         snprintf(quoted, sizeof quoted, "'%s'", types[at]);
@@ -113,20 +133,27 @@ static void damaged_files_are_refused(void **state)
     refuse_array(npy_of(1, "'<f4'", "False", "(2, 3)", data, 23), "its shape says");
     refuse_array(npy_of(1, "'<f4'", "False", "(2, 3)", data, 25), "its shape says");
     refuse_array(npy_of(4, "'<f4'", "False", "(2, 3)", data, 24), "version 1 to 3");
-    refuse_array(npy_of(1, "'<f4'", "False", "(2, -3)", data, 24), "shape");
-    refuse_array(npy_of(1, "'<f8'", "False", "(4611686018427387904, 4)", data, 24), "shape");
-    refuse_array(npy_of(1, "'<f8'", "False", "(1152921504606846975, 1)", data, 24), "shape"); /* bytes overflow */
-    refuse_array(npy_of(1, "'<f4'", "False", "(2, 3", data, 24), "shape");
+    refuse_array(npy_of(1, "'<f4'", "False", "(2, 3", data, 24), "not a list of sizes");
+    refuse_array(npy_of(1, "'<f4'", "False", "(2 3)", data, 24), "not a list of sizes");
+    refuse_array(npy_of(1, "'<f4'", "False", "(2,, 3)", data, 24), "not a list of sizes");
+    /* Were they not refused by themselves, these would agree with the file's length: */
+    const char *const sizes = "sizes that a file can have";
+    refuse_array(npy_of(1, "'<f4'", "False", "(-2, -3)", data, 24), sizes);
+    refuse_array(npy_of(1, "'<f4'", "False", "(4, 4611686018427387905)", data, 16), sizes);  /* 2^64 + 4 elements */
+    refuse_array(npy_of(1, "'<f8'", "False", "(2305843009213693954, 1)", data, 16), sizes);  /* 2^64 + 16 bytes */
+    refuse_array(npy_of(1, "'<f4'", "False", "(99999999999999999999, 1)", data, 24), sizes); /* beyond int64 */
     refuse_array(file_of("text", "not an array", 12), "not an NPY file");
     refuse_array(file_of("head", "\x93NUMPY\x01\x00\xff\x7f{", 11), "ends too early");
+    refuse_array(file_of("long", "\x93NUMPY\x02\x00\xff\xff\xff\x7f{", 13), "a header of 2147483647 bytes");
     refuse_array(scratch_path(&folder, "nowhere"), "No such file");
+    refuse_array(scratch_path(&folder, "."), "Is a directory");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(every_type_and_version_is_read), TEST(three_dimensions_are_images), TEST(labels_are_whole_numbers),
-        TEST(other_arrays_are_refused),       TEST(damaged_files_are_refused),
+        TEST(every_type_and_version_is_read), TEST(three_dimensions_are_images), TEST(large_arrays_are_read_in_order),
+        TEST(labels_are_whole_numbers),       TEST(other_arrays_are_refused),    TEST(damaged_files_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
