@@ -128,12 +128,17 @@ static void impossible_pictures_are_refused(void **state)
 {
     (void)state;
     const char *path = scratch_path(&folder, "grid.png");
-    const hm_matrix strip = {values, 1, IMAGES * SIZE}, many = {values, 4 << 20, 1};
+    enum { TOO_LONG = 1 << 15 }; /* with its lines; refused before a value is read */
+    const hm_matrix strip = {values, 1, IMAGES * SIZE}, many = {values, 4 << 20, 1}, longer = {values, 1, TOO_LONG};
     assert_int_equal(hm_picture_grid(path, images, HEIGHT, WIDTH + 1), HM_EINTERNAL);
     hm_error_clear();
     assert_int_equal(hm_picture_grid(path, strip, 1, IMAGES * SIZE), HM_OK); /* long, but possible */
     assert_int_equal(hm_picture_grid(path, many, 1, 1), HM_EUSAGE);
     assert_non_null(strstr(hm_error_message(), "too large"));
+    hm_error_clear();
+    assert_int_equal(hm_picture_grid(path, longer, 1, TOO_LONG), HM_EUSAGE);
+    hm_error_clear();
+    assert_int_equal(hm_picture_grid(path, longer, TOO_LONG, 1), HM_EUSAGE);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
