@@ -13,13 +13,16 @@ static const hm_option options[] = {{.name = NULL}};
 
 /* Root attributes that files may carry, in the order in which they are shown. The configuration is left out: it is
  * long, and stands in config.yaml. */
+typedef enum attribute_type { TEXT, WHOLE, SEED } attribute_type;
 static const struct attribute {
     const char *name;
-    bool is_text;
+    attribute_type type;
 } attributes[] = {
-    {"library_version", true}, {"created", true},  {"family", true},  {"stage", true},   {"rng", true},
-    {"seed", false},           {"shards", false},  {"ranks", false},  {"epochs", false}, {"epoch", false},
-    {"step", false},           {"visible", false}, {"height", false}, {"width", false},
+    {"library_version", TEXT}, {"created", TEXT}, {"family", TEXT},
+    {"stage", TEXT},           {"rng", TEXT},     {"seed", SEED},
+    {"shards", WHOLE},         {"ranks", WHOLE},  {"epochs", WHOLE},
+    {"epoch", WHOLE},          {"step", WHOLE},   {"visible", WHOLE},
+    {"height", WHOLE},         {"width", WHOLE},
 };
 enum { ATTRIBUTES = sizeof attributes / sizeof attributes[0] };
 
@@ -27,10 +30,25 @@ enum { ATTRIBUTES = sizeof attributes / sizeof attributes[0] };
 static const char *const dataset_attributes[] = {"height", "width", "min", "max"};
 enum { DATASET_ATTRIBUTES = sizeof dataset_attributes / sizeof dataset_attributes[0] };
 
+/* A seed has 64 bits without a sign: one beyond the report's integers is shown as text, with all its digits. */
+static hm_status report_seed(hm_store *store, const char *name, hm_report *report)
+{
+    uint64_t seed;
+    char text[32];
+    HM_TRY(hm_store_get_seed(store, "/", name, &seed));
+    snprintf(text, sizeof text, "%llu", (unsigned long long)seed);
+    if (seed <= INT64_MAX)
+        hm_report_int(report, name, name, (long long)seed, NULL);
+    else
+        hm_report_text(report, name, name, text);
+    return HM_OK;
+}
+
 static hm_status report_attribute(hm_store *store, const struct attribute *attribute, hm_report *report)
 {
     if (!hm_store_has_attribute(store, "/", attribute->name)) return HM_OK;
-    if (attribute->is_text) {
+    if (attribute->type == SEED) return report_seed(store, attribute->name, report);
+    if (attribute->type == TEXT) {
         char *text;
         HM_TRY(hm_store_get_text(store, "/", attribute->name, &text));
         hm_report_text(report, attribute->name, attribute->name, text);

@@ -29,6 +29,14 @@ class Info(Case):
         self.assertEqual(self.succeed("info", data, "--quiet").stdout, "")
         self.assertEqual(self.succeed("info", data, ranks=2).stdout, table)
 
+    def test_a_seed_is_shown_with_all_its_bits(self):
+        data = self.digits(rows=20)
+        for seed, shown in ((7, 7), (2**63 - 1, 2**63 - 1), (2**64 - 1, str(2**64 - 1))):
+            with h5py.File(data, "r+") as file:
+                file.attrs["seed"] = numpy.uint64(seed)
+            self.assertEqual(self.report("info", data)["seed"], shown)
+            self.assertRegex(self.succeed("info", data).stdout, rf"seed +{seed}\n")
+
     def test_the_files_of_a_run(self):
         run = self.trained()
         model = self.report("info", os.path.join(run, "model.h5"))
