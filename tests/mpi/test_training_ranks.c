@@ -1,4 +1,5 @@
-/* Training gives the same parameters, chains and metrics on any number of ranks as in one process. */
+/* Training gives the same parameters, optimiser state, chains, metrics and base rates on any number of ranks as in one
+ * process. */
 #include "../unit/rbm_training.h"
 
 #include "mpi_test.h"
@@ -40,6 +41,8 @@ static void same_as_serial(hm_comm *comm, const variant *v, const unsigned char 
     train(&serial, data, v->options, hm_comm_serial(), &serial_metrics);
     size_t bytes = (size_t)ours.model->layout.size * sizeof(float);
     check(memcmp(ours.model->params, serial.model->params, bytes) == 0);
+    for (int moment = 0; moment < ours.contrast->optimizer.moments; moment++)
+        check(memcmp(ours.contrast->optimizer.moment[moment], serial.contrast->optimizer.moment[moment], bytes) == 0);
     check(our_metrics.rows == 2 && memcmp(&our_metrics, &serial_metrics, sizeof our_metrics) == 0);
     for (int64_t chain = 0; chain < ours.contrast->chains.rows; chain++) {
         const float *mine = ours.contrast->chains.at + chain * HIDDEN;
@@ -55,35 +58,82 @@ static void same_as_serial(hm_comm *comm, const variant *v, const unsigned char 
     rbm_training_end(&serial);
 }
 
-static void test(hm_comm *comm)
+/* Every estimator, centred or not, with either optimiser: 20 rows in 8 shards of 2 or 3. */
+static void all_updates(hm_comm *comm, const unsigned char *data)
 {
-    const hm_optimizer_settings momentum = {.learning_rate = 0.05, .momentum = 0.5, .weight_decay = 0.001};
-    const hm_optimizer_settings adam = {
-        .optimizer = HM_ADAM, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+    static const struct {
+        const char *name;
+        hm_contrast_settings how;
+    } estimators[] = {
+        {"pcd", {.estimator = HM_PCD, .chains = 50, .k = 2}},
+        {"cd", {.estimator = HM_CD, .k = 3}},
+        {"exact", {.estimator = HM_EXACT}},
+    };
+    static const struct {
+        const char *name;
+        hm_optimizer_settings settings;
+    } optimizers[] = {
+        {"momentum", {.learning_rate = 0.05, .momentum = 0.5, .weight_decay = 0.001}},
+        {"adam", {.optimizer = HM_ADAM, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8}},
+    };
+    for (int e = 0; e < 3; e++)
+        for (int centered = 0; centered < 2; centered++)
+            for (int o = 0; o < 2; o++) {
+                char name[64];
+                variant v = {.name = name, .options = {.batch = 20, .epochs = 2, .shards = 8}};
+                snprintf(name, sizeof name, "%s, %s, %s", estimators[e].name, centered ? "centred" : "plain",
+                         optimizers[o].name);
+                v.options.how = estimators[e].how;
+                v.options.how.centered = centered;
+                v.options.optimizer = optimizers[o].settings;
+                same_as_serial(comm, &v, data);
+            }
+}
+
+/* Odd batches, as few rows as shards, more shards, sparsity, chains as many as the batch. */
+static void odd_shapes(hm_comm *comm, const unsigned char *data)
+{
+    const hm_optimizer_settings momentum = {.learning_rate = 0.05, .momentum = 0.5};
     const variant variants[] = {
-        {"pcd",
-         {.how = {.estimator = HM_PCD, .chains = 50, .k = 2},
+        {"33 rows, 33 chains",
+         {.how = {.estimator = HM_PCD, .centered = true},
           .optimizer = momentum,
-          .batch = 20,
+          .batch = 33,
           .epochs = 2,
           .shards = 8}},
-        {"centred pcd, adam",
-         {.how = {.estimator = HM_PCD, .centered = true}, .optimizer = adam, .batch = 33, .epochs = 2, .shards = 8}},
-        {"cd, sparse",
-         {.how = {.estimator = HM_CD, .k = 3, .sparsity_target = 0.1, .sparsity_cost = 0.2},
+        {"8 rows, sparse",
+         {.how = {.estimator = HM_CD, .sparsity_target = 0.1, .sparsity_cost = 0.2},
           .optimizer = momentum,
           .batch = 8,
           .epochs = 2,
           .shards = 8}},
-        {"exact",
-         {.how = {.estimator = HM_EXACT, .centered = true},
-          .optimizer = momentum,
-          .batch = 100,
-          .epochs = 2,
-          .shards = 16}},
+        {"100 rows, 16 shards",
+         {.how = {.estimator = HM_PCD, .chains = 17}, .optimizer = momentum, .batch = 100, .epochs = 2, .shards = 16}},
     };
-    unsigned char *data = rbm_training_data(ROWS, VISIBLE, 0.3, 4);
     for (size_t at = 0; at < sizeof variants / sizeof variants[0]; at++) same_as_serial(comm, &variants[at], data);
+}
+
+static void base_rates_of(hm_comm *comm, const unsigned char *data, float rates[VISIBLE])
+{
+    hm_transform transform = {.binarize = HM_BINARIZE_NONE};
+    hm_source *source;
+    hm_feed *feed;
+    assert_ok(hm_source_memory(HM_UINT8, ROWS, VISIBLE, data, &source));
+    assert_ok(hm_feed_open(source, &transform, 16, 20, 8, hm_part(8, comm->size, comm->rank), &feed));
+    assert_ok(hm_feed_base_rates(feed, comm, rates));
+    hm_feed_close(feed);
+    source->close(source);
+}
+
+static void test(hm_comm *comm)
+{
+    float ours[VISIBLE], serial[VISIBLE];
+    unsigned char *data = rbm_training_data(ROWS, VISIBLE, 0.3, 4);
+    base_rates_of(comm, data, ours);
+    base_rates_of(hm_comm_serial(), data, serial);
+    check(memcmp(ours, serial, sizeof ours) == 0);
+    all_updates(comm, data);
+    odd_shapes(comm, data);
     free(data);
 }
 
