@@ -83,6 +83,27 @@ static void every_row_is_seen_at_most_once_an_epoch(void **state)
     check_epochs(107, 9, 8, 5);      /* one or two rows of a shard */
 }
 
+/* No two shards go through their parts in the same order. */
+static void shards_have_orders_of_their_own(void **state)
+{
+    (void)state;
+    enum { SHARDS = 4, PART = 100, BATCH = 40, A_SHARD = BATCH / SHARDS };
+    static unsigned char data[SHARDS * PART * COLUMNS];
+    int64_t numbers[SHARDS][A_SHARD];
+    hm_source *source = numbered_rows(SHARDS * PART, data);
+    hm_transform transform = {.binarize = HM_BINARIZE_NONE, .seed = 3};
+    hm_feed *feed;
+    assert_ok(hm_feed_open(source, &transform, PART, BATCH, SHARDS, (hm_range){0, SHARDS}, &feed));
+    for (int shard = 0; shard < SHARDS; shard++) {
+        rows_seen(feed, shard, BATCH, SHARDS, 0, 0, numbers[shard]);
+        for (int row = 0; row < A_SHARD; row++) numbers[shard][row] -= shard * PART; /* within the part */
+        for (int other = 0; other < shard; other++)
+            assert_true(memcmp(numbers[shard], numbers[other], sizeof numbers[shard]) != 0);
+    }
+    hm_feed_close(feed);
+    source->close(source);
+}
+
 /* What an epoch leaves over is not always the same: every row has its turn. */
 static void no_row_is_left_out_for_ever(void **state)
 {
@@ -152,7 +173,11 @@ typedef struct watched_source {
 static hm_status watched_read(hm_source *source, int64_t begin, int64_t count, void *out)
 {
     watched_source *watched = (watched_source *)source;
-    if (watched->failures_left > 0 && watched->failures_left--) return hm_fail(HM_EDATA, "the disk is gone");
+    if (watched->failures_left > 0) {
+        watched->failures_left--;
+        memset(out, 0xee, (size_t)(count * COLUMNS)); /* half of something */
+        return hm_fail(HM_EDATA, "the disk is gone");
+    }
     if (count > watched->most) watched->most = count;
     for (int64_t row = begin; row < begin + count; row++) watched->reads[row]++;
     return watched->of->read(watched->of, begin, count, out);
@@ -200,11 +225,13 @@ static void a_failed_read_is_passed_on_and_forgotten(void **state)
     assert_int_equal(hm_feed_advance(feed, 1, 7), HM_EDATA);
     assert_string_equal(hm_error_message(), "the disk is gone");
     hm_error_clear();
-    for (int shard = 0; shard < SHARDS; shard++) {
-        int64_t count = rows_seen(feed, shard, BATCH, SHARDS, 1, 7, numbers);
-        rows_seen(sound, shard, BATCH, SHARDS, 1, 7, expected);
-        assert_memory_equal(numbers, expected, (size_t)count * sizeof numbers[0]);
-    }
+    static const int64_t updates[][2] = {{0, 0}, {1, 7}}; /* back to where it was, and where it failed */
+    for (int at = 0; at < 2; at++)
+        for (int shard = 0; shard < SHARDS; shard++) {
+            int64_t count = rows_seen(feed, shard, BATCH, SHARDS, updates[at][0], updates[at][1], numbers);
+            rows_seen(sound, shard, BATCH, SHARDS, updates[at][0], updates[at][1], expected);
+            assert_memory_equal(numbers, expected, (size_t)count * sizeof numbers[0]);
+        }
     hm_feed_close(feed);
     hm_feed_close(sound);
     source->close(source);
@@ -425,6 +452,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_is_seen_at_most_once_an_epoch),
+        cmocka_unit_test(shards_have_orders_of_their_own),
         cmocka_unit_test(no_row_is_left_out_for_ever),
         cmocka_unit_test(any_update_can_be_reached_at_once),
         cmocka_unit_test(only_own_rows_are_read_a_window_at_a_time),

@@ -1,6 +1,9 @@
 /* CD and PCD gradients, averaged over many updates with frozen parameters, against the exact gradient: the bias of CD
- * shrinks as k grows and vanishes; persistent chains have none once they have forgotten their start. */
+ * shrinks as k grows and vanishes; persistent chains have none once they have forgotten their start. Neither depends on
+ * the number of shards. */
 #include "rbm_training.h"
+
+#include <float.h>
 
 enum { V = 6, H = 4, COUNT = V * H + V + H, ROWS = 40, BLOCKS = 60 };
 
@@ -105,10 +108,64 @@ static void pcd_gradient_is_exact_after_burn_in(void **state)
     assert_unbiased(bias_of((sampling){.how = {.estimator = HM_PCD, .k = 5}, .burn_in = 100, .block = 200}));
 }
 
+/* What one row of metrics and one gradient say after an epoch that moves no parameter. */
+typedef struct seen {
+    double metrics[HM_METRICS_MAX];
+    double *gradient;
+} seen;
+
+static hm_status keep_row(void *state, const hm_metric_row *row)
+{
+    memcpy(((seen *)state)->metrics, row->values, sizeof((seen *)state)->metrics);
+    return HM_OK;
+}
+
+static seen see(hm_contrast_settings how, int shards)
+{
+    rbm_training t;
+    seen result = {0};
+    float *grad;
+    hm_observer observer = {keep_row, rbm_training_no_epoch, &result};
+    unsigned char *data = calloc(ROWS * V, 1);
+    for (int row = 0; row < ROWS; row++) data[row * V + 1] = data[row * V + 4] = 255;
+    rbm_training_start(&t, small_rbm(V, H, 1, 0.5, 11, &one_thread), data, ROWS,
+                       (rbm_training_options){.how = how, .shards = shards});
+    assert_ok(hm_pack_alloc(&t.model->layout, "a gradient", &grad));
+    assert_ok(hm_contrast_run(t.contrast, &observer));
+    assert_ok(hm_contrast_gradient(t.contrast, 1, 0, grad));
+    result.gradient = rbm_flat_gradient(t.model, grad);
+    free(grad), free(data);
+    rbm_training_end(&t);
+    return result;
+}
+
+/* Numbers are drawn for a row of the minibatch and for a chain, whatever shard it is in. With rows that are all the
+ * same, their order in the minibatch does not matter, and only roundings may differ. */
+static void random_numbers_do_not_depend_on_shards(void **state)
+{
+    (void)state;
+    const hm_contrast_settings settings[] = {{.estimator = HM_CD}, {.estimator = HM_PCD, .chains = 50, .k = 2}};
+    for (int at = 0; at < 2; at++) {
+        seen one = see(settings[at], 1);
+        for (int shards = 2; shards <= 16; shards *= 2) {
+            seen many = see(settings[at], shards);
+            for (int metric = 0; metric < 3; metric++)
+                assert_true(fabs(many.metrics[metric] - one.metrics[metric]) <= 1e-9);
+            /* float32 sums of ROWS terms; one state that differs would move the gradient by about 1 */
+            assert_true(rbm_distance(many.gradient, one.gradient, COUNT) <=
+                        ROWS * FLT_EPSILON * rbm_norm(one.gradient, COUNT));
+            free(many.gradient);
+        }
+        assert_true(rbm_norm(one.gradient, COUNT) > 1);
+        free(one.gradient);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cd_gradient_approaches_exact_with_k),
+        cmocka_unit_test(random_numbers_do_not_depend_on_shards),
         cmocka_unit_test(pcd_gradient_is_exact_after_burn_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
