@@ -125,24 +125,29 @@ hm_status hm_model_file_scalar(const char *path, const char *name, double *value
 
 /* ---- samples ---------------------------------------------------------------------------------------------------- */
 
-static hm_status write_samples(hm_store *store, const char *name, const char *description, hm_matrix samples)
+static hm_status write_samples(hm_store *store, const hm_samples *samples)
 {
     char path[PATH_ROOM];
+    const char *name = samples->name;
     int length = snprintf(path, sizeof path, "/samples/%s", name);
     HM_REQUIRE(name[0] && !strchr(name, '/') && length < PATH_ROOM, HM_EINTERNAL, "samples '%s': not a name", name);
-    const hm_field field = {
-        .name = path, .type = HM_FIELD_FLOAT32, .dims = 2, .axes = {"sample", "visible"}, .description = description};
-    const int64_t shape[2] = {samples.rows, samples.columns};
+    const hm_field field = {.name = path,
+                            .type = HM_FIELD_FLOAT32,
+                            .dims = 2,
+                            .axes = {"sample", "visible"},
+                            .description = samples->description};
+    const int64_t shape[2] = {samples->at.rows, samples->at.columns};
     HM_TRY(hm_store_remove(store, path));
-    HM_TRY(hm_store_write(store, &field, shape, samples.at));
-    return hm_store_commit(store);
+    return hm_store_write(store, &field, shape, samples->at.at);
 }
 
-hm_status hm_model_file_samples(const char *path, const char *name, const char *description, hm_matrix samples)
+hm_status hm_model_file_samples(const char *path, const hm_samples samples[], int count)
 {
     hm_store *store;
     HM_TRY(hm_store_update(path, &hm_format_model, &store));
-    hm_status status = write_samples(store, name, description, samples);
+    hm_status status = HM_OK;
+    for (int index = 0; status == HM_OK && index < count; index++) status = write_samples(store, &samples[index]);
+    if (status == HM_OK) status = hm_store_commit(store);
     hm_store_close(store);
     return status;
 }

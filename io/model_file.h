@@ -83,7 +83,14 @@ hm_status hm_model_file_evaluations(const char *path, const hm_evaluation evalua
 /* One stored scalar, "/evaluation/ais/log_z". HM_EDATA when it is not there. */
 hm_status hm_model_file_scalar(const char *path, const char *name, double *value);
 
-/* Stores /samples/NAME, replaced if it is there. samples: (n, visible). HM_EDATA, HM_EOUTPUT. */
-hm_status hm_model_file_samples(const char *path, const char *name, const char *description, hm_matrix samples);
+/* Samples to be stored as /samples/NAME. */
+typedef struct hm_samples {
+    const char *name, *description;
+    hm_matrix at; /* (n, visible) */
+} hm_samples;
+enum { HM_SAMPLES_NAME_MAX = 200 }; /* letters of a name */
+
+/* Stores `count` datasets of samples in one atomic change, replacing those that are there. HM_EDATA, HM_EOUTPUT. */
+hm_status hm_model_file_samples(const char *path, const hm_samples samples[], int count);
 
 #endif

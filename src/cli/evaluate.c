@@ -74,10 +74,20 @@ static hm_status run_forward(evaluation *e, hm_base base, estimate *out)
 static hm_status run_ais(evaluation *e, estimate *out) { return run_forward(e, HM_BASE_DATA, out); }
 static hm_status run_ais_uniform(evaluation *e, estimate *out) { return run_forward(e, HM_BASE_UNIFORM, out); }
 
-/* Rows of the training data, evenly spread, as starts of the burn-in. The same on every rank. */
-static hm_status read_starts(evaluation *e, hm_matrix starts)
+static const char *data_file(const evaluation *e) { return e->options->data ? e->options->data : e->run.data.file; }
+
+/* A split of the data, with as many columns as the model has visible units. */
+static hm_status open_split(const evaluation *e, hm_split split, hm_source **out)
 {
-    hm_source *train = e->split[HM_TRAIN];
+    HM_TRY(hm_open_split(e->cli->comm, data_file(e), split_names[split], out));
+    HM_REQUIRE((*out)->columns == e->model->visible, HM_EDATA, "%s: %lld columns; the model has %lld visible units",
+               data_file(e), (long long)(*out)->columns, (long long)e->model->visible);
+    return HM_OK;
+}
+
+/* Rows of the training data, evenly spread, as starts of the burn-in. The same on every rank. */
+static hm_status read_starts(const evaluation *e, hm_source *train, hm_matrix starts)
+{
     hm_transform transform = hm_run_transform(&e->run, HM_TRAIN);
     unsigned char *raw;
     HM_TRY(hm_alloc(&raw, train->columns, hm_type_size(train->type), "a row"));
@@ -98,16 +108,20 @@ static hm_status run_reverse(evaluation *e, estimate *out)
     bool shared_ladder = e->estimates[AIS].done;
     hm_matrix starts = {NULL, e->run.ais.chains, e->model->visible};
     float *biases = NULL;
+    hm_source *train = NULL; /* whichever split is reported */
     hm_comm *comm = e->cli->comm;
-    hm_status status = hm_alloc(&starts.at, starts.rows * starts.columns, sizeof(float), "starts of reverse AIS");
+    hm_status status = open_split(e, HM_TRAIN, &train);
+    if (status == HM_OK)
+        status = hm_alloc(&starts.at, starts.rows * starts.columns, sizeof(float), "starts of reverse AIS");
     if (status == HM_OK) status = hm_alloc(&biases, e->model->visible, sizeof(float), "base biases");
-    if (status == HM_OK) status = read_starts(e, starts);
+    if (status == HM_OK) status = read_starts(e, train, starts);
     status = comm->agree(comm, status);
     if (status == HM_OK) {
         hm_base_biases(e->model, HM_BASE_DATA, biases);
         status = hm_ais_reverse(e->model, biases, starts, &e->run.ais, shared_ladder ? forward->temperatures : 0,
                                 shared_ladder ? forward->betas : NULL, &e->run.workers, &out->ais);
     }
+    if (train) train->close(train);
     free(starts.at);
     free(biases);
     return status;
@@ -138,7 +152,7 @@ static hm_status choose_default(const evaluation *e, bool chosen[METHODS])
 
 static hm_status choose_listed(const char *list, bool chosen[METHODS])
 {
-    while (*list) {
+    do {
         size_t length = strcspn(list, ",");
         int found = METHODS;
         for (int method = 0; method < METHODS; method++)
@@ -148,7 +162,7 @@ static hm_status choose_listed(const char *list, bool chosen[METHODS])
                    "--method: '%.*s' is not a method; known: exact, ais, ais_uniform, reverse_ais", (int)length, list);
         chosen[found] = true;
         list += length + (list[length] == ',');
-    }
+    } while (*list);
     return HM_OK;
 }
 
@@ -156,8 +170,6 @@ static hm_status run_methods(evaluation *e)
 {
     bool chosen[METHODS] = {false};
     HM_TRY(e->options->methods ? choose_listed(e->options->methods, chosen) : choose_default(e, chosen));
-    HM_REQUIRE(!chosen[REVERSE_AIS] || e->split[HM_TRAIN], HM_EUSAGE,
-               "reverse_ais starts its chains from training data; leave --split out, or reverse_ais");
     for (int method = 0; method < METHODS; method++) {
         if (!chosen[method]) continue;
         HM_TRY(methods[method].run(e, &e->estimates[method]));
@@ -172,9 +184,12 @@ static hm_status transform_rows(const void *context, int64_t first_row, hm_type 
 {
     const hm_transform *transform = context;
     size_t row_bytes = (size_t)out.columns * hm_type_size(type);
-    for (int64_t row = 0; row < out.rows; row++)
-        hm_transform_row(transform, type, out.columns, (const unsigned char *)raw + (size_t)row * row_bytes,
-                         first_row + row, 0, out.at + row * out.columns);
+    for (int64_t row = 0; row < out.rows; row++) {
+        const unsigned char *from = (const unsigned char *)raw + (size_t)row * row_bytes;
+        float *to = out.at + row * out.columns;
+        HM_TRY(hm_transform_rates(transform, type, out.columns, from, first_row + row, to));
+        hm_transform_row(transform, type, out.columns, from, first_row + row, 0, to);
+    }
     return HM_OK;
 }
 
@@ -187,12 +202,11 @@ static hm_status measure_split(evaluation *e, hm_split split)
 
 static hm_status open_data(evaluation *e)
 {
-    const char *file = e->options->data ? e->options->data : e->run.data.file;
     const char *wanted = e->options->split ? e->options->split : "both";
     bool both = strcmp(wanted, "both") == 0;
     for (int split = 0; split < SPLITS; split++) {
         if (!both && strcmp(wanted, split_names[split]) != 0) continue;
-        hm_status status = hm_open_split(e->cli->comm, file, split_names[split], &e->split[split]);
+        hm_status status = open_split(e, (hm_split)split, &e->split[split]);
         /* A file without test rows is evaluated on what it has, unless the split was asked for. */
         if (status != HM_OK && both && split == HM_TEST) {
             e->cli->log->warn(e->cli->log, hm_error_message());
@@ -200,9 +214,6 @@ static hm_status open_data(evaluation *e)
             continue;
         }
         HM_TRY(status);
-        HM_REQUIRE(e->split[split]->columns == e->model->visible, HM_EDATA,
-                   "%s: %lld columns; the model has %lld visible units", file, (long long)e->split[split]->columns,
-                   (long long)e->model->visible);
         HM_TRY(measure_split(e, (hm_split)split));
     }
     return HM_OK;

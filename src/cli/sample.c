@@ -114,16 +114,15 @@ static hm_status write_results(const sampling *s, const char *folder)
 {
     const char *name = s->options->name ? s->options->name : "gibbs";
     hm_model_info info;
-    char *path, mean_name[256];
+    char *path, mean_name[HM_SAMPLES_NAME_MAX + sizeof "_mean"];
     snprintf(mean_name, sizeof mean_name, "%s_mean", name);
+    const hm_samples samples[] = {
+        {name, "samples of the visible units after the last Gibbs step", s->samples},
+        {mean_name, "p(v | h) from which the samples of the same name were drawn", s->means},
+    };
     HM_TRY(hm_path_in(folder, "model.h5", &path));
     hm_status status = hm_model_file_info(path, &info);
-    if (status == HM_OK)
-        status =
-            hm_model_file_samples(path, name, "samples of the visible units after the last Gibbs step", s->samples);
-    if (status == HM_OK)
-        status = hm_model_file_samples(path, mean_name, "p(v | h) from which the samples of the same name were drawn",
-                                       s->means);
+    if (status == HM_OK) status = hm_model_file_samples(path, samples, 2);
     if (status == HM_OK && s->options->picture && info.height * info.width != s->model->visible)
         status = hm_fail(HM_EUSAGE, "--png: the data are not images (no height and width in %s)", path);
     if (status == HM_OK && s->options->picture)
@@ -169,6 +168,8 @@ static hm_status check_options(const sample_options *chosen, int positional)
     HM_REQUIRE(positional == 1, HM_EUSAGE, "sample takes one folder, RUN; %d given", positional);
     HM_REQUIRE(chosen->count >= 1 && chosen->count <= MOST, HM_EUSAGE, "-n: must be an integer between 1 and %d", MOST);
     HM_REQUIRE(chosen->steps >= 1, HM_EUSAGE, "--steps: must be an integer, at least 1");
+    HM_REQUIRE(!chosen->name || strlen(chosen->name) <= HM_SAMPLES_NAME_MAX, HM_EUSAGE, "--name: more than %d letters",
+               HM_SAMPLES_NAME_MAX);
     HM_REQUIRE(!chosen->name || (chosen->name[0] && !strchr(chosen->name, '/') && chosen->name[0] != '.'), HM_EUSAGE,
                "--name: '%s' is not the name of a dataset (no '/', no leading '.')", chosen->name);
     return HM_OK;

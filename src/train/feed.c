@@ -218,27 +218,33 @@ void hm_feed_rows(const hm_feed *feed, int shard, hm_matrix out)
 
 /* ---- base rates ------------------------------------------------------------------------------------------------- */
 
+hm_status hm_transform_rates(const hm_transform *transform, hm_type type, int64_t columns, const void *raw, int64_t row,
+                             float *out)
+{
+    static const char *const names[] = {[HM_TRAIN] = "train", [HM_TEST] = "test"};
+    hm_transform expectation = *transform;
+    if (expectation.binarize != HM_BINARIZE_THRESHOLD) expectation.binarize = HM_BINARIZE_NONE;
+    hm_transform_row(&expectation, type, columns, raw, row, 0, out);
+    for (int64_t column = 0; column < columns; column++)
+        HM_REQUIRE(out[column] >= 0.0f && out[column] <= 1.0f, HM_EDATA,
+                   "%s/x row %lld, column %lld is %g; binary units need values in [0, 1] (import with --scale, or set "
+                   "data.binarize: threshold)",
+                   names[transform->split], (long long)row, (long long)column, (double)out[column]);
+    return HM_OK;
+}
+
 /* Adds the rows of a shard's part to sums (columns), a block of rows at a time. */
 static hm_status add_part(hm_feed *feed, const shard_feed *mine, unsigned char *raw, int64_t block, float *row,
                           double *sums)
 {
-    hm_transform expectation = feed->transform;
-    if (expectation.binarize != HM_BINARIZE_THRESHOLD) expectation.binarize = HM_BINARIZE_NONE;
-    int64_t columns = feed->source->columns;
+    const hm_source *source = feed->source;
     for (int64_t begin = mine->part.begin; begin < mine->part.end; begin += block) {
         int64_t count = mine->part.end - begin < block ? mine->part.end - begin : block;
-        HM_TRY(feed->source->read(feed->source, begin, count, raw));
+        HM_TRY(source->read(feed->source, begin, count, raw));
         for (int64_t r = 0; r < count; r++) {
-            hm_transform_row(&expectation, feed->source->type, columns, raw + (size_t)r * feed->row_bytes, begin + r, 0,
-                             row);
-            for (int64_t c = 0; c < columns; c++) {
-                HM_REQUIRE(
-                    row[c] >= 0.0f && row[c] <= 1.0f, HM_EDATA,
-                    "train/x row %lld, column %lld is %g; binary units need values in [0, 1] (import with --scale, "
-                    "or set data.binarize: threshold)",
-                    (long long)(begin + r), (long long)c, (double)row[c]);
-                sums[c] += (double)row[c];
-            }
+            HM_TRY(hm_transform_rates(&feed->transform, source->type, source->columns,
+                                      raw + (size_t)r * feed->row_bytes, begin + r, row));
+            for (int64_t c = 0; c < source->columns; c++) sums[c] += (double)row[c];
         }
     }
     return HM_OK;

@@ -44,6 +44,11 @@ typedef struct hm_transform {
 void hm_transform_row(const hm_transform *transform, hm_type type, int64_t columns, const void *raw, int64_t row,
                       int64_t epoch, float *out);
 
+/* The same row as probabilities of 1: thresholded, or its values. HM_EDATA naming row and column of a value outside
+ * [0, 1]. Not collective. */
+hm_status hm_transform_rates(const hm_transform *transform, hm_type type, int64_t columns, const void *raw, int64_t row,
+                             float *out);
+
 typedef struct hm_feed hm_feed;
 
 /* A feed for the shards in `own`; borrows source. HM_EDATA when the source has fewer rows than a batch. Not collective.

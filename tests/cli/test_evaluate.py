@@ -101,7 +101,29 @@ class Evaluate(Case):
             self.assertLess(abs(report["ais"]["log_z"] - exact), 5 * report["ais"]["log_z_stderr"] + 0.02, settings)
         self.refuse(2, ["'magic'", "exact, ais"], "evaluate", folder, "--method", "ais,magic")
         self.refuse(2, "betas", "evaluate", folder, "--method", "ais", "--set", "ais.ladder=custom")
+        self.refuse(2, ["''", "exact, ais"], "evaluate", folder, "--method", "")
         self.refuse(2, "--split", "evaluate", folder, "--split", "valid")
+
+    def test_any_split_can_be_asked_for(self):
+        """Reverse AIS starts from training rows, whichever split is reported."""
+        folder = self.train(12, epochs=1)
+        few = ("--set", "ais.temperatures=50", "--set", "ais.chains=16", "--set", "ais.burn_in=10")
+        whole = self.report("evaluate", folder, *few)
+        for split, other in (("test", "train"), ("train", "test")):
+            report = self.report("evaluate", folder, "--split", split, *few)
+            self.assertEqual(report["reverse_ais"]["log_z"], whole["reverse_ais"]["log_z"])
+            self.assertIn(f"{split}_log_prob", report["ais"])
+            self.assertNotIn(f"{other}_log_prob", report["ais"])
+
+    def test_values_outside_0_to_1_are_refused(self):
+        folder = self.train(12, epochs=1)
+        rows = numpy.full((50, 784), 0.5, "f4")
+        rows[31, 5] = 7
+        numpy.save(self.path("rows.npy"), rows)
+        self.succeed("import", "npy", self.path("rows.npy"), "--test-fraction", "0.2", "-o", self.path("grey.h5"))
+        self.succeed("evaluate", folder, "--method", "exact", "--data", self.path("grey.h5"), "--quiet")  # thresholded
+        self.refuse(3, ["column 5 is 7", "[0, 1]"], "evaluate", folder, "--method", "exact", "--data", self.path("grey.h5"),
+                    "--set", "data.binarize=dynamic")
 
     def test_estimates_do_not_depend_on_ranks_and_threads(self):
         folder = self.train(12, epochs=2)
@@ -136,17 +158,29 @@ class Sample(Case):
             self.assertIn("gibbs", file["samples"])
         self.refuse(2, "-n", "sample", folder, "-n", 0)
         self.refuse(2, "--name", "sample", folder, "--name", "a/b")
+        self.refuse(2, "200 letters", "sample", folder, "--name", "a" * 201)
         self.refuse(4, "nowhere/x.png", "sample", folder, "--png", self.path("nowhere/x.png"))
 
     def test_full_disk_keeps_the_model(self):
         disk = self.small_disk(400)
         config = self.config(self.digits(rows=100))
         self.succeed("train", config, "-o", disk + "/run", "--quiet")
-        with open(disk + "/run/model.h5", "rb") as file:
-            before = file.read()
-        self.refuse(4, "cannot be written", "sample", disk + "/run", "-n", 2000, "--steps", 1)
-        with open(disk + "/run/model.h5", "rb") as file:
-            self.assertEqual(file.read(), before)
+        stored = []
+        for count in (5, 10, 15, 20, 25, 30, 35, 40, 2000):  # somewhere here the samples fit and their means do not
+            with open(disk + "/run/model.h5", "rb") as file:
+                before = file.read()
+            process = run("sample", disk + "/run", "-n", count, "--steps", 1, "--quiet")
+            if process.returncode == 0:
+                stored.append(count)
+                with h5py.File(disk + "/run/model.h5") as file:
+                    self.assertEqual((len(file["samples/gibbs"]), len(file["samples/gibbs_mean"])), (count, count))
+                continue
+            self.assertEqual(process.returncode, 4, process.stderr)
+            self.assertIn("cannot be written", process.stderr)
+            with open(disk + "/run/model.h5", "rb") as file:
+                self.assertEqual(file.read(), before)
+        self.assertIn(5, stored)
+        self.assertNotIn(2000, stored)
         self.assertEqual([name for name in os.listdir(disk + "/run") if "tmp" in name], [])
 
 
