@@ -166,7 +166,8 @@ void hm_array_close(hm_array *array)
 {
     if (!array) return;
     hm_store *store = array->store;
-    if (array->dataset >= 0) {
+    bool lost = store->comm && store->comm->lost; /* closing would wait for a rank that does not answer */
+    if (array->dataset >= 0 && !lost) {
         /* Closing writes cached chunks; when that fails, only the flush can be tried without harm. */
         if (store->writable && !store->broken && H5Dflush(array->dataset) < 0) hm_h5_write_failed(store, array->name);
         H5Dclose(array->dataset);

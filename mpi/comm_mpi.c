@@ -11,16 +11,28 @@
 #include "core/matrix.h"
 #include "core/memory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
-enum { MESSAGE_BYTES = 2048, LEVELS = 32, TAG_REDUCE = 1, CHUNK = 1 << 30 /* bytes of one MPI call */ };
+enum { MESSAGE_BYTES = 2048, LEVELS = 32, TAG_REDUCE = 1, TAG_ALIVE = 2, CHUNK = 1 << 30 /* bytes of one MPI call */ };
+
+/* Where a rank runs, for messages. */
+typedef struct place {
+    char host[64];
+    int process;
+} place;
 
 typedef struct comm_mpi {
     hm_comm comm; /* first: a comm_mpi is an hm_comm */
     MPI_Comm mpi;
     void *incoming; /* receive buffer of the reductions, grown when needed */
     size_t incoming_bytes;
+    double timeout; /* seconds; 0: none */
+    place *places;  /* (size) */
+    bool speaks;    /* reports a loss */
 } comm_mpi;
 
 static hm_status check(int code, const char *call)
@@ -30,6 +42,94 @@ static hm_status check(int code, const char *call)
     if (code == MPI_SUCCESS) return HM_OK;
     MPI_Error_string(code, text, &length);
     return hm_fail(HM_EINTERNAL, "%s: %s", call, text);
+}
+
+/* ---- waiting ---------------------------------------------------------------------------------------------------- */
+
+/* Seconds that a rank has spent waiting. A gap in which it did not run itself (it was stopped, or its machine slept)
+ * counts as one second, for it says nothing about the others. */
+typedef struct patience {
+    double waited, last;
+    unsigned polls;
+} patience;
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static bool runs_out(patience *p, double seconds)
+{
+    enum { POLLS_A_LOOK = 256 };
+    static const double MOST_A_LOOK = 1;
+    if (seconds <= 0 || ++p->polls % POLLS_A_LOOK != 0) return false;
+    double time = now(), gap = p->last > 0 ? time - p->last : 0;
+    p->last = time;
+    p->waited += gap < MOST_A_LOOK ? gap : MOST_A_LOOK;
+    return p->waited > seconds;
+}
+
+/* Tells all ranks that this one is there, and hears which others are: all that wait for a lost rank, directly or
+ * through each other, give up within a step of each other. */
+static void roll_call(comm_mpi *self, bool alive[])
+{
+    static const double GRACE = 5; /* seconds */
+    patience p = {0};
+    MPI_Request request;
+    alive[self->comm.rank] = true;
+    for (int rank = 0; rank < self->comm.size; rank++)
+        if (rank != self->comm.rank &&
+            MPI_Isend(NULL, 0, MPI_BYTE, rank, TAG_ALIVE, self->mpi, &request) == MPI_SUCCESS)
+            MPI_Request_free(&request);
+    while (!runs_out(&p, GRACE)) {
+        int there;
+        MPI_Status from;
+        MPI_Iprobe(MPI_ANY_SOURCE, TAG_ALIVE, self->mpi, &there, &from);
+        if (!there) continue;
+        MPI_Recv(NULL, 0, MPI_BYTE, from.MPI_SOURCE, TAG_ALIVE, self->mpi, MPI_STATUS_IGNORE);
+        alive[from.MPI_SOURCE] = true;
+    }
+}
+
+/* Names the ranks that do not answer. */
+static hm_status lose(comm_mpi *self)
+{
+    char silent[1024] = "";
+    size_t used = 0;
+    int size = self->comm.size;
+    bool *alive;
+    self->comm.lost = true;
+    HM_TRY(hm_alloc(&alive, size, sizeof *alive, "a roll call"));
+    roll_call(self, alive);
+    self->speaks = true;
+    for (int rank = 0; rank < self->comm.rank; rank++) self->speaks = self->speaks && !alive[rank];
+    for (int rank = 0; rank < size && used < sizeof silent; rank++)
+        if (!alive[rank])
+            used += (size_t)snprintf(silent + used, sizeof silent - used, "%srank %d (host %s, process %d)",
+                                     used ? ", " : "", rank, self->places[rank].host, self->places[rank].process);
+    free(alive);
+    return hm_fail(HM_ELOST, "no answer for %g s from %s; the job is ended", self->timeout,
+                   used ? silent : "the network, although every rank is there");
+}
+
+static hm_status check_lost(const comm_mpi *self)
+{
+    HM_REQUIRE(!self->comm.lost, HM_ELOST, "a rank was lost before");
+    return HM_OK;
+}
+
+/* Like MPI_Waitall, but not for ever. */
+static hm_status wait_all(comm_mpi *self, int count, MPI_Request requests[], const char *call)
+{
+    patience p = {0};
+    int done = 0;
+    for (;;) {
+        HM_TRY(check(MPI_Testall(count, requests, &done, MPI_STATUSES_IGNORE), call));
+        if (done) return HM_OK;
+        if (runs_out(&p, self->timeout)) return lose(self);
+    }
 }
 
 /* ---- sums ------------------------------------------------------------------------------------------------------- */
@@ -59,10 +159,14 @@ static hm_status exchange(comm_mpi *self, int partner, const element *kind, cons
         int64_t out = send_count - at, in = receive_count - at;
         out = out < 0 ? 0 : out > most ? most : out;
         in = in < 0 ? 0 : in > most ? most : in;
-        HM_TRY(check(MPI_Sendrecv((const char *)send + (out ? at : 0) * (int64_t)kind->size, (int)out, kind->type,
-                                  partner, TAG_REDUCE, (char *)receive + (in ? at : 0) * (int64_t)kind->size, (int)in,
-                                  kind->type, partner, TAG_REDUCE, self->mpi, MPI_STATUS_IGNORE),
-                     "MPI_Sendrecv"));
+        MPI_Request requests[2];
+        HM_TRY(check(MPI_Irecv((char *)receive + (in ? at : 0) * (int64_t)kind->size, (int)in, kind->type, partner,
+                               TAG_REDUCE, self->mpi, &requests[0]),
+                     "MPI_Irecv"));
+        HM_TRY(check(MPI_Isend((const char *)send + (out ? at : 0) * (int64_t)kind->size, (int)out, kind->type, partner,
+                               TAG_REDUCE, self->mpi, &requests[1]),
+                     "MPI_Isend"));
+        HM_TRY(wait_all(self, 2, requests, "a reduction"));
     }
     return HM_OK;
 }
@@ -82,6 +186,7 @@ static hm_status reduce(comm_mpi *self, void *sum, int64_t count, const element 
     int rank = self->comm.rank, size = self->comm.size, level = 0;
     char *data = sum;
     hm_range mine = {0, count}, before[LEVELS];
+    HM_TRY(check_lost(self));
     HM_REQUIRE((size & (size - 1)) == 0, HM_EUSAGE, "%d ranks: sums over ranks need a power of two", size);
     HM_TRY(grow_incoming(self, (size_t)((count + 1) / 2 + 1) * kind->size));
 
@@ -123,26 +228,28 @@ static hm_status reduce_double(hm_comm *comm, double *sum, int64_t count)
 
 /* ---- copies and agreement ---------------------------------------------------------------------------------------- */
 
-static hm_status broadcast_bytes(MPI_Comm mpi, char *data, int64_t bytes, int root)
+static hm_status broadcast_bytes(comm_mpi *self, char *data, int64_t bytes, int root)
 {
+    HM_TRY(check_lost(self));
     for (int64_t at = 0; at < bytes; at += CHUNK) {
+        MPI_Request request;
         int64_t count = bytes - at < CHUNK ? bytes - at : CHUNK;
-        HM_TRY(check(MPI_Bcast(data + at, (int)count, MPI_BYTE, root, mpi), "MPI_Bcast"));
+        HM_TRY(check(MPI_Ibcast(data + at, (int)count, MPI_BYTE, root, self->mpi, &request), "MPI_Ibcast"));
+        HM_TRY(wait_all(self, 1, &request, "MPI_Ibcast"));
     }
     return HM_OK;
 }
 
 static hm_status broadcast(hm_comm *comm, void *data, size_t bytes, int root)
 {
-    return broadcast_bytes(((comm_mpi *)comm)->mpi, data, (int64_t)bytes, root);
+    return broadcast_bytes((comm_mpi *)comm, data, (int64_t)bytes, root);
 }
 
 /* One broadcast a rank: used once an evaluation, never in a training step. */
 static hm_status all_gather(hm_comm *comm, void *all, const int64_t begin[])
 {
     for (int root = 0; root < comm->size; root++)
-        HM_TRY(
-            broadcast_bytes(((comm_mpi *)comm)->mpi, (char *)all + begin[root], begin[root + 1] - begin[root], root));
+        HM_TRY(broadcast_bytes((comm_mpi *)comm, (char *)all + begin[root], begin[root + 1] - begin[root], root));
     return HM_OK;
 }
 
@@ -150,18 +257,32 @@ static hm_status agree(hm_comm *comm, hm_status mine)
 {
     comm_mpi *self = (comm_mpi *)comm;
     enum { NOBODY = 1 << 30 };
-    /* One reduction decides both: the lowest failing rank, and (as codes are small) how it failed. */
-    int first = mine == HM_OK ? NOBODY : comm->rank * 64 + (int)mine, lowest;
-    HM_TRY(check(MPI_Allreduce(&first, &lowest, 1, MPI_INT, MPI_MIN, self->mpi), "MPI_Allreduce"));
-    if (lowest == NOBODY) return HM_OK;
+    MPI_Request request;
+    HM_TRY(check_lost(self));
+    /* One reduction decides all: the lowest failing rank, how it failed (as codes are small), and the greatest wish. */
+    int first[2] = {mine == HM_OK ? NOBODY : comm->rank * 64 + (int)mine, -(int)comm->wish}, lowest[2];
+    HM_TRY(check(MPI_Iallreduce(first, lowest, 2, MPI_INT, MPI_MIN, self->mpi, &request), "MPI_Iallreduce"));
+    HM_TRY(wait_all(self, 1, &request, "MPI_Iallreduce"));
+    comm->wished = (hm_wish)-lowest[1];
+    if (lowest[0] == NOBODY) return HM_OK;
     char message[MESSAGE_BYTES] = "";
     strncpy(message, hm_error_message(), sizeof message - 1);
-    HM_TRY(check(MPI_Bcast(message, sizeof message, MPI_CHAR, lowest / 64, self->mpi), "MPI_Bcast"));
+    HM_TRY(broadcast_bytes(self, message, sizeof message, lowest[0] / 64));
     hm_error_clear();
-    return hm_fail((hm_status)(lowest % 64), "%s", message);
+    return hm_fail((hm_status)(lowest[0] % 64), "%s", message);
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
+
+/* Collective. */
+static hm_status find_places(comm_mpi *self)
+{
+    place mine = {.process = (int)getpid()};
+    gethostname(mine.host, sizeof mine.host - 1);
+    HM_TRY(hm_alloc(&self->places, self->comm.size, sizeof mine, "the places of ranks"));
+    return check(MPI_Allgather(&mine, sizeof mine, MPI_BYTE, self->places, sizeof mine, MPI_BYTE, self->mpi),
+                 "MPI_Allgather");
+}
 
 hm_status hm_comm_mpi_create(MPI_Comm mpi, hm_comm **out)
 {
@@ -183,8 +304,12 @@ hm_status hm_comm_mpi_create(MPI_Comm mpi, hm_comm **out)
     MPI_Comm_rank(self->mpi, &self->comm.rank);
     MPI_Comm_size(self->mpi, &self->comm.size);
     *out = &self->comm;
-    return HM_OK;
+    return find_places(self);
 }
+
+void hm_comm_mpi_set_timeout(hm_comm *comm, double seconds) { ((comm_mpi *)comm)->timeout = seconds; }
+
+bool hm_comm_mpi_speaks(const hm_comm *comm) { return ((const comm_mpi *)comm)->speaks; }
 
 void hm_comm_mpi_free(hm_comm *comm)
 {
@@ -192,6 +317,7 @@ void hm_comm_mpi_free(hm_comm *comm)
     if (!self) return;
     MPI_Comm_free(&self->mpi);
     free(self->incoming);
+    free(self->places);
     free(self);
 }
 

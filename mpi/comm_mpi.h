@@ -1,4 +1,4 @@
-/* hm_comm over MPI: the reproducible all-reduce, and agreement about failures. */
+/* hm_comm over MPI: the reproducible all-reduce, agreement about failures, and a limit on how long ranks wait. */
 #ifndef HM_COMM_MPI_H
 #define HM_COMM_MPI_H
 
@@ -13,6 +13,15 @@ void hm_comm_mpi_free(hm_comm *comm);
 
 /* The communicator inside, for parallel HDF5 and ScaLAPACK. Borrowed. Not collective. */
 MPI_Comm hm_comm_mpi_handle(const hm_comm *comm);
+
+/* A rank that has waited for others for `seconds` (0: for ever, the default) asks all ranks whether they are there. The
+ * calls then fail with HM_ELOST on those that answered, with a message that names the silent ones: rank, host, process;
+ * comm->lost is set, and every later call fails at once. Only MPI_Abort ends such a job. Not collective, but the same
+ * on every rank. */
+void hm_comm_mpi_set_timeout(hm_comm *comm, double seconds);
+
+/* Is it this rank that reports the loss? One of those that answered. Not collective. */
+bool hm_comm_mpi_speaks(const hm_comm *comm);
 
 /* Ranks on this rank's host. Collective. */
 int hm_comm_mpi_ranks_on_host(const hm_comm *comm);

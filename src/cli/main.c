@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* OpenBLAS has no header that is safe beside other BLAS packages for this one. */
 void openblas_set_num_threads(int threads);
@@ -94,6 +95,17 @@ static hm_status dispatch(hm_comm *comm, int argc, char **argv)
     return asked ? HM_OK : hm_fail(HM_EUSAGE, "no command given");
 }
 
+/* MPI_Finalize would wait for a rank that does not answer. */
+static void end_without_a_rank(hm_comm *comm)
+{
+    enum { TIME_TO_SPEAK = 2 }; /* seconds; the first to abort ends all */
+    if (hm_comm_mpi_speaks(comm))
+        fprintf(stderr, "harmonium: %s\n", hm_error_message());
+    else
+        sleep(TIME_TO_SPEAK);
+    MPI_Abort(MPI_COMM_WORLD, HM_ELOST);
+}
+
 int main(int argc, char **argv)
 {
     hm_comm *comm = NULL;
@@ -107,6 +119,7 @@ int main(int argc, char **argv)
     openblas_set_num_threads(1);
     hm_status status = hm_comm_mpi_create(MPI_COMM_WORLD, &comm);
     if (status == HM_OK) status = comm->agree(comm, dispatch(comm, argc, argv));
+    if (comm && comm->lost) end_without_a_rank(comm);
     if (status != HM_OK && (!comm || comm->rank == 0)) {
         fflush(stdout);
         fprintf(stderr, "harmonium: %s\n", hm_error_message());

@@ -13,6 +13,10 @@
 #include <stdint.h>
 
 typedef struct hm_comm hm_comm;
+
+/* What a rank would like all to do soon; the greatest wish of all ranks wins. */
+typedef enum hm_wish { HM_WISH_NOTHING, HM_WISH_CHECKPOINT, HM_WISH_STOP } hm_wish;
+
 struct hm_comm {
     int rank, size;
 
@@ -30,6 +34,12 @@ struct hm_comm {
     /* HM_OK if every rank's outcome is, else the outcome and the message of the lowest rank that failed. Collective.
      * To be called before the next collective after anything that may fail on one rank alone. */
     hm_status (*agree)(hm_comm *comm, hm_status mine);
+
+    /* `agree` carries each rank's wish along, and leaves the greatest one in `wished`: the same on every rank. */
+    hm_wish wish, wished;
+
+    /* A rank no longer answers (HM_ELOST): nothing collective can end any more, not even closing a shared file. */
+    bool lost;
 
     void *state; /* the implementation's */
 };

@@ -16,6 +16,7 @@ typedef enum hm_status {
     HM_EOUTPUT = 4,      /* disk full, no permission */
     HM_ENUMERIC = 5,     /* NaN, divergence */
     HM_EINTERRUPTED = 6, /* stopped by a signal, after a checkpoint */
+    HM_ELOST = 7,        /* a rank no longer answers */
 } hm_status;
 
 /* Records the message (printf-style, no newline) unless one is recorded already, and returns `status`. Thread-safe. */
