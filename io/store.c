@@ -2,6 +2,7 @@
 
 #include "core/memory.h"
 #include "io/h5.h"
+#include "io/seal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,10 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
-const hm_format hm_format_data = {"harmonium-data", 1, "data"};
-const hm_format hm_format_model = {"harmonium-model", 1, "model"};
-const hm_format hm_format_metrics = {"harmonium-metrics", 1, "metrics"};
-const hm_format hm_format_checkpoint = {"harmonium-checkpoint", 1, "checkpoint"};
+const hm_format hm_format_data = {"harmonium-data", 1, "data", false};
+const hm_format hm_format_model = {"harmonium-model", 1, "model", false};
+const hm_format hm_format_metrics = {"harmonium-metrics", 1, "metrics", false};
+const hm_format hm_format_checkpoint = {"harmonium-checkpoint", 1, "checkpoint", true};
 
 static const hm_format *const formats[] = {&hm_format_data, &hm_format_model, &hm_format_metrics,
                                            &hm_format_checkpoint};
@@ -98,18 +99,26 @@ static hm_status check_format(hm_store *store)
     return HM_OK;
 }
 
+static hm_status check_sealed(const hm_store *store)
+{
+    return store->format && store->format->sealed ? hm_seal_check(store->path) : HM_OK;
+}
+
 static hm_status open_readable(hm_store *store, bool swmr)
 {
     struct stat about;
+    bool known = store->format != NULL;
     HM_REQUIRE(stat(store->path, &about) == 0 && access(store->path, R_OK) == 0, HM_EDATA, "%s: %s", store->path,
                strerror(errno));
     HM_REQUIRE(S_ISREG(about.st_mode), HM_EDATA, "%s: not a file", store->path);
     HM_REQUIRE(H5Fis_hdf5(store->path) > 0, HM_EDATA, "%s: not a Harmonium %s%sfile (not HDF5, or cut short)",
                store->path, store->format ? store->format->noun : "", store->format ? " " : "");
+    HM_TRY(check_sealed(store));
     store->file = H5Fopen(store->path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (store->file < 0 && swmr) store->file = H5Fopen(store->path, H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, H5P_DEFAULT);
     if (store->file < 0) return hm_h5_read_failed(store, NULL);
-    return check_format(store);
+    HM_TRY(check_format(store));
+    return known ? HM_OK : check_sealed(store);
 }
 
 hm_status hm_h5_open(const char *path, const hm_format *format, bool swmr, hm_store **out)
@@ -246,6 +255,12 @@ static int sync_file(const char *path)
     return result;
 }
 
+hm_status hm_h5_sync(const hm_store *store)
+{
+    HM_REQUIRE(sync_file(store->path) == 0, HM_EOUTPUT, "%s: cannot be synced: %s", store->path, strerror(errno));
+    return HM_OK;
+}
+
 /* The rename lasts only when the folder is synced; some file systems cannot (EINVAL), which is theirs to answer for. */
 static int sync_folder_of(const char *path)
 {
@@ -268,6 +283,7 @@ static int keep_previous(const hm_store *store)
 
 hm_status hm_h5_publish(hm_store *store)
 {
+    if (store->format->sealed) HM_TRY(hm_seal_add(store->temporary, store->path));
     HM_REQUIRE(sync_file(store->temporary) == 0 && keep_previous(store) == 0 &&
                    rename(store->temporary, store->path) == 0,
                HM_EOUTPUT, "%s: cannot be written: %s", store->path, strerror(errno));
@@ -304,6 +320,7 @@ hm_status hm_store_commit(hm_store *store)
 void hm_store_close(hm_store *store)
 {
     if (!store) return;
+    if (store->comm && store->comm->lost) store->file = -1; /* closing it would wait for a rank that does not answer */
     if (store->file >= 0) {
         if (store->writable && !store->broken && H5Fflush(store->file, H5F_SCOPE_GLOBAL) < 0) hm_h5_discard(store);
         H5Fclose(store->file);

@@ -32,6 +32,7 @@ typedef struct hm_format {
     const char *name; /* root attribute `format`: "harmonium-data" */
     int64_t version;  /* root attribute `format_version`: the one written, and the newest that can be read */
     const char *noun; /* for messages: "data", as in "not a Harmonium data file" */
+    bool sealed;      /* ends with a digest of all of it, which is checked before anything is read (seal.h) */
 } hm_format;
 
 extern const hm_format hm_format_data, hm_format_model, hm_format_metrics, hm_format_checkpoint;

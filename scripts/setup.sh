@@ -16,7 +16,7 @@ packages=(
   libopenblas0-pthread libopenblas-pthread-dev # BLAS, LAPACK
   libscalapack-openmpi-dev                     # ScaLAPACK
   librandom123-dev libyaml-dev                 # Philox, configurations
-  zlib1g-dev libpng-dev                        # gzip, pictures
+  zlib1g-dev libpng-dev libxxhash-dev          # gzip, pictures, digests
   libcmocka-dev                                # unit tests
   python3 python3-numpy python3-h5py python3-matplotlib # scripts and tests that open our files
 )

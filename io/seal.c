@@ -1,0 +1,94 @@
+#include "io/seal.h"
+
+#include "core/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+enum { SEAL = 64, BUFFER = 1 << 20 };
+
+static void write_seal(XXH128_hash_t digest, char seal[SEAL])
+{
+    char text[SEAL + 1];
+    snprintf(text, sizeof text, "harmonium xxh3-128 %016llx%016llx%13s", (unsigned long long)digest.high64,
+             (unsigned long long)digest.low64, "\n");
+    memcpy(seal, text, SEAL);
+}
+
+/* Feeds the next `size` bytes to the digest; false with errno (0: the file ended early). */
+static bool digest_bytes(int file, int64_t size, char *buffer, XXH3_state_t *state)
+{
+    while (size > 0) {
+        errno = 0;
+        ssize_t got = read(file, buffer, size < BUFFER ? (size_t)size : BUFFER);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return false;
+        XXH3_128bits_update(state, buffer, (size_t)got);
+        size -= got;
+    }
+    return true;
+}
+
+/* The seal that the file's first `size` bytes deserve; false with errno. */
+static bool seal_of(int file, int64_t size, char seal[SEAL])
+{
+    XXH3_state_t *state = XXH3_createState();
+    char *buffer = malloc(BUFFER);
+    bool whole = state && buffer && XXH3_128bits_reset(state) == XXH_OK && digest_bytes(file, size, buffer, state);
+    int reason = errno;
+    if (whole) write_seal(XXH3_128bits_digest(state), seal);
+    XXH3_freeState(state);
+    free(buffer);
+    errno = reason;
+    return whole;
+}
+
+static bool add_seal(int file)
+{
+    char seal[SEAL];
+    struct stat about;
+    if (fstat(file, &about) != 0 || !seal_of(file, about.st_size, seal)) return false;
+    ssize_t put = pwrite(file, seal, SEAL, about.st_size);
+    if (put >= 0 && put < SEAL) errno = ENOSPC;
+    return put == SEAL;
+}
+
+hm_status hm_seal_add(const char *path, const char *name)
+{
+    int file = open(path, O_RDWR | O_CLOEXEC);
+    HM_REQUIRE(file >= 0, HM_EOUTPUT, "%s: cannot be written: %s", name, strerror(errno));
+    bool added = add_seal(file);
+    int reason = errno;
+    close(file);
+    HM_REQUIRE(added, HM_EOUTPUT, "%s: cannot be written: %s", name, strerror(reason));
+    return HM_OK;
+}
+
+static bool check_seal(int file)
+{
+    char seal[SEAL], found[SEAL];
+    struct stat about;
+    if (fstat(file, &about) != 0) return false;
+    errno = 0;
+    return about.st_size > SEAL && seal_of(file, about.st_size - SEAL, seal) && read(file, found, SEAL) == SEAL &&
+           memcmp(seal, found, SEAL) == 0;
+}
+
+hm_status hm_seal_check(const char *path)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    HM_REQUIRE(file >= 0, HM_EDATA, "%s: %s", path, strerror(errno));
+    bool sound = check_seal(file);
+    int reason = errno;
+    close(file);
+    HM_REQUIRE(sound || reason == 0, HM_EDATA, "%s: cannot be read: %s", path, strerror(reason));
+    HM_REQUIRE(sound, HM_EDATA, "%s: damaged: its digest does not match (cut short, or changed since it was written)",
+               path);
+    return HM_OK;
+}
