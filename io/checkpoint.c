@@ -9,11 +9,13 @@
 #include "io/h5.h"
 #include "io/parameters.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { PATH_ROOM = 256, BITS = 8 };
+enum { PATH_ROOM = 256, FOLDER_ROOM = 4096, BITS = 8 };
 
 /* The generator that the numbers after a checkpoint come from. It has no state: (seed, step) is all there is to keep.
  */
@@ -72,6 +74,7 @@ static hm_status write_info(hm_store *store, const hm_checkpoint_info *info)
     HM_TRY(hm_store_set_int(store, "/", "step", info->step));
     HM_TRY(hm_store_set_int(store, "/", "epoch", info->epoch));
     HM_TRY(hm_store_set_int(store, "/", "shards", info->shards));
+    HM_TRY(hm_store_set_int(store, "/", "data", info->data));
     HM_TRY(hm_store_set_text(store, "/", "stage", info->stage));
     HM_TRY(hm_store_set_text(store, "/", "config", info->config));
     return hm_store_set_text(store, "/", "rng", rng_description);
@@ -129,10 +132,10 @@ static hm_status write_common(hm_store *store, const hm_checkpoint_info *info, c
 static hm_status make_file(const char *folder, const hm_checkpoint_info *info, const hm_checkpoint *checkpoint,
                            bool bits, hm_store **out)
 {
-    char path[4096], previous[4096 + 8];
-    int length = snprintf(path, sizeof path, "%s/checkpoint.h5", folder);
-    HM_REQUIRE(length < (int)sizeof path, HM_EOUTPUT, "%s: the name is too long", folder);
-    snprintf(previous, sizeof previous, "%s/checkpoint.prev.h5", folder);
+    char path[FOLDER_ROOM], previous[FOLDER_ROOM];
+    int length = snprintf(previous, sizeof previous, "%s/checkpoint.prev.h5", folder);
+    HM_REQUIRE(length < FOLDER_ROOM, HM_EOUTPUT, "%s: the name is too long", folder);
+    snprintf(path, sizeof path, "%s/checkpoint.h5", folder);
     HM_TRY(hm_store_create(path, &hm_format_checkpoint, out));
     hm_status status = hm_h5_keep_previous(*out, previous);
     if (status == HM_OK) status = write_common(*out, info, checkpoint, bits);
@@ -240,6 +243,7 @@ static hm_status read_info(hm_store *store, hm_checkpoint_info *info)
     HM_TRY(hm_store_get_int(store, "/", "step", &info->step));
     HM_TRY(hm_store_get_int(store, "/", "epoch", &info->epoch));
     HM_TRY(hm_store_get_int(store, "/", "shards", &info->shards));
+    HM_TRY(hm_store_get_int(store, "/", "data", &info->data));
     HM_TRY(hm_store_get_text(store, "/", "stage", &info->stage));
     HM_TRY(hm_store_get_text(store, "/", "config", &info->config));
     return chains_shape(store, &info->all_chains, &info->chain_columns, &bits);
@@ -254,6 +258,44 @@ hm_status hm_checkpoint_read_info(const char *path, hm_checkpoint_info *info)
     hm_store_close(store);
     if (status != HM_OK) hm_checkpoint_info_free(info);
     return status;
+}
+
+/* checkpoint.prev.h5 in place of a checkpoint.h5 that is damaged, or missing where there are no hard links
+ * (hm_h5_publish). */
+static hm_status fall_back(const char *path, const char *previous, hm_checkpoint_info *info, char **warning)
+{
+    bool damaged = access(path, F_OK) == 0;
+    char reason[1024];
+    snprintf(reason, sizeof reason, "%s", hm_error_message());
+    hm_error_clear();
+    hm_status status = hm_checkpoint_read_info(previous, info);
+    if (status != HM_OK && damaged) {
+        hm_error_clear();
+        return hm_fail(HM_EDATA, "%s; and %s is no better: there is nothing to go on from (--overwrite begins anew)",
+                       reason, previous);
+    }
+    HM_TRY(status);
+    HM_REQUIRE(rename(previous, path) == 0, HM_EOUTPUT, "%s: cannot be renamed to %s: %s", previous, path,
+               strerror(errno));
+    if (!damaged) return HM_OK;
+    size_t size = strlen(reason) + 128;
+    HM_TRY(hm_alloc(warning, (int64_t)size, 1, "a warning"));
+    snprintf(*warning, size, "%s; going on from the checkpoint before it, of update %lld", reason,
+             (long long)info->step);
+    return HM_OK;
+}
+
+hm_status hm_checkpoint_newest(const char *folder, hm_checkpoint_info *info, char **warning)
+{
+    char path[FOLDER_ROOM], previous[FOLDER_ROOM];
+    *info = (hm_checkpoint_info){0};
+    *warning = NULL;
+    int length = snprintf(previous, sizeof previous, "%s/checkpoint.prev.h5", folder);
+    HM_REQUIRE(length < FOLDER_ROOM, HM_EOUTPUT, "%s: the name is too long", folder);
+    snprintf(path, sizeof path, "%s/checkpoint.h5", folder);
+    if (access(path, F_OK) != 0 && access(previous, F_OK) != 0) return HM_OK;
+    hm_status status = hm_checkpoint_read_info(path, info);
+    return status == HM_OK ? HM_OK : fall_back(path, previous, info, warning);
 }
 
 static hm_status read_packs(hm_store *store, hm_checkpoint *checkpoint)

@@ -1,13 +1,13 @@
 /* checkpoint.h5: the state of a run between two updates, from which it goes on bit for bit, on any number of ranks.
  *
- *     /                     attributes step, epoch, seed, shards, stage, rng, config (YAML)
+ *     /                     attributes step, epoch, seed, shards, data, stage, rng, config (YAML)
  *     /parameters/NAME      float32, as in model.h5
  *     /optimizer/PACK/NAME  the optimiser's packs (velocity, moments), the same shapes
  *     /chains               (chains, columns) in global order: float32, or uint8 with 8 columns a byte when all are 0
  * or 1 /scalars/NAME         float64 running values (offset of the clock, best objective, ...)
  *
- * Everything is checksummed (Fletcher32). The ranks write their own chains through MPI-IO; the file replaces
- * checkpoint.h5 when it is whole, and the one before it becomes checkpoint.prev.h5.
+ * Everything is checksummed (Fletcher32), and the whole file is sealed (seal.h). The ranks write their own chains
+ * through MPI-IO; the file replaces checkpoint.h5 when it is whole, and the one before it becomes checkpoint.prev.h5.
  */
 #ifndef HM_CHECKPOINT_H
 #define HM_CHECKPOINT_H
@@ -52,6 +52,7 @@ typedef struct hm_checkpoint_info {
     int64_t step;  /* updates done */
     int64_t epoch; /* epochs done */
     int64_t shards;
+    int64_t data;                      /* fingerprint of the training data; the caller's idea of it */
     char *stage;                       /* which loop: "contrast" */
     char *config;                      /* the resolved configuration, YAML */
     int64_t all_chains, chain_columns; /* read only: of /chains; 0 without chains */
@@ -66,6 +67,12 @@ hm_status hm_checkpoint_write(const char *folder, hm_comm *comm, MPI_Comm mpi, c
 
 /* The attributes of a checkpoint, given by its path. HM_EDATA. Not collective. */
 hm_status hm_checkpoint_read_info(const char *path, hm_checkpoint_info *info);
+
+/* The attributes of FOLDER's newest sound checkpoint, which is checkpoint.h5 when this returns. If that is damaged (or
+ * missing), checkpoint.prev.h5 takes its name, and *warning, the caller's to free, says why; otherwise it is NULL.
+ * info->config is NULL when there is no checkpoint at all. HM_EDATA when there are some and none is sound, HM_EOUTPUT.
+ * One rank calls it, which has the folder for itself. */
+hm_status hm_checkpoint_newest(const char *folder, hm_checkpoint_info *info, char **warning);
 
 /* Reads parameters, packs, scalars and this rank's chains [first_chain, first_chain + chains.rows). Verifies the
  * checksums of what it reads. HM_EDATA when anything is missing, damaged or of another shape. Not collective: follow it

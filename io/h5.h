@@ -52,6 +52,9 @@ hm_status hm_h5_open(const char *path, const hm_format *format, bool swmr, hm_st
 /* Has commit keep the file that it replaces, under this name. */
 hm_status hm_h5_keep_previous(hm_store *store, const char *previous);
 
+/* The file, under its final name, onto the disk. HM_EOUTPUT. */
+hm_status hm_h5_sync(const hm_store *store);
+
 /* Sync, rename to the final name, sync of the folder; the file may still be open. */
 hm_status hm_h5_publish(hm_store *store);
 

@@ -9,6 +9,7 @@
 #include "io/h5.h"
 
 #include <hdf5_hl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,7 @@ struct hm_metrics {
     int count; /* of the metrics that were declared */
     hid_t step, epoch, seconds;
     hid_t *values; /* (count) */
+    double *last;  /* (count) of the last row */
 };
 
 /* "/metrics/NAME"; a name with a slash, an empty or a long one, or one that is taken is refused. */
@@ -108,6 +110,7 @@ static void free_metrics(hm_metrics *metrics)
         if (metrics->values[metric] >= 0) H5Dclose(metrics->values[metric]);
     hm_store_close(metrics->store);
     free(metrics->values);
+    free(metrics->last);
     free(metrics);
 }
 
@@ -125,9 +128,13 @@ static hm_status metrics_new(const char *path, const hm_metric list[], int count
     HM_TRY(hm_alloc(&metrics, 1, sizeof *metrics, "the metrics' handle"));
     *metrics = (hm_metrics){.last_step = INT64_MIN, .step = -1, .epoch = -1, .seconds = -1};
     hm_status status = hm_alloc(&metrics->values, count > 0 ? count : 1, sizeof(hid_t), "the metrics' columns");
+    if (status == HM_OK) status = hm_alloc(&metrics->last, count > 0 ? count : 1, sizeof(double), "the last metrics");
     if (status == HM_OK) {
         metrics->count = count;
-        for (int metric = 0; metric < count; metric++) metrics->values[metric] = -1;
+        for (int metric = 0; metric < count; metric++) {
+            metrics->values[metric] = -1;
+            metrics->last[metric] = NAN;
+        }
         status = hm_h5_create(path, &hm_format_metrics, true, &metrics->store);
     }
     if (status == HM_OK) status = create_columns(metrics, list);
@@ -187,6 +194,7 @@ static hm_status append_rows(hm_metrics *metrics, int64_t count, const int64_t s
     HM_TRY(append_column(metrics, metrics->step, H5T_NATIVE_INT64, count, steps, step_field.name));
     metrics->rows += count;
     metrics->last_step = steps[count - 1];
+    for (int metric = 0; metric < metrics->count; metric++) metrics->last[metric] = values[metric * count + count - 1];
     return HM_OK;
 }
 
@@ -198,6 +206,16 @@ hm_status hm_metrics_append(hm_metrics *metrics, int64_t step, int64_t epoch, do
 }
 
 int64_t hm_metrics_rows(const hm_metrics *metrics) { return metrics->rows; }
+
+const double *hm_metrics_last(const hm_metrics *metrics) { return metrics->last; }
+
+hm_status hm_metrics_sync(hm_metrics *metrics)
+{
+    hm_store *store = metrics->store;
+    HM_REQUIRE(!store->broken, HM_EOUTPUT, "%s: cannot be written", store->path);
+    if (H5Fflush(store->file, H5F_SCOPE_GLOBAL) < 0) return hm_h5_write_failed(store, NULL);
+    return hm_h5_sync(store);
+}
 
 hm_status hm_metrics_close(hm_metrics *metrics)
 {

@@ -35,6 +35,12 @@ hm_status hm_metrics_append(hm_metrics *metrics, int64_t step, int64_t epoch, do
 /* Rows so far. */
 int64_t hm_metrics_rows(const hm_metrics *metrics);
 
+/* The values of the last row, in the order of the list; NaN before the first. */
+const double *hm_metrics_last(const hm_metrics *metrics);
+
+/* All rows so far onto the disk, so that no checkpoint is newer than they are. HM_EOUTPUT. */
+hm_status hm_metrics_sync(hm_metrics *metrics);
+
 /* Closes and frees (also after a failure); the finished file opens like any other. HM_EOUTPUT when the last bytes
  * cannot be written. NULL is allowed. */
 hm_status hm_metrics_close(hm_metrics *metrics);

@@ -20,6 +20,7 @@ typedef struct hm_log hm_log;
 struct hm_log {
     void (*progress)(hm_log *log, const hm_progress *progress);
     void (*warn)(hm_log *log, const char *message);
+    void (*note)(hm_log *log, const char *line); /* beside progress, and silent when that is */
     void *state;
 };
 

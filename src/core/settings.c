@@ -188,6 +188,29 @@ void hm_setting_format(const hm_setting *setting, const void *settings, char *ou
     }
 }
 
+static bool same_reals(const hm_reals *a, const hm_reals *b)
+{
+    if (a->count != b->count) return false;
+    for (int64_t i = 0; i < a->count; i++)
+        if (a->at[i] != b->at[i]) return false;
+    return true;
+}
+
+bool hm_setting_same(const hm_setting *setting, const void *a, const void *b)
+{
+    const void *left = field_in(setting, a), *right = field_in(setting, b);
+    switch (setting->type) {
+    case HM_SET_INT: return *(const int64_t *)left == *(const int64_t *)right;
+    case HM_SET_REAL: return *(const double *)left == *(const double *)right;
+    case HM_SET_BOOL: return *(const bool *)left == *(const bool *)right;
+    case HM_SET_CHOICE: return *(const int *)left == *(const int *)right;
+    case HM_SET_TEXT: break;
+    case HM_SET_REALS: return same_reals(left, right);
+    }
+    const char *text = *(char *const *)left, *other = *(char *const *)right;
+    return text && other ? strcmp(text, other) == 0 : text == other;
+}
+
 /* ---- tables ----------------------------------------------------------------------------------------------------- */
 
 hm_status hm_settings_default(const hm_settings_table *table, void *settings)

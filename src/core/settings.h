@@ -34,6 +34,7 @@ typedef struct hm_setting {
     const char *const *choices; /* NULL-terminated, HM_SET_CHOICE only */
     const char *fallback;       /* the default, as YAML text; NULL when the key must be given */
     const char *describe;       /* one line, with unit */
+    bool free;                  /* what is trained does not depend on it: may change when a run goes on */
 } hm_setting;
 
 typedef struct hm_settings_table {
@@ -48,6 +49,9 @@ hm_status hm_setting_parse(const hm_setting *setting, void *settings, const char
 
 /* The field's value as YAML text into out (at least 64 bytes; lists and texts are cut to size). */
 void hm_setting_format(const hm_setting *setting, const void *settings, char *out, size_t size);
+
+/* Have both structs the same value? */
+bool hm_setting_same(const hm_setting *setting, const void *a, const void *b);
 
 /* What the setting accepts: "an integer between 1 and 100", "one of: cd, pcd, exact". */
 void hm_setting_accepts(const hm_setting *setting, char *out, size_t size);

@@ -30,20 +30,24 @@ static const uint64_t REVERSE_STEPS = (uint64_t)1 << 43; /* steps of streams fro
 
 static const char *const ladder_names[] = {"linear", "salakhutdinov2008", "adaptive", "custom", NULL};
 
+/* All of them free: they say how a model is judged, not how it is trained. */
+#define FIELD(NAME) .key = #NAME, .offset = offsetof(hm_ais_settings, NAME), .free = true
 static const hm_setting ais_settings[] = {
-    {"chains", HM_SET_INT, offsetof(hm_ais_settings, chains), 2, 1e7, NULL, "100", "annealing runs over all shards"},
-    {"ladder", HM_SET_CHOICE, offsetof(hm_ais_settings, ladder), 0, 0, ladder_names, "linear",
-     "how the temperatures are chosen"},
-    {"temperatures", HM_SET_INT, offsetof(hm_ais_settings, temperatures), 2, HM_LADDER_MAX, NULL, "10000",
-     "temperatures of the linear ladder, both ends included"},
-    {"ess_target", HM_SET_REAL, offsetof(hm_ais_settings, ess_target), 0.01, 0.999999, NULL, "0.9999",
-     "adaptive ladder: effective part of the chains that one step must keep"},
-    {"betas", HM_SET_REALS, offsetof(hm_ais_settings, betas), 0, 1, NULL, "[]",
-     "custom ladder: temperatures ascending from 0 to 1"},
-    {"burn_in", HM_SET_INT, offsetof(hm_ais_settings, burn_in), 0, 1e9, NULL, "1000",
-     "reverse AIS: Gibbs steps from the data before the first weight"},
-    {0},
+    {FIELD(chains), .type = HM_SET_INT, .min = 2, .max = 1e7, .fallback = "100",
+     .describe = "annealing runs over all shards"},
+    {FIELD(ladder), .type = HM_SET_CHOICE, .choices = ladder_names, .fallback = "linear",
+     .describe = "how the temperatures are chosen"},
+    {FIELD(temperatures), .type = HM_SET_INT, .min = 2, .max = HM_LADDER_MAX, .fallback = "10000",
+     .describe = "temperatures of the linear ladder, both ends included"},
+    {FIELD(ess_target), .type = HM_SET_REAL, .min = 0.01, .max = 0.999999, .fallback = "0.9999",
+     .describe = "adaptive ladder: effective part of the chains that one step must keep"},
+    {FIELD(betas), .type = HM_SET_REALS, .min = 0, .max = 1, .fallback = "[]",
+     .describe = "custom ladder: temperatures ascending from 0 to 1"},
+    {FIELD(burn_in), .type = HM_SET_INT, .min = 0, .max = 1e9, .fallback = "1000",
+     .describe = "reverse AIS: Gibbs steps from the data before the first weight"},
+    {.key = NULL},
 };
+#undef FIELD
 
 const hm_settings_table hm_ais_table = {"ais", ais_settings};
 

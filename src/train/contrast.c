@@ -285,8 +285,7 @@ static hm_status sum_gradient(hm_contrast *contrast, hm_status status)
     return comm->reduce_float(comm, contrast->buffers->grad, layout->size);
 }
 
-/* Names the first tensor that is no longer finite. */
-static hm_status check_finite(const hm_contrast *contrast)
+hm_status hm_contrast_check_finite(const hm_contrast *contrast)
 {
     const hm_layout *layout = &contrast->model->layout;
     for (int tensor = 0; tensor < layout->count; tensor++) {
@@ -307,7 +306,7 @@ static hm_status log_z_of_update(const hm_contrast *contrast, double *log_z)
     hm_status status = hm_exact_log_z(contrast->model, contrast->workers, log_z);
     if (status != HM_ENUMERIC) return status;
     hm_error_clear();
-    HM_TRY(check_finite(contrast));
+    HM_TRY(hm_contrast_check_finite(contrast));
     return hm_fail(HM_ENUMERIC,
                    "training diverged: log Z is not finite after update %lld (epoch %lld); lower train.learning_rate "
                    "(now %g)",
@@ -415,7 +414,7 @@ static hm_status measure(hm_contrast *contrast, double values[])
 
 static void show_progress(const hm_contrast *contrast, const double values[], bool epoch_end)
 {
-    int64_t total = contrast->train.epochs * hm_feed_steps(contrast->feed);
+    int64_t total = hm_contrast_steps(contrast);
     hm_progress progress = {
         .what = "training",
         .done = contrast->step,
@@ -433,31 +432,42 @@ static void show_progress(const hm_contrast *contrast, const double values[], bo
 
 static hm_status report(hm_contrast *contrast, const hm_observer *observer, double values[])
 {
-    HM_TRY(check_finite(contrast));
+    HM_TRY(hm_contrast_check_finite(contrast));
     HM_TRY(measure(contrast, values));
     hm_metric_row row = {contrast->step, contrast->epoch + 1, contrast->seconds, values};
     return observer->row(observer->state, &row);
 }
 
-static hm_status run_epoch(hm_contrast *contrast, const hm_observer *observer)
+static hm_status run_step(hm_contrast *contrast, const hm_observer *observer, double values[])
 {
     int64_t steps = hm_feed_steps(contrast->feed), every = contrast->train.monitor_every;
-    double values[HM_METRICS_MAX];
-    for (int metric = 0; metric < HM_METRICS_MAX; metric++) values[metric] = NAN;
-    for (int64_t step = contrast->step % steps; step < steps; step++) {
-        double start = hm_clock();
-        HM_TRY(update(contrast, step));
-        contrast->seconds += hm_clock() - start;
-        bool epoch_end = step + 1 == steps;
-        if (epoch_end || (every > 0 && contrast->step % every == 0)) HM_TRY(report(contrast, observer, values));
-        show_progress(contrast, values, epoch_end);
-    }
-    contrast->epoch++;
-    return observer->epoch(observer->state, contrast);
+    double start = hm_clock();
+    HM_TRY(update(contrast, contrast->step % steps));
+    contrast->seconds += hm_clock() - start;
+    bool epoch_end = contrast->step % steps == 0;
+    if (epoch_end || (every > 0 && contrast->step % every == 0)) HM_TRY(report(contrast, observer, values));
+    show_progress(contrast, values, epoch_end);
+    if (epoch_end) contrast->epoch++;
+    return observer->step(observer->state, contrast);
+}
+
+void hm_contrast_resume(hm_contrast *contrast, int64_t step, double seconds)
+{
+    contrast->step = step;
+    contrast->epoch = step / hm_feed_steps(contrast->feed);
+    contrast->seconds = seconds;
+    contrast->model->class->refresh(contrast->model);
+}
+
+int64_t hm_contrast_steps(const hm_contrast *contrast)
+{
+    return contrast->train.epochs * hm_feed_steps(contrast->feed);
 }
 
 hm_status hm_contrast_run(hm_contrast *contrast, const hm_observer *observer)
 {
-    while (contrast->epoch < contrast->train.epochs) HM_TRY(run_epoch(contrast, observer));
+    double values[HM_METRICS_MAX];
+    for (int metric = 0; metric < HM_METRICS_MAX; metric++) values[metric] = NAN;
+    while (contrast->epoch < contrast->train.epochs) HM_TRY(run_step(contrast, observer, values));
     return HM_OK;
 }

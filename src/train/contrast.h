@@ -44,7 +44,8 @@ int hm_contrast_metrics(const hm_model *model, hm_monitor list[]);
 /* Called while training, on every rank: for files. A failure ends the training. */
 typedef struct hm_observer {
     hm_status (*row)(void *state, const hm_metric_row *row);
-    hm_status (*epoch)(void *state, const hm_contrast *contrast); /* at each epoch's end */
+    hm_status (*step)(void *state,
+                      const hm_contrast *contrast); /* after each update: all is as a checkpoint wants it */
     void *state;
 } hm_observer;
 
@@ -70,7 +71,17 @@ hm_status hm_contrast_create(hm_model *model, hm_feed *feed, const hm_train_sett
                              const hm_workers *workers, hm_contrast **out);
 void hm_contrast_free(hm_contrast *contrast);
 
-/* Trains to the end. HM_ENUMERIC, naming the update, when parameters are no longer finite. Collective. */
+/* Goes on after `step` updates that took `seconds`: the caller has filled in parameters, optimiser and chains as they
+ * were then. Not collective. */
+void hm_contrast_resume(hm_contrast *contrast, int64_t step, double seconds);
+
+/* HM_ENUMERIC, naming the update, when parameters are no longer finite. Not collective. */
+hm_status hm_contrast_check_finite(const hm_contrast *contrast);
+
+/* Updates of the whole training. */
+int64_t hm_contrast_steps(const hm_contrast *contrast);
+
+/* Trains to the end. HM_ENUMERIC as hm_contrast_check_finite, at every row of metrics. Collective. */
 hm_status hm_contrast_run(hm_contrast *contrast, const hm_observer *observer);
 
 /* The gradient of one update as sums over the minibatch, before `finish`, into grad (a pack): for tests. Moves the

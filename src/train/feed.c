@@ -12,6 +12,7 @@ static const hm_setting entries[] = {
     {.key = "file",
      .type = HM_SET_TEXT,
      .offset = offsetof(hm_data_settings, file),
+     .free = true, /* it may have moved; hm_feed_survey knows its contents again */
      .describe = "data file, as `harmonium import` writes it; relative to the folder of the command"},
     {.key = "binarize",
      .type = HM_SET_CHOICE,
@@ -233,51 +234,69 @@ hm_status hm_transform_rates(const hm_transform *transform, hm_type type, int64_
     return HM_OK;
 }
 
-/* Adds the rows of a shard's part to sums (columns), a block of rows at a time. */
+/* 32 bits of a row and its number, by multiplication and folding of its 8-byte words (as FNV does with bytes). */
+static uint32_t row_hash(uint64_t row, const unsigned char *bytes, size_t size)
+{
+    const uint64_t prime = 0x9e3779b97f4a7c15u;
+    uint64_t hash = (row + 1) * prime;
+    for (size_t at = 0; at < size; at += 8) {
+        uint64_t word = 0;
+        memcpy(&word, bytes + at, size - at < 8 ? size - at : 8);
+        hash = (hash ^ word) * prime;
+        hash ^= hash >> 32;
+    }
+    return (uint32_t)hash;
+}
+
+/* Adds the rows of a shard's part to sums: (columns), then the sum of the rows' hashes modulo 2^32. */
 static hm_status add_part(hm_feed *feed, const shard_feed *mine, unsigned char *raw, int64_t block, float *row,
                           double *sums)
 {
     const hm_source *source = feed->source;
+    uint32_t hashes = 0;
     for (int64_t begin = mine->part.begin; begin < mine->part.end; begin += block) {
         int64_t count = mine->part.end - begin < block ? mine->part.end - begin : block;
         HM_TRY(source->read(feed->source, begin, count, raw));
         for (int64_t r = 0; r < count; r++) {
-            HM_TRY(hm_transform_rates(&feed->transform, source->type, source->columns,
-                                      raw + (size_t)r * feed->row_bytes, begin + r, row));
+            const unsigned char *bytes = raw + (size_t)r * feed->row_bytes;
+            HM_TRY(hm_transform_rates(&feed->transform, source->type, source->columns, bytes, begin + r, row));
             for (int64_t c = 0; c < source->columns; c++) sums[c] += (double)row[c];
+            hashes += row_hash((uint64_t)(begin + r), bytes, feed->row_bytes);
         }
     }
+    sums[source->columns] = hashes;
     return HM_OK;
 }
 
 static hm_status sum_parts(hm_feed *feed, double *sums)
 {
     enum { BLOCK = 256 };
-    int64_t columns = feed->source->columns;
+    int64_t columns = feed->source->columns, size = columns + 1;
     unsigned char *raw = NULL;
     float *row = NULL;
     hm_status status = hm_alloc(&raw, BLOCK, feed->row_bytes, "a block of rows");
     if (status == HM_OK) status = hm_alloc(&row, columns, sizeof(float), "a row");
     for (int64_t shard = 0; status == HM_OK && shard < feed->count; shard++)
-        status = add_part(feed, &feed->own[shard], raw, BLOCK, row, sums + shard * columns);
+        status = add_part(feed, &feed->own[shard], raw, BLOCK, row, sums + shard * size);
     free(raw);
     free(row);
     for (int64_t stride = 1; stride < feed->count; stride *= 2)
         for (int64_t shard = 0; shard + stride < feed->count; shard += 2 * stride)
-            for (int64_t c = 0; c < columns; c++) sums[shard * columns + c] += sums[(shard + stride) * columns + c];
+            for (int64_t c = 0; c < size; c++) sums[shard * size + c] += sums[(shard + stride) * size + c];
     return status;
 }
 
-hm_status hm_feed_base_rates(hm_feed *feed, hm_comm *comm, float rates[])
+hm_status hm_feed_survey(hm_feed *feed, hm_comm *comm, float rates[], uint32_t *fingerprint)
 {
     int64_t columns = feed->source->columns;
     double *sums;
-    hm_status status = hm_alloc(&sums, feed->count * columns, sizeof(double), "sums of the columns");
+    hm_status status = hm_alloc(&sums, feed->count * (columns + 1), sizeof(double), "sums of the columns");
     if (status == HM_OK) status = sum_parts(feed, sums);
     status = comm->agree(comm, status);
-    if (status == HM_OK) status = comm->reduce_double(comm, sums, columns);
+    if (status == HM_OK) status = comm->reduce_double(comm, sums, columns + 1);
     for (int64_t c = 0; status == HM_OK && c < columns; c++)
         rates[c] = (float)((sums[c] + 1.0) / ((double)feed->source->rows + 2.0));
+    if (status == HM_OK) *fingerprint = (uint32_t)(uint64_t)sums[columns]; /* exact: a sum of few 32-bit numbers */
     free(sums);
     return status;
 }

@@ -55,12 +55,12 @@ static inline hm_status rbm_training_no_row(void *state, const hm_metric_row *ro
     (void)state, (void)row;
     return HM_OK;
 }
-static inline hm_status rbm_training_no_epoch(void *state, const hm_contrast *contrast)
+static inline hm_status rbm_training_no_step(void *state, const hm_contrast *contrast)
 {
     (void)state, (void)contrast;
     return HM_OK;
 }
-static const hm_observer rbm_training_unobserved = {rbm_training_no_row, rbm_training_no_epoch, NULL};
+static const hm_observer rbm_training_unobserved = {rbm_training_no_row, rbm_training_no_step, NULL};
 
 /* Random rows, each unit on with the given probability. */
 static inline unsigned char *rbm_training_data(int64_t rows, int64_t visible, double rate, uint64_t seed)

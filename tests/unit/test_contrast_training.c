@@ -83,7 +83,7 @@ static hm_status record(void *state, const hm_metric_row *row)
 static void train(rbm_training *t, const hm_team *team, const unsigned char *data, rbm_training_options options,
                   recorded *metrics)
 {
-    hm_observer observer = {record, rbm_training_no_epoch, metrics};
+    hm_observer observer = {record, rbm_training_no_step, metrics};
     *metrics = (recorded){0};
     rbm_training_start(t, small_rbm(VISIBLE, HIDDEN, 0.1, 0.1, 3, team), data, ROWS, options);
     assert_ok(hm_contrast_run(t->contrast, &observer));
@@ -183,7 +183,7 @@ static void learning_rate_reported_is_that_of_the_last_update(void **state)
     rbm_training t;
     hm_monitor list[HM_METRICS_MAX];
     int at = 0;
-    hm_observer observer = {check_rate, rbm_training_no_epoch, &at};
+    hm_observer observer = {check_rate, rbm_training_no_step, &at};
     unsigned char *data = rbm_training_data(16, 6, 0.3, 9);
     rbm_training_start(
         &t, small_rbm(6, 4, 0.1, 0.1, 2, &one_thread), data, 16,

@@ -387,7 +387,8 @@ static void check_base_rates(hm_type type, int binarize, int shards)
     }
     assert_ok(hm_source_memory(type, ROWS, WIDE, type == HM_UINT8 ? (void *)bytes : (void *)floats, &source));
     assert_ok(hm_feed_open(source, &transform, 50, 40, shards, (hm_range){0, shards}, &feed));
-    assert_ok(hm_feed_base_rates(feed, hm_comm_serial(), rates));
+    uint32_t fingerprint;
+    assert_ok(hm_feed_survey(feed, hm_comm_serial(), rates, &fingerprint));
     for (int c = 0; c < WIDE; c++) {
         double expected = (sums[c] + 1) / (ROWS + 2);
         if (!(fabs((double)rates[c] - expected) <= 1e-7 * expected))
@@ -407,6 +408,42 @@ static void base_rates_are_smoothed_means(void **state)
     check_base_rates(HM_FLOAT32, HM_BINARIZE_FIXED, 16);
 }
 
+static uint32_t fingerprint_of(const unsigned char *data, int shards)
+{
+    enum { ROWS = 37, COLUMNS_HERE = 13 };
+    float rates[COLUMNS_HERE];
+    uint32_t fingerprint;
+    hm_transform transform = {.binarize = HM_BINARIZE_NONE};
+    hm_source *source;
+    hm_feed *feed;
+    assert_ok(hm_source_memory(HM_UINT8, ROWS, COLUMNS_HERE, data, &source));
+    assert_ok(hm_feed_open(source, &transform, 4, 16, shards, (hm_range){0, shards}, &feed));
+    assert_ok(hm_feed_survey(feed, hm_comm_serial(), rates, &fingerprint));
+    hm_feed_close(feed);
+    source->close(source);
+    return fingerprint;
+}
+
+/* The fingerprint is the data's alone, and moves with every value and with the order of rows. */
+static void changed_data_have_another_fingerprint(void **state)
+{
+    (void)state;
+    enum { BYTES = 37 * 13 };
+    unsigned char data[BYTES], row[13];
+    for (int at = 0; at < BYTES; at++) data[at] = (unsigned char)(at * 7);
+    uint32_t before = fingerprint_of(data, 1);
+    for (int shards = 2; shards <= 16; shards *= 2) assert_int_equal(fingerprint_of(data, shards), before);
+    for (int at = 0; at < BYTES; at++) {
+        data[at] ^= 1;
+        assert_int_not_equal(fingerprint_of(data, 4), before);
+        data[at] ^= 1;
+    }
+    memcpy(row, data, 13);
+    memmove(data, data + 13, 13);
+    memcpy(data + 13, row, 13);
+    assert_int_not_equal(fingerprint_of(data, 4), before);
+}
+
 static void refused(float bad, const char *shown)
 {
     float data[8] = {0, 1, 0, 1, 0, 1, 0, 1}, rates[2];
@@ -414,10 +451,11 @@ static void refused(float bad, const char *shown)
     hm_transform transform = {.binarize = HM_BINARIZE_NONE};
     hm_source *source;
     hm_feed *feed;
+    uint32_t fingerprint;
     data[5] = bad;
     assert_ok(hm_source_memory(HM_FLOAT32, 4, 2, data, &source));
     assert_ok(hm_feed_open(source, &transform, 4, 2, 2, (hm_range){0, 2}, &feed));
-    assert_int_equal(hm_feed_base_rates(feed, hm_comm_serial(), rates), HM_EDATA);
+    assert_int_equal(hm_feed_survey(feed, hm_comm_serial(), rates, &fingerprint), HM_EDATA);
     print_message("  %s\n", hm_error_message());
     snprintf(expected, sizeof expected, "row 2, column 1 is %s;", shown);
     assert_non_null(strstr(hm_error_message(), expected));
@@ -461,6 +499,7 @@ int main(void)
         cmocka_unit_test(frequencies_are_the_values),
         cmocka_unit_test(draws_belong_to_the_row),
         cmocka_unit_test(base_rates_are_smoothed_means),
+        cmocka_unit_test(changed_data_have_another_fingerprint),
         cmocka_unit_test(bad_values_are_refused_with_their_place),
         cmocka_unit_test(too_few_rows_are_refused),
     };

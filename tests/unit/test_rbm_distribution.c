@@ -305,7 +305,7 @@ static void monitors_are_their_definitions(void **state)
     rbm_training t;
     monitor_sums m = {0};
     monitor_reference r = {0};
-    hm_observer observer = {add_row, rbm_training_no_epoch, &m};
+    hm_observer observer = {add_row, rbm_training_no_step, &m};
     unsigned char *data = rbm_training_data(ROWS, V, 0.4, 3);
     hm_model *model = small_rbm(V, H, 0.8, 0.6, 4, &one_thread);
     double *theta = rbm_parameters(model);

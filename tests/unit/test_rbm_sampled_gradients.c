@@ -125,7 +125,7 @@ static seen see(hm_contrast_settings how, int shards)
     rbm_training t;
     seen result = {0};
     float *grad;
-    hm_observer observer = {keep_row, rbm_training_no_epoch, &result};
+    hm_observer observer = {keep_row, rbm_training_no_step, &result};
     unsigned char *data = calloc(ROWS * V, 1);
     for (int row = 0; row < ROWS; row++) data[row * V + 1] = data[row * V + 4] = 255;
     rbm_training_start(&t, small_rbm(V, H, 1, 0.5, 11, &one_thread), data, ROWS,
