@@ -71,12 +71,20 @@ static void warn(hm_log *base, const char *message)
     fprintf(stderr, "harmonium: warning: %s\n", message);
 }
 
+static void note(hm_log *base, const char *line)
+{
+    if (!((stderr_log *)base)->shown) return;
+    hm_log_finish(base);
+    fprintf(stderr, "%s\n", line);
+}
+
 hm_log *hm_log_stderr(int rank, bool progress)
 {
     static stderr_log log;
     if (rank != 0) return hm_log_silent();
-    log = (stderr_log){
-        .log = {.progress = show, .warn = warn}, .shown = progress, .terminal = isatty(STDERR_FILENO) == 1};
+    log = (stderr_log){.log = {.progress = show, .warn = warn, .note = note},
+                       .shown = progress,
+                       .terminal = isatty(STDERR_FILENO) == 1};
     return &log.log;
 }
 

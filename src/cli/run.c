@@ -4,6 +4,7 @@
 #include "core/memory.h"
 #include "io/dataset.h"
 #include "io/model_file.h"
+#include "mpi/comm_mpi.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -33,17 +34,35 @@ static const hm_setting general_entries[] = {
      .min = 1,
      .max = 4096,
      .fallback = "1",
+     .free = true,
      .describe = "threads of each rank; results do not depend on it"},
+    {.key = "timeout",
+     .type = HM_SET_REAL,
+     .offset = offsetof(hm_general_settings, timeout),
+     .min = 0,
+     .max = 1e7,
+     .fallback = "600",
+     .free = true,
+     .describe = "seconds that ranks wait for one that does not answer before the job is ended; 0: for ever"},
     {.key = NULL},
 };
 static const hm_setting checkpoint_entries[] = {
-    {.key = "every",
-     .type = HM_SET_INT,
-     .offset = offsetof(hm_checkpoint_settings, every),
+    {.key = "seconds",
+     .type = HM_SET_REAL,
+     .offset = offsetof(hm_checkpoint_settings, seconds),
      .min = 0,
      .max = 1e9,
-     .fallback = "10",
-     .describe = "epochs between checkpoints; 0: only at the end"},
+     .fallback = "300",
+     .free = true,
+     .describe = "time between checkpoints; 0: no limit"},
+    {.key = "steps",
+     .type = HM_SET_INT,
+     .offset = offsetof(hm_checkpoint_settings, steps),
+     .min = 0,
+     .max = 1e15,
+     .fallback = "0",
+     .free = true,
+     .describe = "updates between checkpoints; 0: no limit"},
     {.key = NULL},
 };
 
@@ -84,32 +103,41 @@ static int list_sections(hm_run *run)
 
 /* ---- reading and checking --------------------------------------------------------------------------------------- */
 
-static hm_status read_text(const char *path, char **text, int64_t *size)
+hm_status hm_read_text(const char *path, char **text)
 {
     enum { LIMIT = 1 << 20 };
+    size_t size = 0;
     FILE *file = fopen(path, "rb");
     HM_REQUIRE(file, HM_EUSAGE, "%s: cannot be read: %s", path, strerror(errno));
-    hm_status status = hm_alloc(text, LIMIT + 1, 1, "a configuration");
-    if (status == HM_OK) *size = (int64_t)fread(*text, 1, LIMIT + 1, file);
+    hm_status status = hm_alloc(text, LIMIT + 2, 1, "a configuration");
+    if (status == HM_OK) size = fread(*text, 1, LIMIT + 1, file);
     if (status == HM_OK && ferror(file)) status = hm_fail(HM_EUSAGE, "%s: cannot be read: %s", path, strerror(errno));
     fclose(file);
-    if (status == HM_OK && *size > LIMIT)
+    if (status == HM_OK && size > LIMIT)
         status = hm_fail(HM_EUSAGE, "%s: larger than 1 MiB; not a configuration", path);
-    if (status == HM_OK && memchr(*text, '\0', (size_t)*size))
+    if (status == HM_OK && memchr(*text, '\0', size))
         status = hm_fail(HM_EUSAGE, "%s: holds a zero byte; not a configuration", path);
-    if (status == HM_OK) (*text)[*size] = '\0';
+    if (status == HM_OK) return HM_OK;
+    free(*text);
+    *text = NULL;
     return status;
+}
+
+hm_status hm_text_everywhere(hm_comm *comm, char **text)
+{
+    int64_t size = comm->rank == 0 && *text ? (int64_t)strlen(*text) + 1 : 0;
+    HM_TRY(comm->broadcast(comm, &size, sizeof size, 0));
+    if (size == 0) return HM_OK;
+    hm_status status = comm->rank == 0 ? HM_OK : hm_alloc(text, size, 1, "a configuration");
+    HM_TRY(comm->agree(comm, status));
+    return comm->broadcast(comm, *text, (size_t)size, 0);
 }
 
 hm_status hm_read_everywhere(hm_comm *comm, const char *path, char **text)
 {
-    int64_t size = 0;
     *text = NULL;
-    HM_TRY(comm->agree(comm, comm->rank == 0 ? read_text(path, text, &size) : HM_OK));
-    HM_TRY(comm->broadcast(comm, &size, sizeof size, 0));
-    hm_status status = comm->rank == 0 ? HM_OK : hm_alloc(text, size + 1, 1, "a configuration");
-    HM_TRY(comm->agree(comm, status));
-    return comm->broadcast(comm, *text, (size_t)size, 0);
+    HM_TRY(comm->agree(comm, comm->rank == 0 ? hm_read_text(path, text) : HM_OK));
+    return hm_text_everywhere(comm, text);
 }
 
 /* Puts the place of `key` in the configuration before the message of the failure. */
@@ -185,6 +213,7 @@ hm_status hm_run_configure(hm_run *run, hm_cli *cli, const char *name, const cha
 {
     *run = (hm_run){0};
     HM_TRY(cli->comm->agree(cli->comm, configure(run, cli->comm, name, text, sets)));
+    hm_comm_mpi_set_timeout(cli->comm, run->general.timeout);
     run->team = (hm_team){.threads = (int)run->general.threads};
     run->workers = (hm_workers){.comm = cli->comm,
                                 .team = &run->team,
@@ -202,6 +231,44 @@ void hm_run_free(hm_run *run)
     free(run->model_settings);
     free(run->yaml);
     *run = (hm_run){0};
+}
+
+/* ---- is it the same run? ---------------------------------------------------------------------------------------- */
+
+/* May the epochs of a run that has done some be changed? */
+static bool epochs_are_free(const hm_run *stored, const hm_run *run, int64_t done)
+{
+    return stored->optimizer.schedule == HM_SCHEDULE_CONSTANT && run->train.epochs >= done;
+}
+
+/* Adds "train.batch is 40, was 20" for each setting of a section that differs. */
+static void add_differences(const hm_section *stored, const hm_section *now, bool epochs_free, char *list, size_t size)
+{
+    const hm_settings_table *table = &now->table;
+    for (const hm_setting *setting = table->entries; setting->key; setting++) {
+        char is[64], was[64];
+        bool epochs = now->table.entries == hm_train_table.entries && strcmp(setting->key, "epochs") == 0;
+        size_t used = strlen(list);
+        if (setting->free || (epochs && epochs_free) || hm_setting_same(setting, stored->settings, now->settings))
+            continue;
+        hm_setting_format(setting, now->settings, is, sizeof is);
+        hm_setting_format(setting, stored->settings, was, sizeof was);
+        snprintf(list + used, size - used, "%s%s%s%s is %s, was %s", used ? "; " : "", table->section,
+                 *table->section ? "." : "", setting->key, is, was);
+    }
+}
+
+hm_status hm_run_check_same(const hm_run *stored, const hm_run *run, const char *folder, int64_t epoch)
+{
+    char list[1024] = "";
+    bool same_family = stored->class == run->class, epochs_free = epochs_are_free(stored, run, epoch);
+    for (int section = 0; section < HM_RUN_SECTIONS; section++)
+        if (same_family || run->sections[section].settings == run)
+            add_differences(&stored->sections[section], &run->sections[section], epochs_free, list, sizeof list);
+    HM_REQUIRE(!*list, HM_EUSAGE,
+               "%s holds another run, begun with other settings: %s; choose another folder, or --overwrite", folder,
+               list);
+    return HM_OK;
 }
 
 /* ---- data and models -------------------------------------------------------------------------------------------- */
@@ -223,14 +290,6 @@ hm_status hm_open_split(hm_comm *comm, const char *file, const char *split, hm_s
         *out = NULL;
     }
     return status;
-}
-
-hm_status hm_path_in(const char *folder, const char *name, char **out)
-{
-    size_t size = strlen(folder) + strlen(name) + 2;
-    HM_TRY(hm_alloc(out, (int64_t)size, 1, "a path"));
-    snprintf(*out, size, "%s/%s", folder, name);
-    return HM_OK;
 }
 
 static hm_status load_parameters(const char *path, const hm_run *run, int64_t visible, hm_model **model)

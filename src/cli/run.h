@@ -3,6 +3,7 @@
 #define HM_RUN_H
 
 #include "cli/cli.h"
+#include "cli/folder.h"
 #include "core/source.h"
 #include "infer/likelihood.h"
 #include "io/config.h"
@@ -13,10 +14,12 @@
 
 typedef struct hm_general_settings {
     int64_t seed, shards, threads;
+    double timeout; /* seconds */
 } hm_general_settings;
 
 typedef struct hm_checkpoint_settings {
-    int64_t every; /* epochs between checkpoints; 0: only at the end */
+    double seconds; /* between checkpoints; 0: no limit */
+    int64_t steps;  /* updates between checkpoints; 0: no limit */
 } hm_checkpoint_settings;
 
 enum { HM_RUN_SECTIONS = 9 };
@@ -40,6 +43,12 @@ typedef struct hm_run {
     hm_workers workers;
 } hm_run;
 
+/* The text of a file of at most 1 MiB; the caller frees it. HM_EUSAGE. Not collective. */
+hm_status hm_read_text(const char *path, char **text);
+
+/* Rank 0's text (or NULL) to all; the others own theirs. Collective. */
+hm_status hm_text_everywhere(hm_comm *comm, char **text);
+
 /* The text of a file, read by rank 0 and sent to all; the caller frees it. HM_EUSAGE. Collective. */
 hm_status hm_read_everywhere(hm_comm *comm, const char *path, char **text);
 
@@ -48,14 +57,16 @@ hm_status hm_read_everywhere(hm_comm *comm, const char *path, char **text);
 hm_status hm_run_configure(hm_run *run, hm_cli *cli, const char *name, const char *text, const hm_texts *sets);
 void hm_run_free(hm_run *run);
 
+/* HM_EUSAGE, naming them with both values, when `run` has settings other than `stored` had that change what is trained;
+ * `epoch` of the stored one were done. More epochs are no change as long as the learning rate does not depend on their
+ * number. Not collective. */
+hm_status hm_run_check_same(const hm_run *stored, const hm_run *run, const char *folder, int64_t epoch);
+
 /* The run's transform of a split's rows. */
 hm_transform hm_run_transform(const hm_run *run, hm_split split);
 
 /* hm_dataset_open of a split on every rank. HM_EDATA. Collective. */
 hm_status hm_open_split(hm_comm *comm, const char *file, const char *split, hm_source **out);
-
-/* RUN/NAME; the caller frees it. */
-hm_status hm_path_in(const char *folder, const char *name, char **out);
 
 /* A finished run: its configuration (as stored in model.h5, then --set) and its model with parameters, ready for
  * inference. HM_EDATA when RUN holds no model. Free *model and the run. Collective. */

@@ -1,50 +1,65 @@
-/* harmonium train CONFIG.yaml -o RUN: trains, and writes config.yaml, metrics.h5, checkpoint.h5 and model.h5 into RUN.
+/* harmonium train: trains, and writes config.yaml, metrics.h5, checkpoint.h5 and model.h5 into RUN; goes on with a run
+ * that was interrupted.
  */
 #include "cli/run.h"
 
+#include "cli/checkpoints.h"
 #include "cli/cores.h"
+#include "cli/signals.h"
 #include "core/memory.h"
+#include "infer/progress.h"
 #include "io/checkpoint.h"
 #include "io/metrics.h"
 #include "io/model_file.h"
-#include "mpi/comm_mpi.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 typedef struct train_options {
-    const char *folder;
+    const char *config; /* CONFIG.yaml; NULL with --resume */
+    const char *folder, *resume;
     hm_texts sets;
     bool overwrite;
 } train_options;
 
 static const hm_option options[] = {
     {"--output|-o", HM_OPT_TEXT, offsetof(train_options, folder), "RUN",
-     "folder for the results; made if it is not there"},
+     "folder for the results, made if it is not there; an interrupted run of the same settings goes on"},
+    {"--resume", HM_OPT_TEXT, offsetof(train_options, resume), "RUN",
+     "go on with this run, by its own configuration (instead of CONFIG.yaml and -o)"},
     {"--set", HM_OPT_TEXTS, offsetof(train_options, sets), "KEY=VALUE",
      "override a key of the configuration (train.epochs=5)"},
     {"--overwrite", HM_OPT_FLAG, offsetof(train_options, overwrite), NULL, "replace what RUN holds"},
     {.name = NULL},
 };
 
+/* What RUN held when this training came to it; the same on every rank. */
+typedef struct earlier_run {
+    bool there;          /* a run was begun */
+    bool model;          /* and came to its end */
+    bool checkpoint;     /* and can be gone on with */
+    int64_t step, epoch; /* done at the checkpoint; 0 without one */
+} earlier_run;
+
 /* What one training needs, from the configuration to the end. */
 typedef struct training {
     hm_cli *cli;
     const train_options *options;
+    const char *path; /* RUN */
+    hm_folder folder; /* rank 0's */
+    earlier_run earlier;
+    char *earlier_config;
+    bool finished; /* nothing is left to do */
     hm_run run;
     hm_source *source;
     hm_feed *feed;
     hm_model *model;
     hm_contrast *contrast;
+    hm_checkpoints checkpoints;
     hm_metrics *metrics; /* rank 0's */
-    bool made_folder;    /* RUN was not there before */
-    bool wrote;          /* something was written into RUN */
     hm_monitor metric_list[HM_METRICS_MAX];
     double last_row[HM_METRICS_MAX];
     int metric_count;
@@ -54,85 +69,159 @@ static bool is_root(const training *t) { return t->cli->comm->rank == 0; }
 
 static hm_status agree(const training *t, hm_status status) { return t->cli->comm->agree(t->cli->comm, status); }
 
-/* ---- the folder ------------------------------------------------------------------------------------------------- */
+/* ---- what is there already -------------------------------------------------------------------------------------- */
 
-static const char *const run_files[] = {"model.h5", "checkpoint.h5", "checkpoint.prev.h5", "metrics.h5", "config.yaml"};
-enum { RUN_FILES = sizeof run_files / sizeof run_files[0] };
-
-static hm_status remove_old(const char *folder)
+/* The configuration of a run that was begun: the checkpoint's, or the one that was written first. Rank 0. */
+static hm_status find_config(training *t, const hm_checkpoint_info *info)
 {
-    for (int file = 0; file < RUN_FILES; file++) {
-        char *path;
-        HM_TRY(hm_path_in(folder, run_files[file], &path));
-        int failed = unlink(path) != 0 && errno != ENOENT;
-        hm_status status = failed ? hm_fail(HM_EOUTPUT, "%s: cannot be replaced: %s", path, strerror(errno)) : HM_OK;
-        free(path);
-        HM_TRY(status);
+    char *path;
+    if (info->config) {
+        t->earlier_config = strdup(info->config);
+        HM_REQUIRE(t->earlier_config, HM_EINTERNAL, "%s: out of memory", t->path);
+        return HM_OK;
     }
-    return HM_OK;
-}
-
-/* Refuses a folder that holds a run. Rank 0. */
-static hm_status check_folder(const char *folder)
-{
-    for (int file = 0; file < RUN_FILES; file++) {
-        char *path;
-        HM_TRY(hm_path_in(folder, run_files[file], &path));
-        bool there = access(path, F_OK) == 0;
-        free(path);
-        HM_REQUIRE(!there, HM_EUSAGE, "%s holds %s run (%s is there); choose another folder, or --overwrite", folder,
-                   file == 0 ? "a finished" : "another", run_files[file]);
-    }
-    return HM_OK;
-}
-
-static hm_status make_folder(training *t)
-{
-    const char *folder = t->options->folder;
-    t->made_folder = mkdir(folder, 0777) == 0;
-    HM_REQUIRE(t->made_folder || errno == EEXIST, HM_EOUTPUT, "%s: cannot be made: %s", folder, strerror(errno));
-    if (t->options->overwrite) HM_TRY(remove_old(folder));
-    HM_REQUIRE(access(folder, W_OK | X_OK) == 0, HM_EOUTPUT, "%s: cannot be written: %s", folder, strerror(errno));
-    return HM_OK;
-}
-
-static hm_status write_text(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "wb");
-    HM_REQUIRE(file, HM_EOUTPUT, "%s: cannot be written: %s", path, strerror(errno));
-    bool written = fputs(text, file) >= 0 && fflush(file) == 0 && fsync(fileno(file)) == 0;
-    int error = errno;
-    written = fclose(file) == 0 && written;
-    HM_REQUIRE(written, HM_EOUTPUT, "%s: cannot be written: %s", path, strerror(error));
-    return HM_OK;
-}
-
-/* RUN/config.yaml: under a temporary name, then renamed. */
-static hm_status write_config(const training *t)
-{
-    char *temporary, *path;
-    HM_TRY(hm_path_in(t->options->folder, "config.yaml.tmp", &temporary));
-    hm_status status = hm_path_in(t->options->folder, "config.yaml", &path);
-    if (status == HM_OK) {
-        status = write_text(temporary, t->run.yaml);
-        if (status == HM_OK && rename(temporary, path) != 0)
-            status = hm_fail(HM_EOUTPUT, "%s: cannot be written: %s", path, strerror(errno));
-        if (status != HM_OK) unlink(temporary);
-        free(path);
-    }
-    free(temporary);
+    if (!hm_folder_has(&t->folder, "config.yaml")) return HM_OK;
+    HM_TRY(hm_path_in(t->path, "config.yaml", &path));
+    hm_status status = hm_read_text(path, &t->earlier_config);
+    free(path);
     return status;
 }
 
-static hm_status create_metrics(training *t)
+/* Rank 0. */
+static hm_status find_earlier(training *t)
+{
+    hm_checkpoint_info info;
+    char *warning = NULL;
+    earlier_run *earlier = &t->earlier;
+    earlier->there = hm_folder_holds_run(&t->folder);
+    earlier->model = hm_folder_has(&t->folder, "model.h5");
+    hm_status status = hm_checkpoint_newest(t->path, &info, &warning);
+    if (status == HM_EDATA && earlier->model) { /* damaged, but nobody needs it any more */
+        hm_error_clear();
+        status = HM_OK;
+    }
+    if (warning) t->cli->log->warn(t->cli->log, warning);
+    earlier->checkpoint = info.config != NULL;
+    earlier->step = info.step;
+    earlier->epoch = info.epoch;
+    if (status == HM_OK) status = find_config(t, &info);
+    hm_checkpoint_info_free(&info);
+    free(warning);
+    return status;
+}
+
+/* Rank 0. */
+static hm_status open_folder(training *t)
+{
+    HM_TRY(hm_folder_open(t->path, !t->options->resume, t->cli->log, &t->folder));
+    if (t->options->overwrite) HM_TRY(hm_folder_empty(&t->folder));
+    return find_earlier(t);
+}
+
+static hm_status configure(training *t, hm_run *run, const char *name, const char *text, bool with_sets)
+{
+    return hm_run_configure(run, t->cli, name, text, with_sets ? &t->options->sets : NULL);
+}
+
+static hm_status configure_from_file(training *t)
+{
+    char *text;
+    HM_TRY(hm_read_everywhere(t->cli->comm, t->options->config, &text));
+    hm_status status = configure(t, &t->run, t->options->config, text, true);
+    free(text);
+    return status;
+}
+
+/* Is the run that was begun the one that is wanted, and is anything left to do? `stored`: its settings. */
+static hm_status compare(training *t, const hm_run *stored)
+{
+    const earlier_run *earlier = &t->earlier;
+    bool finished = earlier->model && (!earlier->checkpoint || earlier->epoch >= stored->train.epochs);
+    HM_REQUIRE(!finished || t->options->resume, HM_EUSAGE,
+               "%s holds a finished run; choose another folder, or --overwrite (--resume with more train.epochs goes "
+               "on with it)",
+               t->path);
+    HM_TRY(hm_run_check_same(stored, &t->run, t->path, earlier->epoch));
+    t->finished = finished && t->run.train.epochs == stored->train.epochs;
+    HM_REQUIRE(!finished || t->finished || earlier->checkpoint, HM_EUSAGE, "%s holds no checkpoint to go on from",
+               t->path);
+    return HM_OK;
+}
+
+static hm_status check_earlier(training *t)
+{
+    hm_run stored;
+    if (!t->earlier.there && !t->options->resume) return HM_OK;
+    HM_REQUIRE(t->earlier.there, HM_EUSAGE, "%s holds no run to go on with", t->path);
+    HM_REQUIRE(t->earlier_config, HM_EUSAGE,
+               "%s holds another run, of which nothing but its result is known; choose another folder, or --overwrite",
+               t->path);
+    if (!t->options->config) HM_TRY(configure(t, &t->run, t->path, t->earlier_config, true));
+    hm_status status = configure(t, &stored, t->path, t->earlier_config, false);
+    if (status == HM_OK) status = compare(t, &stored);
+    hm_run_free(&stored);
+    return agree(t, status);
+}
+
+/* Settings, and RUN for this training alone. */
+static hm_status prepare(training *t)
+{
+    hm_comm *comm = t->cli->comm;
+    if (t->options->config) HM_TRY(configure_from_file(t));
+    HM_TRY(agree(t, is_root(t) ? open_folder(t) : HM_OK));
+    HM_TRY(comm->broadcast(comm, &t->earlier, sizeof t->earlier, 0));
+    HM_TRY(hm_text_everywhere(comm, &t->earlier_config));
+    return check_earlier(t);
+}
+
+/* ---- inputs ----------------------------------------------------------------------------------------------------- */
+
+static hm_status make_model(training *t)
+{
+    float *rates = NULL;
+    uint32_t fingerprint = 0;
+    HM_TRY(agree(t, hm_model_create(t->run.class, t->run.model_settings, t->source->columns, &t->run.team, &t->model)));
+    HM_TRY(agree(t, hm_alloc(&rates, t->source->columns, sizeof(float), "base rates")));
+    hm_status status = hm_feed_survey(t->feed, t->cli->comm, rates, &fingerprint);
+    if (status == HM_OK) status = agree(t, t->model->class->init(t->model, t->run.workers.seed, rates));
+    free(rates);
+    t->checkpoints.data = fingerprint;
+    return status;
+}
+
+static hm_status open_inputs(training *t)
+{
+    hm_run *run = &t->run;
+    hm_transform transform = hm_run_transform(run, HM_TRAIN);
+    HM_TRY(hm_open_split(t->cli->comm, run->data.file, "train", &t->source));
+    hm_range own = hm_part(run->general.shards, t->cli->comm->size, t->cli->comm->rank);
+    hm_status status = hm_feed_open(t->source, &transform, run->data.window, run->train.batch, (int)run->general.shards,
+                                    own, &t->feed);
+    HM_TRY(agree(t, status));
+    HM_TRY(make_model(t));
+    HM_TRY(hm_contrast_create(t->model, t->feed, &run->train, &run->contrast, &run->optimizer, &run->workers,
+                              &t->contrast));
+    t->metric_count = hm_contrast_metrics(t->model, t->metric_list);
+    return t->earlier.checkpoint ? hm_checkpoints_restore(&t->checkpoints, t->contrast) : HM_OK;
+}
+
+/* ---- outputs ---------------------------------------------------------------------------------------------------- */
+
+/* New, or those of the run that goes on, up to its checkpoint. */
+static hm_status open_metrics(training *t)
 {
     hm_metric list[HM_METRICS_MAX];
     char *path;
+    bool there = hm_folder_has(&t->folder, "metrics.h5");
     for (int metric = 0; metric < t->metric_count; metric++)
         list[metric] =
             (hm_metric){t->metric_list[metric].name, t->metric_list[metric].unit, t->metric_list[metric].description};
-    HM_TRY(hm_path_in(t->options->folder, "metrics.h5", &path));
-    hm_status status = hm_metrics_create(path, list, t->metric_count, &t->metrics);
+    if (t->earlier.checkpoint && !there)
+        t->cli->log->warn(t->cli->log, "metrics.h5 is gone, and with it the rows before the checkpoint");
+    HM_TRY(hm_path_in(t->path, "metrics.h5", &path));
+    hm_status status = t->earlier.checkpoint && there
+                           ? hm_metrics_continue(path, list, t->metric_count, t->earlier.step, &t->metrics)
+                           : hm_metrics_create(path, list, t->metric_count, &t->metrics);
     free(path);
     return status;
 }
@@ -140,25 +229,12 @@ static hm_status create_metrics(training *t)
 /* Rank 0, when all settings and data have been found good. */
 static hm_status open_outputs(training *t)
 {
-    HM_TRY(make_folder(t));
-    t->wrote = true;
-    HM_TRY(write_config(t));
-    return create_metrics(t);
+    HM_TRY(hm_folder_write(&t->folder, "config.yaml", t->run.yaml));
+    HM_TRY(open_metrics(t));
+    t->checkpoints.metrics = t->metrics;
+    memcpy(t->last_row, hm_metrics_last(t->metrics), (size_t)t->metric_count * sizeof(double));
+    return HM_OK;
 }
-
-/* A run that failed before its first checkpoint leaves nothing behind. Rank 0. */
-static void clean_up(const training *t)
-{
-    char *checkpoint = NULL;
-    if (!t->wrote || hm_path_in(t->options->folder, "checkpoint.h5", &checkpoint) != HM_OK) return;
-    if (access(checkpoint, F_OK) != 0) {
-        (void)remove_old(t->options->folder); /* the failure that is being reported comes first */
-        if (t->made_folder) rmdir(t->options->folder);
-    }
-    free(checkpoint);
-}
-
-/* ---- what is written while training ----------------------------------------------------------------------------- */
 
 static hm_status on_row(void *state, const hm_metric_row *row)
 {
@@ -169,39 +245,10 @@ static hm_status on_row(void *state, const hm_metric_row *row)
     return agree(t, status);
 }
 
-static hm_status write_checkpoint(const training *t, const hm_contrast *contrast)
+static hm_status on_step(void *state, const hm_contrast *contrast)
 {
-    hm_checkpoint_info info = {
-        .seed = t->run.workers.seed,
-        .step = contrast->step,
-        .epoch = contrast->epoch,
-        .shards = t->run.general.shards,
-        .stage = "contrast",
-        .config = t->run.yaml,
-    };
-    hm_checkpoint checkpoint = {
-        .layout = &t->model->layout,
-        .params = t->model->params,
-        .pack_count = contrast->optimizer.moments,
-        .chains = contrast->chains,
-        .first_chain = contrast->first_chain,
-        .all_chains = contrast->all_chains,
-        .scalars = {{"seconds", contrast->seconds}},
-        .scalar_count = 1,
-    };
-    for (int moment = 0; moment < contrast->optimizer.moments; moment++)
-        checkpoint.packs[moment] =
-            (hm_checkpoint_pack){contrast->optimizer.moment_names[moment], contrast->optimizer.moment[moment]};
-    return hm_checkpoint_write(t->options->folder, t->cli->comm, hm_comm_mpi_handle(t->cli->comm), &info, &checkpoint);
-}
-
-static hm_status on_epoch(void *state, const hm_contrast *contrast)
-{
-    const training *t = state;
-    int64_t every = t->run.checkpoint.every;
-    bool last = contrast->epoch == t->run.train.epochs;
-    if (!last && (every == 0 || contrast->epoch % every != 0)) return HM_OK;
-    return write_checkpoint(t, contrast);
+    training *t = state;
+    return hm_checkpoints_step(&t->checkpoints, contrast);
 }
 
 static hm_status write_model(training *t)
@@ -221,38 +268,13 @@ static hm_status write_model(training *t)
     char *path;
     t->metrics = NULL;
     HM_TRY(hm_metrics_close(metrics));
-    HM_TRY(hm_path_in(t->options->folder, "model.h5", &path));
+    HM_TRY(hm_path_in(t->path, "model.h5", &path));
     hm_status status = hm_model_file_write(path, &info, &t->model->layout, t->model->params);
     free(path);
     return status;
 }
 
-/* ---- the command ------------------------------------------------------------------------------------------------ */
-
-static hm_status make_model(training *t)
-{
-    float *rates = NULL;
-    HM_TRY(agree(t, hm_model_create(t->run.class, t->run.model_settings, t->source->columns, &t->run.team, &t->model)));
-    HM_TRY(agree(t, hm_alloc(&rates, t->source->columns, sizeof(float), "base rates")));
-    hm_status status = hm_feed_base_rates(t->feed, t->cli->comm, rates);
-    if (status == HM_OK) status = agree(t, t->model->class->init(t->model, t->run.workers.seed, rates));
-    free(rates);
-    return status;
-}
-
-static hm_status open_inputs(training *t)
-{
-    hm_run *run = &t->run;
-    hm_transform transform = hm_run_transform(run, HM_TRAIN);
-    HM_TRY(hm_open_split(t->cli->comm, run->data.file, "train", &t->source));
-    hm_range own = hm_part(run->general.shards, t->cli->comm->size, t->cli->comm->rank);
-    hm_status status = hm_feed_open(t->source, &transform, run->data.window, run->train.batch, (int)run->general.shards,
-                                    own, &t->feed);
-    HM_TRY(agree(t, status));
-    HM_TRY(make_model(t));
-    return hm_contrast_create(t->model, t->feed, &run->train, &run->contrast, &run->optimizer, &run->workers,
-                              &t->contrast);
-}
+/* ---- the report ------------------------------------------------------------------------------------------------- */
 
 /* Greatest resident memory of any rank, MB. */
 static hm_status peak_memory(hm_comm *comm, double *megabytes)
@@ -273,22 +295,33 @@ static hm_status peak_memory(hm_comm *comm, double *megabytes)
     return status;
 }
 
-static hm_status report(const training *t)
+/* What checkpoints cost, beside the updates of this session. */
+static void report_checkpoints(const training *t, double session, hm_report *report)
+{
+    const hm_checkpoints *c = &t->checkpoints;
+    hm_report_int(report, "checkpoints", "checkpoints", c->written, NULL);
+    hm_report_real(report, "checkpoint_seconds", "  time to write them", c->seconds, 3, "s");
+    hm_report_real(report, "checkpoint_percent", "  beside training", 100 * c->seconds / session, 2, "%");
+}
+
+static hm_status report(const training *t, double seconds_before)
 {
     const hm_contrast *contrast = t->contrast;
     double megabytes, updates = (double)contrast->step / contrast->seconds;
     HM_TRY(peak_memory(t->cli->comm, &megabytes));
     hm_report *report = hm_report_new();
-    hm_report_text(report, "run", "run", t->options->folder);
+    hm_report_text(report, "run", "run", t->path);
     hm_report_text(report, "family", "family", t->model->class->name);
     hm_report_int(report, "epochs", "epochs", contrast->epoch, NULL);
     hm_report_int(report, "updates", "updates", contrast->step, NULL);
+    if (t->earlier.checkpoint) hm_report_int(report, "resumed_from", "  of them before", t->earlier.step, NULL);
     hm_report_int(report, "ranks", "ranks", t->cli->comm->size, NULL);
     hm_report_int(report, "threads", "threads a rank", t->run.team.threads, NULL);
     hm_report_int(report, "shards", "shards", t->run.general.shards, NULL);
     hm_report_real(report, "seconds", "training", contrast->seconds, 2, "s");
     hm_report_real(report, "updates_per_s", "speed", updates, 1, "updates/s");
     hm_report_real(report, "samples_per_s", "", updates * (double)t->run.train.batch, 0, "samples/s");
+    report_checkpoints(t, contrast->seconds - seconds_before, report);
     hm_report_real(report, "peak_memory_mb", "peak memory of a rank", megabytes, 0, "MB");
     for (int metric = 0; metric < t->metric_count; metric++)
         hm_report_real(report, t->metric_list[metric].name, t->metric_list[metric].name, t->last_row[metric], 4,
@@ -296,31 +329,68 @@ static hm_status report(const training *t)
     return hm_report_print(report, t->cli);
 }
 
-static hm_status train(training *t, const char *config_path)
+static hm_status report_finished(const training *t)
 {
-    char *text;
-    HM_TRY(hm_read_everywhere(t->cli->comm, config_path, &text));
-    hm_status status = hm_run_configure(&t->run, t->cli, config_path, text, &t->options->sets);
-    free(text);
-    HM_TRY(status);
-    HM_TRY(agree(t, is_root(t) && !t->options->overwrite ? check_folder(t->options->folder) : HM_OK));
-    hm_warn_oversubscription(t->cli, t->run.team.threads);
-    HM_TRY(open_inputs(t));
-    t->metric_count = hm_contrast_metrics(t->model, t->metric_list);
-    HM_TRY(agree(t, is_root(t) ? open_outputs(t) : HM_OK));
-    hm_observer observer = {.row = on_row, .epoch = on_epoch, .state = t};
-    HM_TRY(hm_contrast_run(t->contrast, &observer));
-    HM_TRY(agree(t, is_root(t) ? write_model(t) : HM_OK));
-    return report(t);
+    hm_report *report = hm_report_new();
+    hm_report_text(report, "run", "run", t->path);
+    hm_report_text(report, "state", "state", "finished before; nothing to do");
+    hm_report_int(report, "epochs", "epochs", t->run.train.epochs, NULL);
+    return hm_report_print(report, t->cli);
 }
 
-static void free_training(training *t)
+/* ---- the command ------------------------------------------------------------------------------------------------ */
+
+static void say_going_on(const training *t)
 {
+    char line[512];
+    if (!t->earlier.checkpoint) return;
+    snprintf(line, sizeof line, "going on with %s after update %lld of %lld", t->path, (long long)t->earlier.step,
+             (long long)hm_contrast_steps(t->contrast));
+    t->cli->log->note(t->cli->log, line);
+}
+
+static hm_status train(training *t)
+{
+    HM_TRY(prepare(t));
+    if (t->finished) return report_finished(t);
+    hm_warn_oversubscription(t->cli, t->run.team.threads);
+    HM_TRY(open_inputs(t));
+    HM_TRY(agree(t, is_root(t) ? open_outputs(t) : HM_OK));
+    say_going_on(t);
+    double seconds_before = t->contrast->seconds;
+    hm_observer observer = {.row = on_row, .step = on_step, .state = t};
+    t->checkpoints.last = hm_clock();
+    HM_TRY(hm_contrast_run(t->contrast, &observer));
+    HM_TRY(agree(t, is_root(t) ? write_model(t) : HM_OK));
+    return report(t, seconds_before);
+}
+
+/* A run that failed before its first checkpoint leaves nothing behind. */
+static void end_training(training *t, hm_status status)
+{
+    if (t->metrics) (void)hm_metrics_close(t->metrics); /* only after a failure, which is reported already */
+    if (is_root(t) && status != HM_OK && !t->earlier.there && t->checkpoints.written == 0 && t->folder.lock >= 0)
+        hm_folder_undo(&t->folder);
+    if (is_root(t)) hm_folder_close(&t->folder);
     hm_contrast_free(t->contrast);
     hm_model_free(t->model);
     hm_feed_close(t->feed);
     if (t->source) t->source->close(t->source);
     hm_run_free(&t->run);
+    free(t->earlier_config);
+}
+
+static hm_status check_options(train_options *chosen, int positional, char **argv)
+{
+    if (chosen->resume) {
+        HM_REQUIRE(positional == 0 && !chosen->folder && !chosen->overwrite, HM_EUSAGE,
+                   "train --resume RUN takes no CONFIG.yaml, -o or --overwrite: the run knows its configuration");
+        return HM_OK;
+    }
+    HM_REQUIRE(positional == 1, HM_EUSAGE, "train takes one configuration, CONFIG.yaml; %d given", positional);
+    HM_REQUIRE(chosen->folder, HM_EUSAGE, "train needs a folder for its results: -o RUN");
+    chosen->config = argv[0];
+    return HM_OK;
 }
 
 static hm_status run_train(hm_cli *cli, int argc, char **argv)
@@ -328,15 +398,16 @@ static hm_status run_train(hm_cli *cli, int argc, char **argv)
     train_options chosen = {0};
     int positional;
     hm_status status = hm_options_parse(&hm_command_train, argc, argv, &chosen, &positional);
-    if (status == HM_OK && positional != 1)
-        status = hm_fail(HM_EUSAGE, "train takes one configuration, CONFIG.yaml; %d given", positional);
-    if (status == HM_OK && !chosen.folder) status = hm_fail(HM_EUSAGE, "train needs a folder for its results: -o RUN");
+    if (status == HM_OK) status = check_options(&chosen, positional, argv);
     if (status == HM_OK) {
-        training t = {.cli = cli, .options = &chosen};
-        status = train(&t, argv[0]);
-        if (t.metrics) (void)hm_metrics_close(t.metrics); /* only after a failure, which is reported already */
-        if (status != HM_OK && is_root(&t)) clean_up(&t);
-        free_training(&t);
+        training t = {.cli = cli,
+                      .options = &chosen,
+                      .path = chosen.resume ? chosen.resume : chosen.folder,
+                      .folder = {.lock = -1}};
+        t.checkpoints = (hm_checkpoints){.cli = cli, .run = &t.run, .folder = t.path};
+        hm_signals_catch();
+        status = train(&t);
+        end_training(&t, status);
     }
     hm_options_free(&hm_command_train, &chosen);
     return status;
@@ -344,8 +415,8 @@ static hm_status run_train(hm_cli *cli, int argc, char **argv)
 
 const hm_command hm_command_train = {
     .name = "train",
-    .usage = "CONFIG.yaml -o RUN [--set KEY=VALUE ...] [--overwrite]",
-    .describe = "train a model",
+    .usage = "CONFIG.yaml -o RUN [--set KEY=VALUE ...] [--overwrite] | --resume RUN [--set KEY=VALUE ...]",
+    .describe = "train a model, or go on with a run that was interrupted",
     .options = options,
     .run = run_train,
 };

@@ -54,7 +54,7 @@ class Train(Case):
             self.assertEqual(len(file["metrics/step"]), 3)  # through the external link
 
     def test_files_and_reports(self):
-        config = self.config(self.digits(), more="checkpoint: {every: 1}")
+        config = self.config(self.digits(), more="checkpoint: {steps: 10}")
         report = json.loads(self.succeed("train", config, "-o", self.path("run"), "--json", ranks=2).stdout)
         self.assertEqual((report["epochs"], report["updates"], report["ranks"]), (2, 20, 2))
         self.assertGreater(report["updates_per_s"], 0)

@@ -1,0 +1,109 @@
+#include "cli/checkpoints.h"
+
+#include "cli/signals.h"
+#include "infer/progress.h"
+#include "io/checkpoint.h"
+#include "mpi/comm_mpi.h"
+
+#include <stdlib.h>
+
+static const char stage[] = "contrast";
+
+/* What of the loop a checkpoint holds: written from there, or read into it. */
+static hm_checkpoint contents(const hm_contrast *contrast)
+{
+    hm_checkpoint checkpoint = {
+        .layout = &contrast->model->layout,
+        .params = contrast->model->params,
+        .pack_count = contrast->optimizer.moments,
+        .chains = contrast->chains,
+        .first_chain = contrast->first_chain,
+        .all_chains = contrast->all_chains,
+        .scalars = {{"seconds", contrast->seconds}},
+        .scalar_count = 1,
+    };
+    for (int moment = 0; moment < contrast->optimizer.moments; moment++)
+        checkpoint.packs[moment] =
+            (hm_checkpoint_pack){contrast->optimizer.moment_names[moment], contrast->optimizer.moment[moment]};
+    return checkpoint;
+}
+
+/* ---- writing ---------------------------------------------------------------------------------------------------- */
+
+static hm_status write_checkpoint(hm_checkpoints *c, const hm_contrast *contrast)
+{
+    hm_comm *comm = c->cli->comm;
+    double start = hm_clock();
+    hm_checkpoint_info info = {
+        .seed = c->run->workers.seed,
+        .step = contrast->step,
+        .epoch = contrast->epoch,
+        .shards = c->run->general.shards,
+        .data = c->data,
+        .stage = (char *)stage,
+        .config = c->run->yaml,
+    };
+    hm_checkpoint checkpoint = contents(contrast);
+    HM_TRY(comm->agree(comm, hm_contrast_check_finite(contrast)));
+    HM_TRY(comm->agree(comm, c->metrics ? hm_metrics_sync(c->metrics) : HM_OK));
+    HM_TRY(hm_checkpoint_write(c->folder, comm, hm_comm_mpi_handle(comm), &info, &checkpoint));
+    c->last = hm_clock();
+    c->seconds += c->last - start;
+    c->written++;
+    comm->wished = HM_WISH_NOTHING;
+    return HM_OK;
+}
+
+/* What this rank would like to happen after the next update. */
+static hm_wish wish(const hm_checkpoints *c)
+{
+    double seconds = c->run->checkpoint.seconds;
+    if (hm_signals_caught()) return HM_WISH_STOP;
+    bool late = seconds > 0 && hm_clock() - c->last >= seconds;
+    return c->cli->comm->rank == 0 && late ? HM_WISH_CHECKPOINT : HM_WISH_NOTHING;
+}
+
+hm_status hm_checkpoints_step(hm_checkpoints *c, const hm_contrast *contrast)
+{
+    hm_comm *comm = c->cli->comm;
+    int64_t every = c->run->checkpoint.steps, step = contrast->step, steps = hm_contrast_steps(contrast);
+    bool last = step == steps, stop = comm->wished == HM_WISH_STOP && !last;
+    if (last || comm->wished != HM_WISH_NOTHING || (every > 0 && step % every == 0))
+        HM_TRY(write_checkpoint(c, contrast));
+    comm->wish = wish(c);
+    if (!stop) return HM_OK;
+    const char *signal = hm_signals_caught();
+    return hm_fail(
+        HM_EINTERRUPTED,
+        "stopped by %s after update %lld of %lld, with a checkpoint; the same command goes on from there, or "
+        "harmonium train --resume %s",
+        signal ? signal : "a signal", (long long)step, (long long)steps, c->folder);
+}
+
+/* ---- reading ---------------------------------------------------------------------------------------------------- */
+
+static hm_status read_checkpoint(const hm_checkpoints *c, hm_contrast *contrast, const char *path)
+{
+    hm_checkpoint_info info;
+    hm_checkpoint checkpoint = contents(contrast);
+    HM_TRY(hm_checkpoint_read_info(path, &info));
+    int64_t step = info.step, data = info.data, steps = hm_contrast_steps(contrast);
+    hm_checkpoint_info_free(&info);
+    HM_REQUIRE(data == c->data, HM_EDATA,
+               "%s: the training data are not those that %s was trained on so far: %s has changed", path, c->folder,
+               c->run->data.file);
+    HM_REQUIRE(step >= 0 && step <= steps, HM_EDATA, "%s: %lld updates of %lld", path, (long long)step,
+               (long long)steps);
+    HM_TRY(hm_checkpoint_read(path, &checkpoint));
+    hm_contrast_resume(contrast, step, checkpoint.scalars[0].value);
+    return HM_OK;
+}
+
+hm_status hm_checkpoints_restore(const hm_checkpoints *c, hm_contrast *contrast)
+{
+    char *path = NULL;
+    hm_status status = hm_path_in(c->folder, "checkpoint.h5", &path);
+    if (status == HM_OK) status = read_checkpoint(c, contrast, path);
+    free(path);
+    return c->cli->comm->agree(c->cli->comm, status);
+}

@@ -1,0 +1,194 @@
+#include "cli/folder.h"
+
+#include "core/memory.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *const run_files[] = {"model.h5", "checkpoint.h5", "checkpoint.prev.h5", "metrics.h5", "config.yaml"};
+enum { RUN_FILES = sizeof run_files / sizeof run_files[0] };
+
+hm_status hm_path_in(const char *folder, const char *name, char **out)
+{
+    size_t size = strlen(folder) + strlen(name) + 2;
+    HM_TRY(hm_alloc(out, (int64_t)size, 1, "a path"));
+    snprintf(*out, size, "%s/%s", folder, name);
+    return HM_OK;
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------ */
+
+bool hm_folder_has(const hm_folder *folder, const char *name)
+{
+    char *path;
+    if (hm_path_in(folder->path, name, &path) != HM_OK) return false;
+    bool there = access(path, F_OK) == 0;
+    free(path);
+    return there;
+}
+
+bool hm_folder_holds_run(const hm_folder *folder)
+{
+    for (int file = 0; file < RUN_FILES; file++)
+        if (hm_folder_has(folder, run_files[file])) return true;
+    return false;
+}
+
+static hm_status remove_file(const hm_folder *folder, const char *name)
+{
+    char *path;
+    HM_TRY(hm_path_in(folder->path, name, &path));
+    bool removed = unlink(path) == 0 || errno == ENOENT;
+    hm_status status = removed ? HM_OK : hm_fail(HM_EOUTPUT, "%s: cannot be removed: %s", path, strerror(errno));
+    free(path);
+    return status;
+}
+
+hm_status hm_folder_empty(const hm_folder *folder)
+{
+    for (int file = 0; file < RUN_FILES; file++) HM_TRY(remove_file(folder, run_files[file]));
+    return HM_OK;
+}
+
+void hm_folder_undo(hm_folder *folder)
+{
+    (void)hm_folder_empty(folder); /* the failure that is being reported comes first */
+    bool made = folder->made;
+    hm_folder_close(folder);
+    if (made) rmdir(folder->path);
+}
+
+/* Is `name` that of a file of the run with ".tmp" behind it? */
+static bool is_temporary(const char *name)
+{
+    for (int file = 0; file < RUN_FILES; file++) {
+        size_t length = strlen(run_files[file]);
+        if (strncmp(name, run_files[file], length) == 0 && strncmp(name + length, ".tmp", 4) == 0) return true;
+    }
+    return false;
+}
+
+static hm_status remove_temporaries(const hm_folder *folder)
+{
+    DIR *entries = opendir(folder->path);
+    hm_status status = HM_OK;
+    HM_REQUIRE(entries, HM_EOUTPUT, "%s: cannot be read: %s", folder->path, strerror(errno));
+    for (struct dirent *entry; status == HM_OK && (entry = readdir(entries));)
+        if (is_temporary(entry->d_name)) status = remove_file(folder, entry->d_name);
+    closedir(entries);
+    return status;
+}
+
+static hm_status write_text(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "wb");
+    HM_REQUIRE(file, HM_EOUTPUT, "%s: cannot be written: %s", path, strerror(errno));
+    bool written = fputs(text, file) >= 0 && fflush(file) == 0 && fsync(fileno(file)) == 0;
+    int error = errno;
+    written = fclose(file) == 0 && written;
+    HM_REQUIRE(written, HM_EOUTPUT, "%s: cannot be written: %s", path, strerror(error));
+    return HM_OK;
+}
+
+hm_status hm_folder_write(const hm_folder *folder, const char *name, const char *text)
+{
+    char *path, temporary[4096];
+    HM_TRY(hm_path_in(folder->path, name, &path));
+    int length = snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    hm_status status = length < (int)sizeof temporary ? write_text(temporary, text)
+                                                      : hm_fail(HM_EOUTPUT, "%s: the name is too long", path);
+    if (status == HM_OK && rename(temporary, path) != 0)
+        status = hm_fail(HM_EOUTPUT, "%s: cannot be written: %s", path, strerror(errno));
+    if (status != HM_OK) unlink(temporary);
+    free(path);
+    return status;
+}
+
+/* ---- the lock --------------------------------------------------------------------------------------------------- */
+
+/* What the holder wrote into .lock, without the line's end. */
+static void read_holder(int lock, char *holder, size_t size)
+{
+    ssize_t got = pread(lock, holder, size - 1, 0);
+    holder[got > 0 ? got : 0] = '\0';
+    holder[strcspn(holder, "\n")] = '\0';
+}
+
+static hm_status write_holder(const hm_folder *folder, const char *path)
+{
+    char host[64] = "", text[128];
+    gethostname(host, sizeof host - 1);
+    int length = snprintf(text, sizeof text, "host %s, process %d\n", host, (int)getpid());
+    HM_REQUIRE(ftruncate(folder->lock, 0) == 0 && pwrite(folder->lock, text, (size_t)length, 0) == length, HM_EOUTPUT,
+               "%s: cannot be written: %s", path, strerror(errno));
+    return HM_OK;
+}
+
+/* Does the name still stand for the file that is locked? The last holder may have removed it in between. */
+static bool is_current(int lock, const char *path)
+{
+    struct stat locked, named;
+    return fstat(lock, &locked) == 0 && stat(path, &named) == 0 && locked.st_ino == named.st_ino;
+}
+
+static hm_status take_lock(hm_folder *folder, const char *path, hm_log *log)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char holder[128];
+    do {
+        if (folder->lock >= 0) close(folder->lock);
+        folder->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        HM_REQUIRE(folder->lock >= 0, HM_EOUTPUT, "%s: cannot be written: %s", path, strerror(errno));
+        if (fcntl(folder->lock, F_SETLK, &whole) == 0) continue;
+        if (errno == EACCES || errno == EAGAIN) {
+            read_holder(folder->lock, holder, sizeof holder);
+            close(folder->lock); /* another's: the file stays */
+            folder->lock = -1;
+            return hm_fail(HM_EUSAGE,
+                           "%s: another job is training into this folder (%s); wait for it, or choose another folder",
+                           folder->path, holder);
+        }
+        log->warn(log,
+                  "the file system of the output folder has no locks: see to it that no other job uses the folder");
+    } while (!is_current(folder->lock, path));
+    return write_holder(folder, path);
+}
+
+static hm_status lock(hm_folder *folder, hm_log *log)
+{
+    char *path;
+    HM_TRY(hm_path_in(folder->path, ".lock", &path));
+    hm_status status = take_lock(folder, path, log);
+    free(path);
+    return status;
+}
+
+void hm_folder_close(hm_folder *folder)
+{
+    if (folder->lock < 0) return;
+    (void)remove_file(folder, ".lock"); /* while it is locked: whoever finds it now makes a new one */
+    close(folder->lock);
+    folder->lock = -1;
+}
+
+hm_status hm_folder_open(const char *path, bool make, hm_log *log, hm_folder *out)
+{
+    struct stat about;
+    *out = (hm_folder){.path = path, .made = make && mkdir(path, 0777) == 0, .lock = -1};
+    HM_REQUIRE(out->made || !make || errno == EEXIST, HM_EOUTPUT, "%s: cannot be made: %s", path, strerror(errno));
+    HM_REQUIRE(stat(path, &about) == 0, HM_EUSAGE, "%s: %s", path, strerror(errno));
+    HM_REQUIRE(S_ISDIR(about.st_mode), make ? HM_EOUTPUT : HM_EUSAGE, "%s: not a folder", path);
+    HM_REQUIRE(access(path, W_OK | X_OK) == 0, HM_EOUTPUT, "%s: cannot be written: %s", path, strerror(errno));
+    hm_status status = lock(out, log);
+    if (status == HM_OK) status = remove_temporaries(out);
+    if (status == HM_OK) return HM_OK;
+    hm_folder_close(out);
+    if (out->made) rmdir(path);
+    return status;
+}
