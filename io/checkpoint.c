@@ -193,8 +193,9 @@ static hm_status write_chains(hm_store *store, hm_comm *comm, const hm_checkpoin
     return comm->agree(comm, status);
 }
 
-hm_status hm_checkpoint_write(const char *folder, hm_comm *comm, MPI_Comm mpi, const hm_checkpoint_info *info,
-                              const hm_checkpoint *checkpoint)
+/* Collective. */
+static hm_status write_together(const char *folder, hm_comm *comm, MPI_Comm mpi, const hm_checkpoint_info *info,
+                                const hm_checkpoint *checkpoint)
 {
     bool bits;
     hm_store *store = NULL;
@@ -205,6 +206,15 @@ hm_status hm_checkpoint_write(const char *folder, hm_comm *comm, MPI_Comm mpi, c
     if (checkpoint->all_chains > 0) status = write_chains(store, comm, checkpoint, bits);
     if (status == HM_OK) status = hm_store_commit(store);
     hm_store_close(store);
+    return status;
+}
+
+hm_status hm_checkpoint_write(const char *folder, hm_comm *comm, MPI_Comm mpi, const hm_checkpoint_info *info,
+                              const hm_checkpoint *checkpoint)
+{
+    comm->watch(comm, "writing checkpoint.h5");
+    hm_status status = write_together(folder, comm, mpi, info, checkpoint);
+    comm->watch(comm, NULL);
     return status;
 }
 

@@ -19,20 +19,15 @@
 
 enum { MESSAGE_BYTES = 2048, LEVELS = 32, TAG_REDUCE = 1, TAG_ALIVE = 2, CHUNK = 1 << 30 /* bytes of one MPI call */ };
 
-/* Where a rank runs, for messages. */
-typedef struct place {
-    char host[64];
-    int process;
-} place;
-
 typedef struct comm_mpi {
     hm_comm comm; /* first: a comm_mpi is an hm_comm */
     MPI_Comm mpi;
     void *incoming; /* receive buffer of the reductions, grown when needed */
     size_t incoming_bytes;
-    double timeout; /* seconds; 0: none */
-    place *places;  /* (size) */
-    bool speaks;    /* reports a loss */
+    double timeout;   /* seconds; 0: none */
+    hm_place *places; /* (size) */
+    hm_watch *watch;  /* NULL without a timeout */
+    bool speaks;      /* reports a loss */
 } comm_mpi;
 
 static hm_status check(int code, const char *call)
@@ -274,10 +269,26 @@ static hm_status agree(hm_comm *comm, hm_status mine)
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
+hm_status hm_comm_mpi_set_timeout(hm_comm *comm, double seconds, hm_lost_fn *lost)
+{
+    comm_mpi *self = (comm_mpi *)comm;
+    self->timeout = seconds;
+    if (seconds <= 0 || comm->size == 1 || self->watch) return HM_OK;
+    return hm_watch_create(comm->rank, comm->size, self->places, lost, &self->watch);
+}
+
+/* Later than the reductions would have found out, which can name ranks of all hosts. */
+static void watch(hm_comm *comm, const char *what)
+{
+    static const double LATER = 8; /* seconds */
+    comm_mpi *self = (comm_mpi *)comm;
+    if (self->watch && self->timeout > 0) hm_watch_over(self->watch, what, self->timeout + LATER);
+}
+
 /* Collective. */
 static hm_status find_places(comm_mpi *self)
 {
-    place mine = {.process = (int)getpid()};
+    hm_place mine = {.process = (int)getpid()};
     gethostname(mine.host, sizeof mine.host - 1);
     HM_TRY(hm_alloc(&self->places, self->comm.size, sizeof mine, "the places of ranks"));
     return check(MPI_Allgather(&mine, sizeof mine, MPI_BYTE, self->places, sizeof mine, MPI_BYTE, self->mpi),
@@ -294,6 +305,7 @@ hm_status hm_comm_mpi_create(MPI_Comm mpi, hm_comm **out)
         .broadcast = broadcast,
         .all_gather = all_gather,
         .agree = agree,
+        .watch = watch,
     };
     hm_status status = check(MPI_Comm_dup(mpi, &self->mpi), "MPI_Comm_dup");
     if (status != HM_OK) {
@@ -307,14 +319,13 @@ hm_status hm_comm_mpi_create(MPI_Comm mpi, hm_comm **out)
     return find_places(self);
 }
 
-void hm_comm_mpi_set_timeout(hm_comm *comm, double seconds) { ((comm_mpi *)comm)->timeout = seconds; }
-
 bool hm_comm_mpi_speaks(const hm_comm *comm) { return ((const comm_mpi *)comm)->speaks; }
 
 void hm_comm_mpi_free(hm_comm *comm)
 {
     comm_mpi *self = (comm_mpi *)comm;
     if (!self) return;
+    hm_watch_free(self->watch);
     MPI_Comm_free(&self->mpi);
     free(self->incoming);
     free(self->places);

@@ -4,6 +4,8 @@
 
 #include "core/comm.h"
 
+#include "mpi/watch.h"
+
 #include <mpi.h>
 
 /* Ranks of `mpi` (duplicated; freed by hm_comm_mpi_free). Any number of ranks may agree and broadcast; the sums need a
@@ -16,9 +18,11 @@ MPI_Comm hm_comm_mpi_handle(const hm_comm *comm);
 
 /* A rank that has waited for others for `seconds` (0: for ever, the default) asks all ranks whether they are there. The
  * calls then fail with HM_ELOST on those that answered, with a message that names the silent ones: rank, host, process;
- * comm->lost is set, and every later call fails at once. Only MPI_Abort ends such a job. Not collective, but the same
- * on every rank. */
-void hm_comm_mpi_set_timeout(hm_comm *comm, double seconds);
+ * comm->lost is set, and every later call fails at once. Only MPI_Abort ends such a job. In calls that cannot be left
+ * (comm->watch), `lost` is called instead, some seconds later. HM_EINTERNAL. Not collective, but the same on every
+ * rank.
+ */
+hm_status hm_comm_mpi_set_timeout(hm_comm *comm, double seconds, hm_lost_fn *lost);
 
 /* Is it this rank that reports the loss? One of those that answered. Not collective. */
 bool hm_comm_mpi_speaks(const hm_comm *comm);

@@ -17,6 +17,10 @@ typedef struct hm_cli {
     bool json;     /* --json: one JSON object on stdout instead of the table */
 } hm_cli;
 
+/* Prints the message if this rank `speaks`, and ends the job with HM_ELOST: MPI_Finalize would wait for a rank that
+ * does not answer. Any thread. */
+void hm_end_without_rank(const char *message, bool speaks);
+
 /* One option of a command, as a table from which arguments are parsed and --help is written. */
 typedef enum hm_option_type { HM_OPT_FLAG, HM_OPT_TEXT, HM_OPT_INT, HM_OPT_TEXTS } hm_option_type;
 

@@ -95,15 +95,14 @@ static hm_status dispatch(hm_comm *comm, int argc, char **argv)
     return asked ? HM_OK : hm_fail(HM_EUSAGE, "no command given");
 }
 
-/* MPI_Finalize would wait for a rank that does not answer. */
-static void end_without_a_rank(hm_comm *comm)
+void hm_end_without_rank(const char *message, bool speaks)
 {
-    enum { TIME_TO_SPEAK = 2 }; /* seconds; the first to abort ends all */
-    if (hm_comm_mpi_speaks(comm))
-        fprintf(stderr, "harmonium: %s\n", hm_error_message());
+    enum { TIME_TO_SPEAK = 2 }; /* seconds; the first that ends, ends all */
+    if (speaks)
+        fprintf(stderr, "harmonium: %s\n", message);
     else
         sleep(TIME_TO_SPEAK);
-    MPI_Abort(MPI_COMM_WORLD, HM_ELOST);
+    _exit(HM_ELOST);
 }
 
 int main(int argc, char **argv)
@@ -119,7 +118,7 @@ int main(int argc, char **argv)
     openblas_set_num_threads(1);
     hm_status status = hm_comm_mpi_create(MPI_COMM_WORLD, &comm);
     if (status == HM_OK) status = comm->agree(comm, dispatch(comm, argc, argv));
-    if (comm && comm->lost) end_without_a_rank(comm);
+    if (comm && comm->lost) hm_end_without_rank(hm_error_message(), hm_comm_mpi_speaks(comm));
     if (status != HM_OK && (!comm || comm->rank == 0)) {
         fflush(stdout);
         fprintf(stderr, "harmonium: %s\n", hm_error_message());

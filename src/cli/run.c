@@ -213,7 +213,7 @@ hm_status hm_run_configure(hm_run *run, hm_cli *cli, const char *name, const cha
 {
     *run = (hm_run){0};
     HM_TRY(cli->comm->agree(cli->comm, configure(run, cli->comm, name, text, sets)));
-    hm_comm_mpi_set_timeout(cli->comm, run->general.timeout);
+    HM_TRY(cli->comm->agree(cli->comm, hm_comm_mpi_set_timeout(cli->comm, run->general.timeout, hm_end_without_rank)));
     run->team = (hm_team){.threads = (int)run->general.threads};
     run->workers = (hm_workers){.comm = cli->comm,
                                 .team = &run->team,

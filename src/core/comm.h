@@ -35,6 +35,10 @@ struct hm_comm {
      * To be called before the next collective after anything that may fail on one rank alone. */
     hm_status (*agree)(hm_comm *comm, hm_status mine);
 
+    /* A call that waits for other ranks but is not in this table begins (collective file I/O): `what` ("writing
+     * checkpoint.h5"; borrowed until it is done) is for messages. NULL: it is done. Not collective. */
+    void (*watch)(hm_comm *comm, const char *what);
+
     /* `agree` carries each rank's wish along, and leaves the greatest one in `wished`: the same on every rank. */
     hm_wish wish, wished;
 

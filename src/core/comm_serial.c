@@ -31,6 +31,8 @@ static hm_status agree(hm_comm *comm, hm_status mine)
     return mine;
 }
 
+static void watch(hm_comm *comm, const char *what) { (void)comm, (void)what; }
+
 hm_comm *hm_comm_serial(void)
 {
     static hm_comm serial = {
@@ -41,6 +43,7 @@ hm_comm *hm_comm_serial(void)
         .broadcast = broadcast,
         .all_gather = all_gather,
         .agree = agree,
+        .watch = watch,
     };
     return &serial;
 }

@@ -4,7 +4,11 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 import unittest
+
+import h5py
+import numpy
 
 PROGRAM = os.environ.get("HARMONIUM", "build/harmonium")
 SOURCE = os.environ.get("HARMONIUM_SOURCE", ".")
@@ -12,17 +16,71 @@ MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OM
        "OMP_WAIT_POLICY": "passive"}
 
 
-def run(*arguments, ranks=0, env=None, cwd=None):
-    """The finished process; alone, or on `ranks` ranks."""
-    command = [PROGRAM, *map(str, arguments)]
-    if ranks:
-        command = ["mpirun", "-n", str(ranks), "--bind-to", "none", *command]
-    return subprocess.run(command, capture_output=True, text=True, timeout=250, cwd=cwd, env={**os.environ, **MPI, **(env or {})})
+def command(*arguments, ranks=0):
+    """The command line; alone, or on `ranks` ranks."""
+    mpirun = ["mpirun", "-n", str(ranks), "--bind-to", "none"] if ranks else []
+    return [*mpirun, PROGRAM, *map(str, arguments)]
+
+
+def run(*arguments, ranks=0, env=None, cwd=None, **options):
+    """The finished process."""
+    return subprocess.run(command(*arguments, ranks=ranks), capture_output=True, text=True, timeout=250, cwd=cwd,
+                          env={**os.environ, **MPI, **(env or {})}, **options)
+
+
+def start(*arguments, ranks=0, env=None):
+    """The running process."""
+    return subprocess.Popen(command(*arguments, ranks=ranks), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            env={**os.environ, **MPI, **(env or {})})
+
+
+def finish(process):
+    """The process, when it has ended, as run() returns it."""
+    out, err = process.communicate(timeout=250)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def rank_processes(process):
+    """Process numbers of the ranks under mpirun, or of the program itself; [] when they are not there yet."""
+    if process.args[0] != "mpirun":
+        return [process.pid]
+    children = subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(process.pid)], capture_output=True, text=True).stdout
+    return [int(line.split()[0]) for line in children.splitlines() if line.split()[1] == "harmonium"]
+
+
+def parameters(folder):
+    with h5py.File(os.path.join(folder, "model.h5")) as file:
+        return {name: data[...] for name, data in file["parameters"].items()}
+
+
+def metrics(folder):
+    """All but the seconds, which no two runs share."""
+    with h5py.File(os.path.join(folder, "metrics.h5")) as file:
+        return {name: data[...] for name, data in file["metrics"].items() if name != "seconds"}
+
+
+def rows_so_far(folder):
+    """Rows of the metrics of a run that may not have begun."""
+    try:
+        with h5py.File(os.path.join(folder, "metrics.h5"), swmr=True) as file:
+            return len(file["metrics/step"])
+    except (OSError, KeyError):
+        return 0
+
+
+def wait_for_rows(folder, rows, process):
+    while rows_so_far(folder) < rows and process.poll() is None:
+        time.sleep(0.01)
 
 
 def messages(process):
     """The program's own lines on stderr (mpirun adds some of its own)."""
     return [line for line in process.stderr.splitlines() if line.startswith("harmonium: ") and "warning" not in line]
+
+
+def said(process):
+    """What stood on stderr beside the lines of progress."""
+    return "\n".join(line for line in process.stderr.splitlines() if not line.startswith("training epoch"))
 
 
 class Case(unittest.TestCase):
@@ -44,7 +102,7 @@ class Case(unittest.TestCase):
 
     def succeed(self, *arguments, **options):
         process = run(*arguments, **options)
-        self.assertEqual(process.returncode, 0, process.stderr)
+        self.assertEqual(process.returncode, 0, said(process))
         return process
 
     def report(self, *arguments, **options):
@@ -55,8 +113,8 @@ class Case(unittest.TestCase):
         """The command ends with `code` and one message that holds all of `words`."""
         process = run(*arguments, **options)
         lines = messages(process)
-        self.assertEqual(process.returncode, code, process.stderr)
-        self.assertEqual(len(lines), 1, process.stderr)
+        self.assertEqual(process.returncode, code, said(process))
+        self.assertEqual(len(lines), 1, said(process))
         for word in [words] if isinstance(words, str) else words:
             self.assertIn(word, lines[0])
         return lines[0]
@@ -69,6 +127,16 @@ class Case(unittest.TestCase):
             self.skipTest("a small file system cannot be mounted here")
         self.addCleanup(subprocess.run, ["umount", folder])
         return folder
+
+    def assert_same_arrays(self, ours, theirs):
+        self.assertEqual(ours.keys(), theirs.keys())
+        for name in ours:
+            numpy.testing.assert_array_equal(ours[name], theirs[name], name)
+
+    def assert_same_run(self, ours, theirs):
+        """Two folders hold the same parameters and the same rows of metrics, bit for bit."""
+        self.assert_same_arrays(parameters(ours), parameters(theirs))
+        self.assert_same_arrays(metrics(ours), metrics(theirs))
 
     def no_leftovers(self, *allowed):
         """Nothing lies in the folder but `allowed`."""

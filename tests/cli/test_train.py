@@ -6,25 +6,10 @@ import unittest
 import h5py
 import numpy
 
-from harmonium import Case, run
-
-
-def parameters(folder):
-    with h5py.File(os.path.join(folder, "model.h5")) as file:
-        return {name: data[...] for name, data in file["parameters"].items()}
-
-
-def metrics(folder):
-    with h5py.File(os.path.join(folder, "metrics.h5")) as file:
-        return {name: data[...] for name, data in file["metrics"].items() if name != "seconds"}
+from harmonium import Case, finish, metrics, parameters, rows_so_far, start
 
 
 class Train(Case):
-    def assert_same(self, ours, theirs):
-        self.assertEqual(ours.keys(), theirs.keys())
-        for name in ours:
-            numpy.testing.assert_array_equal(ours[name], theirs[name], name)
-
     def test_same_bits_on_any_ranks_threads_and_processor(self):
         data = self.digits()
         for estimator in ("estimator: pcd, centered: true", "estimator: cd, k: 2, centered: false, momentum: 0.5"):
@@ -36,8 +21,8 @@ class Train(Case):
                              ranks=ranks, env={"HARMONIUM_ISA": isa} if isa else None)
                 ours = (parameters(folder), metrics(folder))
                 reference = reference or ours
-                self.assert_same(ours[0], reference[0])
-                self.assert_same(ours[1], reference[1])
+                self.assert_same_arrays(ours[0], reference[0])
+                self.assert_same_arrays(ours[1], reference[1])
             self.assertGreater(numpy.abs(reference[0]["W"]).max(), 0.05)  # something was learnt
 
     def test_resolved_configuration_trains_the_same_model(self):
@@ -45,7 +30,7 @@ class Train(Case):
         self.succeed("train", config, "-o", self.path("a"), "--set", "train.epochs=3", "--set", "model.hidden=9")
         self.succeed("train", self.path("a/config.yaml"), "-o", self.path("b"))
         self.assertEqual(parameters(self.path("a"))["W"].shape, (784, 9))
-        self.assert_same(parameters(self.path("a")), parameters(self.path("b")))
+        self.assert_same_arrays(parameters(self.path("a")), parameters(self.path("b")))
         with h5py.File(self.path("a/model.h5")) as file:
             self.assertEqual(file.attrs["epochs"], 3)
             self.assertEqual(file.attrs["family"], "rbm")
@@ -80,7 +65,7 @@ class Train(Case):
         self.succeed("train", config, "-o", self.path("run"), "--quiet")
         before = parameters(self.path("run"))
         self.refuse(2, ["finished run", "--overwrite"], "train", config, "-o", self.path("run"), "--set", "seed=2")
-        self.assert_same(parameters(self.path("run")), before)
+        self.assert_same_arrays(parameters(self.path("run")), before)
         self.succeed("train", config, "-o", self.path("run"), "--set", "seed=2", "--overwrite", "--quiet")
         self.assertFalse(numpy.array_equal(parameters(self.path("run"))["W"], before["W"]))
 
@@ -104,21 +89,13 @@ class Train(Case):
 
     def test_metrics_are_readable_while_training(self):
         config = self.config(self.digits(rows=2000), train="epochs: 400, batch: 40, monitor_every: 1")
-        import subprocess
-        from harmonium import PROGRAM
-        process = subprocess.Popen([PROGRAM, "train", config, "-o", self.path("run"), "--quiet"])
-        try:
-            lengths = set()
-            while process.poll() is None and len(lengths) < 3:
-                try:
-                    with h5py.File(self.path("run/metrics.h5"), swmr=True) as file:
-                        lengths.add(len(file["metrics/step"]))
-                except OSError:
-                    continue  # not there yet
-            self.assertGreaterEqual(len(lengths), 3)
-        finally:
-            process.kill()
-            process.wait()
+        process = start("train", config, "-o", self.path("run"), "--quiet")
+        lengths = set()
+        while process.poll() is None and len(lengths) < 4:
+            lengths.add(rows_so_far(self.path("run")))
+        process.kill()
+        finish(process)
+        self.assertGreaterEqual(len(lengths), 4)
 
     def test_full_disk_is_an_output_error_and_leaves_nothing(self):
         config = self.config(self.digits())

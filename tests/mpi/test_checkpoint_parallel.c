@@ -263,7 +263,7 @@ static void another_number_of_chains_is_refused(void **state)
     clear_folder();
 }
 
-/* A bit of a chain that flips on the disk is noticed by the rank that reads it. */
+/* A byte of a chain that changes on the disk is noticed by whoever reads the file. */
 static void damage_is_noticed(void **state)
 {
     (void)state;
@@ -282,7 +282,7 @@ static void damage_is_noticed(void **state)
     }
     expect_files(1);
     state_make(&read, 1, 0);
-    expect_refusal(hm_checkpoint_read(path, &read.checkpoint), HM_EDATA, "/chains cannot be read");
+    expect_refusal(hm_checkpoint_read(path, &read.checkpoint), HM_EDATA, "damaged: its digest does not match");
     state_free(&read);
     clear_folder();
 }
