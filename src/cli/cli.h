@@ -41,6 +41,7 @@ typedef struct hm_command {
     const char *name, *usage, *describe;
     const hm_option *options; /* ends with .name = NULL; --quiet, --json, --help are every command's */
     hm_status (*run)(hm_cli *cli, int argc, char **argv);
+    bool stoppable; /* by signals (cli/signals.h), which are caught from the first moment on */
 } hm_command;
 
 /* Parses argv[1..) by the command's table into `options` (zeroed or defaulted by the caller) and leaves the positional

@@ -3,6 +3,7 @@
 
 #include "cli/options.h"
 #include "cli/progress.h"
+#include "cli/signals.h"
 #include "core/memory.h"
 #include "mpi/comm_mpi.h"
 
@@ -112,6 +113,8 @@ int main(int argc, char **argv)
     /* A write beyond a limit, or to a reader that has gone, is an error to report, not a death. */
     signal(SIGXFSZ, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
+    const hm_command *command = argc > 1 ? find_command(argv[1]) : NULL;
+    if (command && command->stoppable) hm_signals_catch();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
     /* Threads are asked for where they are used; libraries inside a shard have one. */
     omp_set_num_threads(1);

@@ -5,7 +5,6 @@
 
 #include "cli/checkpoints.h"
 #include "cli/cores.h"
-#include "cli/signals.h"
 #include "core/memory.h"
 #include "infer/progress.h"
 #include "io/checkpoint.h"
@@ -405,7 +404,6 @@ static hm_status run_train(hm_cli *cli, int argc, char **argv)
                       .path = chosen.resume ? chosen.resume : chosen.folder,
                       .folder = {.lock = -1}};
         t.checkpoints = (hm_checkpoints){.cli = cli, .run = &t.run, .folder = t.path};
-        hm_signals_catch();
         status = train(&t);
         end_training(&t, status);
     }
@@ -419,4 +417,5 @@ const hm_command hm_command_train = {
     .describe = "train a model, or go on with a run that was interrupted",
     .options = options,
     .run = run_train,
+    .stoppable = true,
 };

@@ -1,0 +1,100 @@
+"""Tests on a cluster of two hosts (cluster.sh): shared by the tests of this folder."""
+import glob
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "cli"))
+from harmonium import *  # noqa: E402,F401,F403
+from harmonium import MPI, PROGRAM, SOURCE, Case  # noqa: E402
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
+
+
+class Cluster(Case):
+    """A test with two hosts; the folder of the test lies outside /tmp, which the hosts do not share."""
+
+    kind = "up"
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="harmonium-test-", dir="/var/tmp")
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.cluster = os.path.join(self.folder, "cluster")
+        process = self.script(self.kind, check=False)
+        if process.returncode == 77:
+            print(process.stderr, flush=True)
+            self.skipTest(process.stderr)
+        self.addCleanup(self.script, "down")
+        self.assertEqual(process.returncode, 0, process.stderr)
+
+    def script(self, action, *arguments, check=True):
+        """cluster.sh; its processes outlive it, so its output goes to files."""
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            process = subprocess.run([os.path.join(HERE, "cluster.sh"), action, self.cluster, *arguments], stdout=out,
+                                     stderr=err, stdin=subprocess.DEVNULL, env={**os.environ, **MPI}, timeout=100)
+            for file in (out, err):
+                file.seek(0)
+            process = subprocess.CompletedProcess(process.args, process.returncode, out.read(), err.read())
+        if check:
+            self.assertEqual(process.returncode, 0, process.stderr)
+        return process
+
+    def training(self, epochs, k=1, more=""):
+        """A configuration, and the folder of its run on this host, undisturbed."""
+        data = self.digits(rows=1000)
+        config = self.config(data, model="hidden: 100", more=more,
+                             train=f"epochs: {epochs}, batch: 44, learning_rate: 0.02, monitor_every: 7, momentum: 0.5, "
+                                   f"k: {k}, chains: 200")
+        self.succeed("train", config, "-o", self.path("whole"), "--quiet", "--set", "threads=2")
+        return config
+
+    # ---- Slurm ----
+
+    def slurm(self, *command):
+        environment = {**os.environ, "SLURM_CONF": os.path.join(self.cluster, "slurm.conf"),
+                       "HARMONIUM": os.path.abspath(PROGRAM), "SBATCH_EXPORT": "ALL"}
+        process = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, env=environment, timeout=100)
+        self.assertEqual(process.returncode, 0, process.stderr)
+        return process.stdout
+
+    def submit(self, template, *arguments, options=()):
+        """The number of the job."""
+        return self.slurm("sbatch", "--parsable", "--mem-per-cpu=0", *options, os.path.join(SOURCE, "slurm", template),
+                          *arguments).strip()
+
+    def state(self, job):
+        return self.slurm("scontrol", "show", "job", job, "--oneliner").split("JobState=")[1].split()[0]
+
+    def log(self, pattern="*.log"):
+        """What the jobs wrote, without the lines of progress."""
+        text = ""
+        for path in sorted(glob.glob(self.path(pattern))):
+            with open(path, errors="replace") as file:
+                text += "".join(line for line in file if not line.startswith("training epoch"))
+        return text
+
+    def wait_until(self, condition, seconds, what):
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                self.fail(f"{what} not within {seconds} s\n{self.log()}\n{self.log('cluster/slurm*.log')[-3000:]}")
+            time.sleep(0.2)
+
+    def start_at_once(self, job):
+        """Slurm holds a requeued job back for two minutes; this ends the wait."""
+        self.slurm("scontrol", "update", f"JobId={job}", "StartTime=now")
+
+    def wait_for_end(self, job, seconds):
+        def ended():
+            if self.state(job) == "PENDING":
+                self.start_at_once(job)
+            return self.state(job) in ENDED
+        self.wait_until(ended, seconds, f"the end of job {job}")
+        return self.state(job)
+
+    def turns(self):
+        return self.log().count(" turn ")
