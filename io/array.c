@@ -6,7 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ZEROS_BYTES = 1 << 20 };
+enum {
+    ZEROS_BYTES = 1 << 20,
+    CHUNK_MAX = 1 << 28,     /* bytes of a chunk, which is read as one */
+    COMPRESSION_MAX = 1100   /* deflate makes 1 of 1032 bytes at best (RFC 1951: 258 bytes in 2 bits) */
+};
 
 /* ---- what a dataset is ------------------------------------------------------------------------------------------ */
 
@@ -57,7 +61,7 @@ static bool extent_of(hid_t space, hm_shape *out)
     return true;
 }
 
-hm_status hm_h5_shape(const hm_store *store, hid_t dataset, const char *name, hm_shape *out)
+static hm_status shape_of(const hm_store *store, hid_t dataset, const char *name, hm_shape *out)
 {
     hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset);
     *out = (hm_shape){0};
@@ -69,12 +73,63 @@ hm_status hm_h5_shape(const hm_store *store, hid_t dataset, const char *name, hm
     return HM_OK;
 }
 
+/* Its elements lie in this file, in pieces of bounded size, behind filters that are known. */
+static hm_status check_storage(const hm_store *store, const char *name, hid_t properties, const hm_shape *shape)
+{
+    H5D_layout_t layout = H5Pget_layout(properties);
+    HM_REQUIRE(layout != H5D_VIRTUAL && H5Pget_external_count(properties) == 0, HM_EDATA,
+               "%s: %s lies in other files; copy it into this one (h5repack, or h5py)", store->path, name);
+    if (layout != H5D_CHUNKED) return HM_OK;
+    hsize_t chunk[HM_FIELD_DIMS], bytes = hm_field_type_size(shape->type);
+    H5Pget_chunk(properties, shape->dims, chunk);
+    for (int axis = 0; axis < shape->dims && bytes <= CHUNK_MAX; axis++) bytes *= chunk[axis];
+    HM_REQUIRE(bytes <= CHUNK_MAX, HM_EDATA, "%s: %s has chunks of more than %d MiB; store it in smaller ones",
+               store->path, name, CHUNK_MAX >> 20);
+    for (int filter = 0; filter < H5Pget_nfilters(properties); filter++) {
+        char filter_name[64] = "";
+        unsigned flags;
+        size_t none = 0;
+        H5Z_filter_t number = H5Pget_filter2(properties, (unsigned)filter, &flags, &none, NULL, sizeof filter_name,
+                                             filter_name, NULL);
+        HM_REQUIRE(H5Zfilter_avail(number) > 0, HM_EDATA,
+                   "%s: %s is stored with filter %d (%s), which is not built in; store it with gzip", store->path, name,
+                   (int)number, *filter_name ? filter_name : "unknown");
+    }
+    return HM_OK;
+}
+
+/* Not more than a file of this length can hold, however it is compressed. */
+static hm_status check_claim(const hm_store *store, const char *name, const hm_shape *shape)
+{
+    hsize_t length = 0;
+    int64_t bytes = (int64_t)hm_field_type_size(shape->type);
+    bool fits = H5Fget_filesize(store->file, &length) >= 0;
+    for (int axis = 0; axis < shape->dims; axis++) fits = fits && !__builtin_mul_overflow(bytes, shape->size[axis], &bytes);
+    HM_REQUIRE(fits && (hsize_t)bytes / COMPRESSION_MAX <= length, HM_EDATA,
+               "%s: %s claims to be larger than a file of %lld bytes can hold", store->path, name, (long long)length);
+    return HM_OK;
+}
+
+/* A dataset of somebody else's file. */
+static hm_status check_foreign(const hm_store *store, const char *name, hid_t dataset, hm_shape *shape)
+{
+    hid_t properties = H5Dget_create_plist(dataset);
+    if (properties < 0) return hm_h5_read_failed(store, name);
+    /* Where it lies comes first: to know the shape of a virtual dataset HDF5 opens the files it is made of. */
+    hm_status status = H5Pget_layout(properties) == H5D_VIRTUAL ? HM_OK : shape_of(store, dataset, name, shape);
+    if (status == HM_OK) status = check_storage(store, name, properties, shape);
+    if (status == HM_OK) status = check_claim(store, name, shape);
+    H5Pclose(properties);
+    return status;
+}
+
 static hm_status open_dataset(const hm_store *store, const char *name, hid_t *dataset, hm_shape *shape)
 {
     HM_REQUIRE(hm_store_has(store, name), HM_EDATA, "%s: %s is missing", store->path, name);
     *dataset = H5Dopen2(store->file, name, H5P_DEFAULT);
     if (*dataset < 0) return hm_h5_read_failed(store, name);
-    hm_status status = hm_h5_shape(store, *dataset, name, shape);
+    hm_status status = store->writable ? shape_of(store, *dataset, name, shape)
+                                       : check_foreign(store, name, *dataset, shape);
     if (status != HM_OK) H5Dclose(*dataset);
     return status;
 }
@@ -295,12 +350,31 @@ static hm_status check_shape(const hm_array *array, const int64_t expected[])
     return hm_fail(HM_EDATA, "%s: %s has shape %s, expected %s", array->store->path, array->name, found, wanted);
 }
 
+/* Opens the dataset of a field, of exactly this shape. */
+static hm_status open_exactly(hm_store *store, const hm_field *field, const int64_t shape[], hm_array **out)
+{
+    HM_TRY(hm_array_open(store, field, out));
+    hm_status status = check_shape(*out, shape);
+    if (status == HM_OK) return HM_OK;
+    hm_array_close(*out);
+    *out = NULL;
+    return status;
+}
+
+hm_status hm_store_check(hm_store *store, const hm_field *field, const int64_t shape[])
+{
+    hm_array *array;
+    HM_TRY(open_exactly(store, field, shape, &array));
+    hm_array_close(array);
+    return HM_OK;
+}
+
 hm_status hm_store_read(hm_store *store, const hm_field *field, const int64_t shape[], void *out)
 {
     hm_array *array;
-    HM_TRY(hm_array_open(store, field, &array));
-    hm_status status = check_shape(array, shape);
-    if (status == HM_OK && has_elements(&array->shape) &&
+    HM_TRY(open_exactly(store, field, shape, &array));
+    hm_status status = HM_OK;
+    if (has_elements(&array->shape) &&
         H5Dread(array->dataset, array->memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out) < 0)
         status = hm_h5_read_failed(store, field->name);
     hm_array_close(array);
@@ -310,6 +384,9 @@ hm_status hm_store_read(hm_store *store, const hm_field *field, const int64_t sh
 hm_status hm_store_remove(hm_store *store, const char *name)
 {
     if (!hm_store_has(store, name)) return HM_OK;
+    hid_t object = H5Oopen(store->file, name, H5P_DEFAULT);
+    if (H5Iget_type(object) == H5I_DATASET) hm_h5_detach_scales(object);
+    H5Oclose(object);
     if (H5Ldelete(store->file, name, H5P_DEFAULT) < 0) return hm_h5_write_failed(store, name);
     return HM_OK;
 }
@@ -328,6 +405,10 @@ static hm_status visit_dataset(const dataset_walk *walk, const char *name)
     hid_t dataset = -1;
     hm_shape shape;
     HM_TRY(open_dataset(walk->store, name, &dataset, &shape));
+    if (hm_h5_is_bare_scale(dataset)) {
+        H5Dclose(dataset);
+        return HM_OK;
+    }
     char *description = hm_h5_text_or_null(dataset, "description");
     char *unit = hm_h5_text_or_null(dataset, "units");
     H5Dclose(dataset);

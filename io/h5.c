@@ -7,7 +7,22 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-void hm_h5_quiet(void) { H5Eset_auto2(H5E_DEFAULT, NULL, NULL); }
+/* ---- what the library may not do -------------------------------------------------------------------------------- */
+
+static hid_t follow_nowhere(const char *name, hid_t group, const void *target, size_t size, hid_t links, hid_t transfer)
+{
+    (void)name, (void)group, (void)target, (void)size, (void)links, (void)transfer;
+    return -1;
+}
+
+void hm_h5_setup(void)
+{
+    static const H5L_class_t external_link = {
+        .version = H5L_LINK_CLASS_T_VERS, .id = H5L_TYPE_EXTERNAL, .trav_func = follow_nowhere};
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    H5PLset_loading_state(0);
+    H5Lregister(&external_link);
+}
 
 /* ---- why an HDF5 call failed ------------------------------------------------------------------------------------ */
 
@@ -170,6 +185,7 @@ hm_status hm_h5_dataset(hm_store *store, const hm_field *field, const int64_t sh
     hm_status status = hm_h5_set_text(store, dataset, "description", field->description);
     if (status == HM_OK && field->unit) status = hm_h5_set_text(store, dataset, "units", field->unit);
     if (status == HM_OK && field->dims > 0) status = hm_h5_set_texts(store, dataset, "axes", field->dims, field->axes);
+    if (status == HM_OK && store->format->scales) status = hm_h5_attach_scales(store, dataset, field, shape);
     if (status == HM_OK)
         *out = dataset;
     else

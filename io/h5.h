@@ -13,6 +13,7 @@ struct hm_store {
     hid_t file;
     const hm_format *format;
     bool writable;
+    bool changed;    /* an existing file that is being added to (hm_store_update) */
     bool broken;   /* a write failed: nothing more reaches the disk (hm_h5_discard) */
     hm_comm *comm; /* of a shared store; NULL for others */
 };
@@ -24,8 +25,10 @@ struct hm_array {
     hm_shape shape;
 };
 
-/* Turns HDF5's own printing of errors off. */
-void hm_h5_quiet(void);
+/* Before anything else is asked of HDF5; as often as one likes. Turns its own printing of errors off, and makes it deaf
+ * to files that nobody vouches for: no plugin is loaded for a filter that it does not know, and no external link is
+ * followed (they are still made: model.h5 has one for the tools of others). */
+void hm_h5_setup(void);
 
 /* Why the last HDF5 call failed, in the words of the system ("No space left on device") or of HDF5. Static buffer of
  * the thread. */
@@ -65,8 +68,14 @@ hid_t hm_h5_memory_type(hm_field_type type);
  * shape for good. */
 hm_status hm_h5_dataset(hm_store *store, const hm_field *field, const int64_t shape[], bool extensible, hid_t *out);
 
-/* The shape of an open dataset; HM_EDATA when it is of a kind that Harmonium never writes. */
-hm_status hm_h5_shape(const hm_store *store, hid_t dataset, const char *name, hm_shape *out);
+/* The axes of a dataset as dimension scales (scales.c). */
+hm_status hm_h5_attach_scales(hm_store *store, hid_t dataset, const hm_field *field, const int64_t shape[]);
+
+/* Before a dataset is removed: its scales forget it, and go with their last dataset. */
+void hm_h5_detach_scales(hid_t dataset);
+
+/* Is it there only to give an axis its name and length? */
+bool hm_h5_is_bare_scale(hid_t dataset);
 
 /* The text of an attribute, if it is one: owned by the caller, else NULL. */
 char *hm_h5_text_or_null(hid_t object, const char *name);

@@ -81,7 +81,7 @@ static int64_t count_fields(const char *line)
     return fields;
 }
 
-/* Is all of the field a number? */
+/* Is all of the field a number, of any kind that strtod knows? */
 static bool parse_number(csv_field field, double *value)
 {
     char *end;
@@ -89,6 +89,9 @@ static bool parse_number(csv_field field, double *value)
     *value = strtod(field.at, &end);
     return end == field.at + field.length;
 }
+
+/* 0x1F is more likely a code than the value 31. */
+static bool is_decimal(csv_field field) { return strspn(field.at, "+-.0123456789eE") >= field.length; }
 
 static int64_t count_numbers(const char *line, int64_t fields)
 {
@@ -108,8 +111,8 @@ static hm_status parse_line(csv_source *csv, float *values, int32_t *label)
     for (int64_t column = 0; column < fields; column++) {
         csv_field field = next_field(&at);
         double value;
-        HM_REQUIRE(parse_number(field, &value) && isfinite((float)(value * csv->scale)), HM_EDATA,
-                   "%s:%lld: column %lld is '%.*s', not a finite number", csv->path, (long long)csv->line_number,
+        HM_REQUIRE(parse_number(field, &value) && is_decimal(field) && isfinite((float)(value * csv->scale)), HM_EDATA,
+                   "%s:%lld: column %lld is '%.*s', not a finite decimal number", csv->path, (long long)csv->line_number,
                    (long long)column, field.length < 40 ? (int)field.length : 40, field.at);
         if (column != csv->label_column) {
             if (values) *values++ = (float)(value * csv->scale);

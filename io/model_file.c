@@ -99,6 +99,15 @@ hm_status hm_model_file_write(const char *path, const hm_model_info *info, const
     return status;
 }
 
+hm_status hm_model_file_check(const char *path, const hm_layout *layout)
+{
+    hm_store *store;
+    HM_TRY(hm_store_open(path, &hm_format_model, &store));
+    hm_status status = hm_parameters_check(store, "/parameters", layout);
+    hm_store_close(store);
+    return status;
+}
+
 hm_status hm_model_file_params(const char *path, const hm_layout *layout, float *params)
 {
     hm_store *store;
@@ -125,29 +134,43 @@ hm_status hm_model_file_scalar(const char *path, const char *name, double *value
 
 /* ---- samples ---------------------------------------------------------------------------------------------------- */
 
+static hm_status samples_path(const char *name, char path[PATH_ROOM])
+{
+    int length = snprintf(path, PATH_ROOM, "/samples/%s", name);
+    HM_REQUIRE(name[0] && !strchr(name, '/') && length < PATH_ROOM, HM_EINTERNAL, "samples '%s': not a name", name);
+    return HM_OK;
+}
+
 static hm_status write_samples(hm_store *store, const hm_samples *samples)
 {
     char path[PATH_ROOM];
-    const char *name = samples->name;
-    int length = snprintf(path, sizeof path, "/samples/%s", name);
-    HM_REQUIRE(name[0] && !strchr(name, '/') && length < PATH_ROOM, HM_EINTERNAL, "samples '%s': not a name", name);
+    HM_TRY(samples_path(samples->name, path));
     const hm_field field = {.name = path,
                             .type = HM_FIELD_FLOAT32,
                             .dims = 2,
                             .axes = {"sample", "visible"},
                             .description = samples->description};
     const int64_t shape[2] = {samples->at.rows, samples->at.columns};
-    HM_TRY(hm_store_remove(store, path));
     return hm_store_write(store, &field, shape, samples->at.at);
+}
+
+/* All old ones go before the first new one comes: they share a dimension scale, whose length may be another now. */
+static hm_status replace_samples(hm_store *store, const hm_samples samples[], int count)
+{
+    char path[PATH_ROOM];
+    for (int index = 0; index < count; index++) {
+        HM_TRY(samples_path(samples[index].name, path));
+        HM_TRY(hm_store_remove(store, path));
+    }
+    for (int index = 0; index < count; index++) HM_TRY(write_samples(store, &samples[index]));
+    return hm_store_commit(store);
 }
 
 hm_status hm_model_file_samples(const char *path, const hm_samples samples[], int count)
 {
     hm_store *store;
     HM_TRY(hm_store_update(path, &hm_format_model, &store));
-    hm_status status = HM_OK;
-    for (int index = 0; status == HM_OK && index < count; index++) status = write_samples(store, &samples[index]);
-    if (status == HM_OK) status = hm_store_commit(store);
+    hm_status status = replace_samples(store, samples, count);
     hm_store_close(store);
     return status;
 }

@@ -36,8 +36,10 @@ hm_status hm_model_file_write(const char *path, const hm_model_info *info, const
 /* The attributes. HM_EDATA. */
 hm_status hm_model_file_info(const char *path, hm_model_info *info);
 
-/* The parameters, into a pack of the layout. HM_EDATA when a tensor is missing or has another shape; the message says
- * which, with both shapes. */
+/* Does the file hold every tensor of the layout, in its shape? HM_EDATA; the message says which, with both shapes. */
+hm_status hm_model_file_check(const char *path, const hm_layout *layout);
+
+/* The parameters, into a pack of the layout. HM_EDATA as above. */
 hm_status hm_model_file_params(const char *path, const hm_layout *layout, float *params);
 
 /* ---- results added later ---------------------------------------------------------------------------------------- */

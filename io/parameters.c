@@ -28,6 +28,18 @@ hm_status hm_parameters_write(hm_store *store, const char *group, const hm_layou
     return HM_OK;
 }
 
+hm_status hm_parameters_check(hm_store *store, const char *group, const hm_layout *layout)
+{
+    for (int index = 0; index < layout->count; index++) {
+        const hm_tensor *tensor = &layout->tensors[index];
+        char path[PATH_ROOM];
+        hm_field field;
+        HM_TRY(tensor_field(group, tensor, path, &field));
+        HM_TRY(hm_store_check(store, &field, tensor->shape));
+    }
+    return HM_OK;
+}
+
 hm_status hm_parameters_read(hm_store *store, const char *group, const hm_layout *layout, float *pack)
 {
     for (int index = 0; index < layout->count; index++) {

@@ -8,6 +8,9 @@
 /* Writes every tensor of the pack below `group` ("/parameters"). Not collective. */
 hm_status hm_parameters_write(hm_store *store, const char *group, const hm_layout *layout, const float *pack);
 
+/* Are they all there, each in its shape? HM_EDATA. Not collective. */
+hm_status hm_parameters_check(hm_store *store, const char *group, const hm_layout *layout);
+
 /* Reads them; HM_EDATA when one is missing or has another shape. Padding stays as it is. Not collective. */
 hm_status hm_parameters_read(hm_store *store, const char *group, const hm_layout *layout, float *pack);
 

@@ -69,7 +69,7 @@ static hm_status share(hm_store **store, hm_comm *comm, MPI_Comm mpi)
 hm_status hm_store_share(hm_store **store, hm_comm *comm, MPI_Comm mpi)
 {
     if (comm->size == 1 && *store) return HM_OK; /* one process needs no MPI-IO */
-    hm_h5_quiet();
+    hm_h5_setup();
     hm_status status = share(store, comm, mpi);
     if (status == HM_OK) return HM_OK;
     hm_store_close(*store);

@@ -14,10 +14,11 @@
 #include <time.h>
 #include <unistd.h>
 
-const hm_format hm_format_data = {"harmonium-data", 1, "data", false};
-const hm_format hm_format_model = {"harmonium-model", 1, "model", false};
-const hm_format hm_format_metrics = {"harmonium-metrics", 1, "metrics", false};
-const hm_format hm_format_checkpoint = {"harmonium-checkpoint", 1, "checkpoint", true};
+const hm_format hm_format_data = {.name = "harmonium-data", .version = 1, .noun = "data", .scales = true};
+const hm_format hm_format_model = {.name = "harmonium-model", .version = 1, .noun = "model", .scales = true};
+const hm_format hm_format_metrics = {.name = "harmonium-metrics", .version = 1, .noun = "metrics"};
+const hm_format hm_format_checkpoint = {
+    .name = "harmonium-checkpoint", .version = 1, .noun = "checkpoint", .sealed = true};
 
 static const hm_format *const formats[] = {&hm_format_data, &hm_format_model, &hm_format_metrics,
                                            &hm_format_checkpoint};
@@ -47,7 +48,7 @@ static char *temporary_name(const char *path)
 static hm_status store_new(const char *path, const hm_format *format, bool writable, hm_store **out)
 {
     *out = NULL;
-    hm_h5_quiet();
+    hm_h5_setup();
     hm_store *store;
     HM_TRY(hm_alloc(&store, 1, sizeof *store, "a file's handle"));
     *store = (hm_store){.path = strdup(path), .file = -1, .format = format, .writable = writable};
@@ -223,6 +224,7 @@ hm_status hm_store_update(const char *path, const hm_format *format, hm_store **
     HM_TRY(hm_store_open(path, format, &old)); /* refuses what is not ours before copying it */
     hm_store_close(old);
     HM_TRY(store_new(path, format, true, out));
+    (*out)->changed = true;
     hm_status status = copy_to_temporary(*out);
     if (status == HM_OK) {
         (*out)->file = H5Fopen((*out)->temporary, H5F_ACC_RDWR, H5P_DEFAULT);

@@ -33,6 +33,7 @@ typedef struct hm_format {
     int64_t version;  /* root attribute `format_version`: the one written, and the newest that can be read */
     const char *noun; /* for messages: "data", as in "not a Harmonium data file" */
     bool sealed;      /* ends with a digest of all of it, which is checked before anything is read (seal.h) */
+    bool scales;      /* its axes are HDF5 dimension scales too (scales.c) */
 } hm_format;
 
 extern const hm_format hm_format_data, hm_format_model, hm_format_metrics, hm_format_checkpoint;
@@ -79,7 +80,7 @@ bool hm_store_has(const hm_store *store, const char *name);
 /* Type and size of a dataset. HM_EDATA when there is none, or it is of a kind that Harmonium never writes. */
 hm_status hm_store_shape(hm_store *store, const char *name, hm_shape *out);
 
-/* Calls `visit` for every dataset, in the order of names; `description` and `unit` are "" where there is none. A
+/* Calls `visit` for every dataset but bare dimension scales, in the order of names; `description` and `unit` are "" where there is none. A
  * failure ends the walk and is returned. External links are not followed. */
 typedef hm_status (*hm_store_visitor)(void *state, const char *name, const hm_shape *shape, const char *description,
                                       const char *unit);
@@ -107,6 +108,9 @@ hm_status hm_store_get_text(hm_store *store, const char *object, const char *nam
 
 /* Creates the dataset and writes it. shape: (dims), NULL for a scalar. Sizes may be 0. Not for shared stores. */
 hm_status hm_store_write(hm_store *store, const hm_field *field, const int64_t shape[], const void *data);
+
+/* Is there a dataset that hm_store_read would read? HM_EDATA. Not collective. */
+hm_status hm_store_check(hm_store *store, const hm_field *field, const int64_t shape[]);
 
 /* Reads a dataset that must have the declared type class, rank and exactly this shape (NULL for a scalar) into `out`,
  * in the declared type. HM_EDATA. Not collective. */

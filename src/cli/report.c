@@ -129,6 +129,9 @@ static void print_table(const hm_report *report)
             depth--;
             continue;
         }
+        char *const texts[] = {r->label, r->value, r->unit};
+        for (int text = 0; text < 3; text++)
+            if (texts[text]) hm_make_printable(texts[text]);
         if (r->kind == ROW_BEGIN)
             printf("%*s%s\n", 2 * depth++, "", r->label);
         else if (r->kind == ROW_TEXT)

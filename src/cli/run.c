@@ -294,7 +294,9 @@ hm_status hm_open_split(hm_comm *comm, const char *file, const char *split, hm_s
 
 static hm_status load_parameters(const char *path, const hm_run *run, int64_t visible, hm_model **model)
 {
-    HM_TRY(hm_model_create(run->class, run->model_settings, visible, &run->team, model));
+    HM_TRY(hm_model_declare(run->class, run->model_settings, visible, &run->team, model));
+    HM_TRY(hm_model_file_check(path, &(*model)->layout)); /* before there is memory for what the file claims to hold */
+    HM_TRY(hm_model_allocate(*model));
     HM_TRY(hm_model_file_params(path, &(*model)->layout, (*model)->params));
     (*model)->class->refresh(*model);
     return HM_OK;

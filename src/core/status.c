@@ -7,6 +7,12 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char message[2048];
 
+void hm_make_printable(char *text)
+{
+    for (; *text; text++)
+        if (((unsigned char)*text < ' ' && *text != '\n') || *text == '\x7f') *text = '?';
+}
+
 hm_status hm_fail(hm_status status, const char *format, ...)
 {
     pthread_mutex_lock(&lock);
@@ -15,6 +21,7 @@ hm_status hm_fail(hm_status status, const char *format, ...)
         va_start(arguments, format);
         vsnprintf(message, sizeof message, format, arguments);
         va_end(arguments);
+        hm_make_printable(message);
     }
     pthread_mutex_unlock(&lock);
     return status;

@@ -19,7 +19,11 @@ typedef enum hm_status {
     HM_ELOST = 7,        /* a rank no longer answers */
 } hm_status;
 
-/* Records the message (printf-style, no newline) unless one is recorded already, and returns `status`. Thread-safe. */
+/* Replaces control characters but newlines, which a terminal would obey: texts may come from files of others. */
+void hm_make_printable(char *text);
+
+/* Records the message (printf-style, no newline) unless one is recorded already, and returns `status`; made
+ * printable. Thread-safe. */
 hm_status hm_fail(hm_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The recorded message, "" when there is none. Valid until hm_error_clear. */

@@ -21,8 +21,8 @@ const hm_model_class *hm_model_find(const char *name)
     return NULL;
 }
 
-hm_status hm_model_create(const hm_model_class *class, const void *settings, int64_t visible, const hm_team *team,
-                          hm_model **out)
+hm_status hm_model_declare(const hm_model_class *class, const void *settings, int64_t visible, const hm_team *team,
+                           hm_model **out)
 {
     hm_model *model;
     *out = NULL;
@@ -33,15 +33,31 @@ hm_status hm_model_create(const hm_model_class *class, const void *settings, int
     hm_status status = hm_alloc(&model->settings, 1, class->settings_size, "the model's settings");
     if (status == HM_OK) {
         memcpy(model->settings, settings, class->settings_size);
-        status = class->create(model);
+        status = class->declare(model);
     }
-    if (status == HM_OK) status = hm_pack_alloc(&model->layout, "the parameters", &model->params);
     if (status != HM_OK) {
         hm_model_free(model);
         return status;
     }
     *out = model;
     return HM_OK;
+}
+
+hm_status hm_model_allocate(hm_model *model)
+{
+    HM_TRY(hm_pack_alloc(&model->layout, "the parameters", &model->params));
+    return model->class->allocate ? model->class->allocate(model) : HM_OK;
+}
+
+hm_status hm_model_create(const hm_model_class *class, const void *settings, int64_t visible, const hm_team *team,
+                          hm_model **out)
+{
+    HM_TRY(hm_model_declare(class, settings, visible, team, out));
+    hm_status status = hm_model_allocate(*out);
+    if (status == HM_OK) return HM_OK;
+    hm_model_free(*out);
+    *out = NULL;
+    return status;
 }
 
 void hm_model_free(hm_model *model)
@@ -59,7 +75,7 @@ hm_status hm_model_class_check(const hm_model_class *class)
         const char *function;
         bool there;
     } needed[] = {
-        {"create", class->create},
+        {"declare", class->declare},
         {"destroy", class->destroy},
         {"init", class->init},
         {"refresh", class->refresh},

@@ -37,7 +37,7 @@ typedef struct hm_contrast_settings {
 struct hm_model {
     const hm_model_class *class;
     void *settings;      /* class->settings_size bytes, the family's own; owned */
-    hm_layout layout;    /* filled by class->create */
+    hm_layout layout;    /* filled by class->declare */
     float *params;       /* the pack; owned */
     int64_t visible;     /* columns of the data */
     const hm_team *team; /* borrowed */
@@ -129,8 +129,11 @@ struct hm_model_class {
     /* What the table cannot say; HM_EUSAGE with a message that names the key. May be NULL. */
     hm_status (*check)(const void *settings);
 
-    /* Declares the tensors in model->layout and makes model->state. model->visible and settings are set. */
-    hm_status (*create)(hm_model *model);
+    /* Declares the tensors in model->layout and makes model->state, small whatever the settings say: they may come from
+     * a file that nobody vouches for. model->visible and settings are set. */
+    hm_status (*declare)(hm_model *model);
+    /* The working memory of the state. May be NULL. */
+    hm_status (*allocate)(hm_model *model);
     void (*destroy)(hm_model *model);
     /* Initial parameters. base_rates: (visible) mean of each visible unit over the training data, smoothed to lie
      * inside (0, 1). */
@@ -175,8 +178,14 @@ struct hm_model_class {
 extern const hm_model_class *const hm_model_classes[];
 const hm_model_class *hm_model_find(const char *name);
 
-/* A model of a family with the given settings (copied by the family's table; texts stay the caller's) and parameters
- * zero. HM_EUSAGE / HM_EINTERNAL. Free with hm_model_free. Not collective. */
+/* A model of a family with the given settings (copied by the family's table; texts stay the caller's), in two steps:
+ * after the first its layout is known, the second makes room for the parameters (zero) and all else. HM_EUSAGE /
+ * HM_EINTERNAL. Free with hm_model_free, also after a failure of the second. Not collective. */
+hm_status hm_model_declare(const hm_model_class *class, const void *settings, int64_t visible, const hm_team *team,
+                           hm_model **out);
+hm_status hm_model_allocate(hm_model *model);
+
+/* Both steps. */
 hm_status hm_model_create(const hm_model_class *class, const void *settings, int64_t visible, const hm_team *team,
                           hm_model **out);
 void hm_model_free(hm_model *model);

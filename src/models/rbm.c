@@ -55,7 +55,7 @@ static float *tensor(const hm_model *model, int index)
 }
 static int64_t hidden_units(const hm_model *model) { return ((const rbm_settings *)model->settings)->hidden; }
 
-static hm_status rbm_create(hm_model *model)
+static hm_status rbm_declare(hm_model *model)
 {
     int64_t V = model->visible, H = hidden_units(model);
     rbm_state *rbm;
@@ -81,6 +81,13 @@ static hm_status rbm_create(hm_model *model)
     /* clang-format on */
     for (size_t at = 0; at < sizeof tensors / sizeof tensors[0]; at++)
         HM_TRY(hm_layout_add(&model->layout, tensors[at].tensor, tensors[at].index));
+    return HM_OK;
+}
+
+static hm_status rbm_allocate(hm_model *model)
+{
+    int64_t V = model->visible, H = hidden_units(model);
+    rbm_state *rbm = model->state;
     HM_TRY(hm_packed_init(&rbm->to_hidden, V, H));
     HM_TRY(hm_packed_init(&rbm->to_visible, H, V));
     HM_TRY(hm_alloc(&rbm->plain_dc, H, sizeof(float), "centring"));
@@ -612,7 +619,8 @@ const hm_model_class hm_model_rbm = {
     .loop = HM_LOOP_CONTRAST,
     .settings = {"model", rbm_entries},
     .settings_size = sizeof(rbm_settings),
-    .create = rbm_create,
+    .declare = rbm_declare,
+    .allocate = rbm_allocate,
     .destroy = rbm_destroy,
     .init = rbm_init,
     .refresh = rbm_refresh,

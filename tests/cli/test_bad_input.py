@@ -41,8 +41,8 @@ class BadImports(Case):
 
     def test_csv(self):
         self.refuse_import(3, ["ragged:3", "has 2 columns, expected 3"], "csv", self.write("ragged", "1,2,3\n4,5,6\n7,8\n"))
-        self.refuse_import(3, ["word:2", "'x'", "not a finite number"], "csv", self.write("word", "1,2\n3,x\n"))
-        self.refuse_import(3, ["nan:1", "not a finite number"], "csv", "--header", "no", self.write("nan", "nan,2\n"))
+        self.refuse_import(3, ["word:2", "'x'", "not a finite decimal number"], "csv", self.write("word", "1,2\n3,x\n"))
+        self.refuse_import(3, ["nan:1", "not a finite decimal number"], "csv", "--header", "no", self.write("nan", "nan,2\n"))
         self.refuse_import(3, "no data", "csv", self.write("empty", ""))
         self.refuse_import(3, "no data", "csv", self.write("head", "a,b\n"))
         self.refuse_import(2, "--label-column", "csv", self.write("good", "a,b\n1,2\n"), "--label-column", "c")

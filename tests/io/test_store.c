@@ -240,7 +240,7 @@ static void files_that_are_not_ours_are_refused(void **state)
     assert_int_equal(truncate(path, 3000), 0);
     expect_refusal(hm_store_open(path, &hm_format_data, &store), HM_EDATA, "cannot be read");
 
-    const hm_format newer = {"harmonium-data", 2, "data", false};
+    const hm_format newer = {.name = "harmonium-data", .version = 2, .noun = "data"};
     assert_int_equal(hm_store_create(path, &newer, &store), HM_OK);
     assert_int_equal(hm_store_commit(store), HM_OK);
     hm_store_close(store);

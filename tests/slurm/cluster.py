@@ -84,14 +84,13 @@ class Cluster(Case):
                 self.fail(f"{what} not within {seconds} s\n{self.log()}\n{self.log('cluster/slurm*.log')[-3000:]}")
             time.sleep(0.2)
 
-    def start_at_once(self, job):
-        """Slurm holds a requeued job back for two minutes; this ends the wait."""
-        self.slurm("scontrol", "update", f"JobId={job}", "StartTime=now")
-
     def wait_for_end(self, job, seconds):
         def ended():
-            if self.state(job) == "PENDING":
-                self.start_at_once(job)
+            if self.state(job) == "PENDING" and "Reason=BeginTime" in self.slurm("scontrol", "show", "job", job):
+                # Slurm holds a requeued job back for two minutes; this ends the wait, after time for the hosts to clean up.
+                time.sleep(4)
+                self.slurm("scontrol", "update", f"JobId={job}", "StartTime=now")
+                self.wait_until(lambda: self.state(job) != "PENDING", 30, f"another turn of job {job}")
             return self.state(job) in ENDED
         self.wait_until(ended, seconds, f"the end of job {job}")
         return self.state(job)

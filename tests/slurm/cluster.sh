@@ -5,7 +5,7 @@
 #   tests/slurm/cluster.sh up FOLDER         FOLDER, not under /tmp, must not exist; receives everything
 #   tests/slurm/cluster.sh down FOLDER       ends what `up` started, and removes FOLDER
 #   tests/slurm/cluster.sh on FOLDER n1 COMMAND...     runs a command on a host
-#   tests/slurm/cluster.sh slurmd FOLDER n1            starts a host's slurmd (again)
+#   tests/slurm/cluster.sh boot FOLDER n1              starts a host whose processes were all killed again
 #
 # After `up`, SLURM_CONF=FOLDER/slurm.conf makes sbatch, squeue ... talk to it. Without its packages or the rights for
 # namespaces `up` says what is missing and ends with 77. `hosts FOLDER` is `up` without Slurm.
@@ -131,12 +131,9 @@ start_munge() {
   skip "munged did not start: $(cat "$folder/munged.out")"
 }
 
-# A slurmd that was killed leaves the sockets of its jobs in its spool, which keep a requeued job from starting; a real
-# host would have been booted in between.
 start_slurmd() {
   local host=$1
-  rm -rf "$folder/spool.$host"
-  mkdir "$folder/spool.$host"
+  mkdir -p "$folder/spool.$host"
   (on "$host" slurmd -D -f "$folder/slurm.conf") >"$folder/slurmd.$host.out" 2>&1 &
   echo $! >"$folder/process.slurmd.$host"
 }
@@ -159,6 +156,13 @@ start_slurm() {
   tail -n 5 "$folder"/*.log "$folder"/*.out >&2
   stop
   exit 77
+}
+
+# A host that was killed left files of its job's PMIx behind, which keep the requeued job from starting: what lies in
+# /tmp and in Slurm's spool does not outlive the boot of a real host either.
+boot() {
+  find "$folder/spool.$1" "$folder/tmp.$1" -mindepth 1 -delete
+  start_slurmd "$1"
 }
 
 # ---- the end ----
@@ -191,6 +195,6 @@ case "$action" in
   hosts) start_hosts ;;
   down) stop ;;
   on) shift 2; on "$@" ;;
-  slurmd) start_slurmd "$3" ;;
+  boot) boot "$3" ;;
   *) echo "cluster.sh: unknown action '$action'" >&2; exit 2 ;;
 esac

@@ -10,7 +10,7 @@ static const struct member {
     const char *name;
     size_t offset, size;
 } called[] = {
-    MEMBER(create),        MEMBER(destroy),       MEMBER(init),         MEMBER(refresh),        MEMBER(monitors),
+    MEMBER(declare),       MEMBER(destroy),       MEMBER(init),         MEMBER(refresh),        MEMBER(monitors),
     MEMBER(chain_columns), MEMBER(scratch_bytes), MEMBER(start_chains), MEMBER(gradient),       MEMBER(monitor),
     MEMBER(finish),        MEMBER(free_energy),   MEMBER(base_biases),  MEMBER(sampling_bytes), MEMBER(gibbs),
 };
