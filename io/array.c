@@ -8,8 +8,8 @@
 
 enum {
     ZEROS_BYTES = 1 << 20,
-    CHUNK_MAX = 1 << 28,     /* bytes of a chunk, which is read as one */
-    COMPRESSION_MAX = 1100   /* deflate makes 1 of 1032 bytes at best (RFC 1951: 258 bytes in 2 bits) */
+    CHUNK_MAX = 1 << 28,   /* bytes of a chunk, which is read as one */
+    COMPRESSION_MAX = 1100 /* deflate makes 1 of 1032 bytes at best (RFC 1951: 258 bytes in 2 bits) */
 };
 
 /* ---- what a dataset is ------------------------------------------------------------------------------------------ */
@@ -89,8 +89,8 @@ static hm_status check_storage(const hm_store *store, const char *name, hid_t pr
         char filter_name[64] = "";
         unsigned flags;
         size_t none = 0;
-        H5Z_filter_t number = H5Pget_filter2(properties, (unsigned)filter, &flags, &none, NULL, sizeof filter_name,
-                                             filter_name, NULL);
+        H5Z_filter_t number =
+            H5Pget_filter2(properties, (unsigned)filter, &flags, &none, NULL, sizeof filter_name, filter_name, NULL);
         HM_REQUIRE(H5Zfilter_avail(number) > 0, HM_EDATA,
                    "%s: %s is stored with filter %d (%s), which is not built in; store it with gzip", store->path, name,
                    (int)number, *filter_name ? filter_name : "unknown");
@@ -104,7 +104,8 @@ static hm_status check_claim(const hm_store *store, const char *name, const hm_s
     hsize_t length = 0;
     int64_t bytes = (int64_t)hm_field_type_size(shape->type);
     bool fits = H5Fget_filesize(store->file, &length) >= 0;
-    for (int axis = 0; axis < shape->dims; axis++) fits = fits && !__builtin_mul_overflow(bytes, shape->size[axis], &bytes);
+    for (int axis = 0; axis < shape->dims; axis++)
+        fits = fits && !__builtin_mul_overflow(bytes, shape->size[axis], &bytes);
     HM_REQUIRE(fits && (hsize_t)bytes / COMPRESSION_MAX <= length, HM_EDATA,
                "%s: %s claims to be larger than a file of %lld bytes can hold", store->path, name, (long long)length);
     return HM_OK;
@@ -128,8 +129,8 @@ static hm_status open_dataset(const hm_store *store, const char *name, hid_t *da
     HM_REQUIRE(hm_store_has(store, name), HM_EDATA, "%s: %s is missing", store->path, name);
     *dataset = H5Dopen2(store->file, name, H5P_DEFAULT);
     if (*dataset < 0) return hm_h5_read_failed(store, name);
-    hm_status status = store->writable ? shape_of(store, *dataset, name, shape)
-                                       : check_foreign(store, name, *dataset, shape);
+    hm_status status =
+        store->writable ? shape_of(store, *dataset, name, shape) : check_foreign(store, name, *dataset, shape);
     if (status != HM_OK) H5Dclose(*dataset);
     return status;
 }

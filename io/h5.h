@@ -13,7 +13,7 @@ struct hm_store {
     hid_t file;
     const hm_format *format;
     bool writable;
-    bool changed;    /* an existing file that is being added to (hm_store_update) */
+    bool changed;  /* an existing file that is being added to (hm_store_update) */
     bool broken;   /* a write failed: nothing more reaches the disk (hm_h5_discard) */
     hm_comm *comm; /* of a shared store; NULL for others */
 };

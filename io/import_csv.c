@@ -112,8 +112,9 @@ static hm_status parse_line(csv_source *csv, float *values, int32_t *label)
         csv_field field = next_field(&at);
         double value;
         HM_REQUIRE(parse_number(field, &value) && is_decimal(field) && isfinite((float)(value * csv->scale)), HM_EDATA,
-                   "%s:%lld: column %lld is '%.*s', not a finite decimal number", csv->path, (long long)csv->line_number,
-                   (long long)column, field.length < 40 ? (int)field.length : 40, field.at);
+                   "%s:%lld: column %lld is '%.*s', not a finite decimal number", csv->path,
+                   (long long)csv->line_number, (long long)column, field.length < 40 ? (int)field.length : 40,
+                   field.at);
         if (column != csv->label_column) {
             if (values) *values++ = (float)(value * csv->scale);
             continue;

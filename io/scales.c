@@ -66,8 +66,7 @@ static hid_t scale_of(hm_store *store, const char *group, const char *axis, hsiz
         if (candidate == 2) snprintf(suffix, sizeof suffix, "_%lld", (long long)length);
         int written = snprintf(path, sizeof path, "%s/%s%s", candidate > 0 ? group : "", axis, suffix);
         if (written >= PATH_ROOM) return -1;
-        hid_t scale =
-            hm_store_has(store, path) ? fitting_scale(store, path, length) : make_scale(store, path, length);
+        hid_t scale = hm_store_has(store, path) ? fitting_scale(store, path, length) : make_scale(store, path, length);
         if (scale >= 0) return scale;
     }
     return -1;

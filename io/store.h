@@ -80,8 +80,8 @@ bool hm_store_has(const hm_store *store, const char *name);
 /* Type and size of a dataset. HM_EDATA when there is none, or it is of a kind that Harmonium never writes. */
 hm_status hm_store_shape(hm_store *store, const char *name, hm_shape *out);
 
-/* Calls `visit` for every dataset but bare dimension scales, in the order of names; `description` and `unit` are "" where there is none. A
- * failure ends the walk and is returned. External links are not followed. */
+/* Calls `visit` for every dataset but bare dimension scales, in the order of names; `description` and `unit` are ""
+ * where there is none. A failure ends the walk and is returned. External links are not followed. */
 typedef hm_status (*hm_store_visitor)(void *state, const char *name, const hm_shape *shape, const char *description,
                                       const char *unit);
 hm_status hm_store_visit(hm_store *store, hm_store_visitor visit, void *state);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Check that every C file of the tree is as clang-format and .clang-format would write it; --fix rewrites those that
-# are not.
+# Check that every C file of the tree is as clang-format and .clang-format would write it (--fix rewrites those that are
+# not), and that shellcheck, where installed, has nothing to say about the scripts.
 #
 #   scripts/check_style.sh [--fix] [FILE...]
 set -euo pipefail
@@ -22,3 +22,6 @@ if [ ${#files[@]} -eq 0 ]; then
 fi
 clang-format "${action[@]}" "${files[@]}"
 echo "check_style.sh: ${#files[@]} files, style as .clang-format says"
+if [ $# -eq 0 ] && command -v shellcheck >/dev/null; then
+  shellcheck -x scripts/*.sh slurm/*.sbatch tests/slurm/*.sh .ci/run
+fi

@@ -29,7 +29,7 @@ while [ $# -gt 0 ]; do
     --set) settings+=("${2:?submit.sh: --set needs KEY=VALUE}"); shift ;;
     -*)
       [ -n "${lines[$1]:-}" ] || fail "unknown option $1 (see --help)"
-      [ -n "${2:-}" ] || fail "$1 needs a value"
+      [[ -n ${2:-} && $2 != --* ]] || fail "$1 needs a value"
       values[$1]=$2; shift ;;
     *) [ -z "$config" ] || fail "one configuration, please: $config or $1?"; config=$1 ;;
   esac
@@ -42,6 +42,9 @@ for option in --nodes --ranks-per-node --threads; do
   [[ ${values[$option]:-1} =~ ^[1-9][0-9]*$ ]] || fail "$option: '${values[$option]}' is not a number of at least 1"
 done
 [[ ${values[--time]:-1} =~ ^([0-9]+-)?[0-9]+(:[0-9]+){0,2}$ ]] || fail "--time: '${values[--time]}' is not a time (HH:MM:SS)"
+for option in "${!values[@]}"; do
+  [[ ${values[$option]} =~ ^[A-Za-z0-9_.,:@%=+/-]+$ ]] || fail "$option: '${values[$option]}' has characters that Slurm's options do not"
+done
 for setting in ${settings[@]+"${settings[@]}"}; do
   [[ $setting == *=* ]] || fail "--set: '$setting' is not KEY=VALUE"
 done
@@ -52,9 +55,9 @@ cp "$here/slurm/train.sbatch" "$script"
 for option in "${!values[@]}"; do
   line="#SBATCH --${lines[$option]}=${values[$option]}"
   if grep -q "^#SBATCH --${lines[$option]}=" "$script"; then
-    sed -i "s|^#SBATCH --${lines[$option]}=.*|${line//|/}|" "$script"
+    sed -i "s|^#SBATCH --${lines[$option]}=.*|$line|" "$script"
   else
-    sed -i "0,/^#SBATCH --job-name/s|^#SBATCH --job-name.*|&\n${line//|/}|" "$script"
+    sed -i "s|^#SBATCH --job-name.*|&\n$line|" "$script"
   fi
 done
 cat "$script"

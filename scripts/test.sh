@@ -3,13 +3,14 @@
 #
 #   scripts/test.sh [CTEST OPTION...]        e.g. scripts/test.sh -L unit, scripts/test.sh -R ais
 #
+# With root it also installs what only some tests need (scripts/setup.sh --with tests); without, those are skipped.
 # Tests on real data (label data) read the folder that HARMONIUM_DATA names and are reported as skipped without it.
 # Works without root when the packages are there; names those that are missing when they are not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case "${1:-}" in
-  -h|--help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  -h|--help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
 esac
 
-scripts/setup.sh
+scripts/setup.sh --with tests
 exec ctest --preset release --output-on-failure -j "$(nproc)" "$@"

@@ -1,11 +1,10 @@
 """A disk that is full during a checkpoint, a row of metrics or the final model: exit code 4, nothing half under a final name,
 and the same command goes on when there is room."""
 import os
-import unittest
 
 import h5py
 
-from faults import Broken, messages, parameters, run, said
+from faults import Broken, main, messages, parameters, run, said
 
 
 class FullDisk(Broken):
@@ -57,4 +56,4 @@ class FullDisk(Broken):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    main()

@@ -1,5 +1,5 @@
-/* HDF5 files of every kind that HDF5 can make, with the names that Harmonium looks for: the input chooses types, shapes,
- * layouts, filters, links and attributes. (Bytes that are no HDF5 file are HDF5's own to refuse.) */
+/* HDF5 files of every kind that HDF5 can make, with the names that Harmonium looks for: the input chooses types,
+ * shapes, layouts, filters, links and attributes. (Bytes that are no HDF5 file are HDF5's own to refuse.) */
 #include "fuzz.h"
 #include "io/checkpoint.h"
 #include "io/dataset.h"
@@ -16,9 +16,9 @@ enum { DIMS_MAX = 5, WRITE_MAX = 1 << 16 };
 /* A type; *owned when it must be closed. */
 static hid_t choose_type(fuzz_bytes *bytes, bool *owned)
 {
-    const hid_t plain[] = {H5T_STD_U8LE,   H5T_IEEE_F32LE, H5T_STD_I32LE, H5T_STD_I64LE,     H5T_IEEE_F64LE,
-                           H5T_STD_U64BE,  H5T_STD_I8LE,   H5T_STD_U16LE, H5T_NATIVE_LDOUBLE, H5T_STD_B32LE,
-                           H5T_STD_REF_OBJ, H5T_C_S1};
+    const hid_t plain[] = {H5T_STD_U8LE,       H5T_IEEE_F32LE, H5T_STD_I32LE,   H5T_STD_I64LE,
+                           H5T_IEEE_F64LE,     H5T_STD_U64BE,  H5T_STD_I8LE,    H5T_STD_U16LE,
+                           H5T_NATIVE_LDOUBLE, H5T_STD_B32LE,  H5T_STD_REF_OBJ, H5T_C_S1};
     enum { PLAIN = sizeof plain / sizeof plain[0] };
     unsigned choice = fuzz_choice(bytes, PLAIN + 4);
     hsize_t two = 2;
@@ -36,7 +36,8 @@ static hid_t choose_type(fuzz_bytes *bytes, bool *owned)
 
 static hid_t choose_space(fuzz_bytes *bytes, int *dims, hsize_t size[DIMS_MAX])
 {
-    static const hsize_t sizes[] = {3, 4, 1, 0, 2, 12, 500, 1 << 20, (hsize_t)1 << 31, (hsize_t)1 << 40, (hsize_t)1 << 62};
+    static const hsize_t sizes[] = {
+        3, 4, 1, 0, 2, 12, 500, 1 << 20, (hsize_t)1 << 31, (hsize_t)1 << 40, (hsize_t)1 << 62};
     *dims = (int)fuzz_choice(bytes, DIMS_MAX + 2) - 1;
     if (*dims < 0) return H5Screate(H5S_NULL);
     if (*dims == 0) return H5Screate(H5S_SCALAR);
@@ -104,8 +105,14 @@ static void make_dataset(fuzz_bytes *bytes, hid_t file, const char *name, hid_t 
 /* An attribute of any type and shape, with numbers or text in it. */
 static void make_attribute(fuzz_bytes *bytes, hid_t object, const char *name)
 {
-    static const char *const texts[] = {"harmonium-data", "harmonium-model", "harmonium-metrics", "harmonium-checkpoint",
-                                        "rbm", "{model: {hidden: 4}}", "", "pcd"};
+    static const char *const texts[] = {"harmonium-data",
+                                        "harmonium-model",
+                                        "harmonium-metrics",
+                                        "harmonium-checkpoint",
+                                        "rbm",
+                                        "{model: {hidden: 4}}",
+                                        "",
+                                        "pcd"};
     static const int64_t numbers[] = {1, 4, 0, 3, 12, 2, -1, INT64_MAX, INT64_MIN, 1 << 20};
     hsize_t size[DIMS_MAX];
     int dims;
@@ -135,7 +142,7 @@ static void make_attributes(fuzz_bytes *bytes, hid_t object)
 /* What every file of a format has, so that the input can spend its bytes on the rest. */
 static void make_root(fuzz_bytes *bytes, hid_t file, const hm_format *format)
 {
-    static const char *const names[] = {"family", "config", "seed",  "shards", "ranks", "epochs", "visible",
+    static const char *const names[] = {"family", "config", "seed", "shards", "ranks", "epochs", "visible",
                                         "height", "width",  "step", "epoch",  "data",  "stage"};
     hm_store store = {.path = "", .file = file};
     hm_store_set_text(&store, "/", "format", format->name);
@@ -178,7 +185,8 @@ static const hm_format *make_file(fuzz_bytes *bytes, const char *path)
                                                &hm_format_checkpoint};
     static const char *const objects[][6] = {
         {"/train/x", "/train/y", "/test/x", "/test/y"},
-        {"/parameters/W", "/parameters/b", "/parameters/c", "/parameters/mu", "/parameters/lambda", "/evaluation/ais/log_z"},
+        {"/parameters/W", "/parameters/b", "/parameters/c", "/parameters/mu", "/parameters/lambda",
+         "/evaluation/ais/log_z"},
         {"/metrics/step", "/metrics/epoch", "/metrics/seconds", "/metrics/free_energy"},
         {"/parameters/W", "/chains", "/scalars/clock"}};
     unsigned kind = fuzz_choice(bytes, 4);

@@ -1,4 +1,5 @@
-/* Configurations. What is accepted must, written out as the resolved configuration, be accepted again and be the same. */
+/* Configurations. What is accepted must, written out as the resolved configuration, be accepted again and be the same.
+ */
 #include "fuzz.h"
 #include "infer/likelihood.h"
 #include "io/config.h"

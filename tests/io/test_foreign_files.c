@@ -1,5 +1,5 @@
-/* Files of others: nothing in them makes the program read another file, load code, or take memory that the file could not
- * fill. Each variant is made with HDF5's own functions, as an attacker would. */
+/* Files of others: nothing in them makes the program read another file, load code, or take memory that the file could
+ * not fill. Each variant is made with HDF5's own functions, as an attacker would. */
 #include "core/status.h"
 #include "io/dataset.h"
 #include "io/store.h"
@@ -119,12 +119,9 @@ static void nothing_outside_the_file_is_reached(void **state)
         void (*make)(hid_t file, hid_t properties, const char *neighbour);
         const char *message;
     } variants[] = {
-        {in_another_hdf5_file, "lies in other files"},
-        {in_a_raw_file, "lies in other files"},
-        {behind_an_external_link, "has no split 'train'"},
-        {behind_a_plugin, "filter 32001"},
-        {without_its_rows, "claims to be larger than a file"},
-        {in_one_large_piece, "chunks of more than 256 MiB"},
+        {in_another_hdf5_file, "lies in other files"},         {in_a_raw_file, "lies in other files"},
+        {behind_an_external_link, "has no split 'train'"},     {behind_a_plugin, "filter 32001"},
+        {without_its_rows, "claims to be larger than a file"}, {in_one_large_piece, "chunks of more than 256 MiB"},
     };
     const char *neighbour = scratch_path(&folder, "neighbour.h5"), *path = scratch_path(&folder, "foreign.h5");
     make_neighbour(neighbour);

@@ -106,8 +106,8 @@ static void what_is_no_table_of_numbers_is_refused(void **state)
     refuse_text("1,2\n3,nan\n", NULL, HM_EDATA, "'nan', not a finite decimal number");
     refuse_text("1,2\n3,-inf\n", NULL, HM_EDATA, "'-inf', not a finite decimal number");
     refuse_text("1,2\n3,0x1F\n", NULL, HM_EDATA, "'0x1F', not a finite decimal number");
-    refuse_text("0x1,0x2\n3,4\n", NULL, HM_EDATA, "table.csv:1: column 0 is '0x1'"); /* no header */
-    refuse_text("1,2\n3,\033[2J\n", NULL, HM_EDATA, "'?[2J'"); /* a terminal would obey it */
+    refuse_text("0x1,0x2\n3,4\n", NULL, HM_EDATA, "table.csv:1: column 0 is '0x1'");     /* no header */
+    refuse_text("1,2\n3,\033[2J\n", NULL, HM_EDATA, "'?[2J'");                           /* a terminal would obey it */
     refuse_text("1,2\n3,1e39\n", NULL, HM_EDATA, "'1e39', not a finite decimal number"); /* beyond float32 */
     refuse_text("1,two\n3,4\n", NULL, HM_EDATA, "table.csv:1: is neither all numbers nor all names");
     refuse_text("", NULL, HM_EDATA, "no data");

@@ -1,9 +1,8 @@
 """mpirun over TCP between two hosts, each with a network, a name and a /tmp of its own: the same bits as on one."""
 import os
 import subprocess
-import unittest
 
-from cluster import HERE, MPI, PROGRAM, Cluster
+from cluster import HERE, MPI, PROGRAM, Cluster, main
 
 
 class Hosts(Cluster):
@@ -32,4 +31,4 @@ class Hosts(Cluster):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    main()

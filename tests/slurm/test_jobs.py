@@ -3,11 +3,10 @@ import os
 import subprocess
 import sys
 import time
-import unittest
 
 import h5py
 
-from cluster import SOURCE, Cluster, rows_so_far
+from cluster import SOURCE, Cluster, main, rows_so_far
 
 BOTH = ("--nodes=2", "--ntasks-per-node=1")
 
@@ -77,4 +76,4 @@ class Jobs(Cluster):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    main()

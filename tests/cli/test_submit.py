@@ -1,0 +1,66 @@
+"""scripts/submit.sh fills in the batch script, shows it, and refuses what Slurm would misunderstand."""
+import os
+import subprocess
+
+from harmonium import SOURCE, Case, main
+
+
+class Submit(Case):
+    def submit(self, *arguments):
+        return subprocess.run([os.path.join(SOURCE, "scripts", "submit.sh"), *arguments], capture_output=True, text=True,
+                              cwd=self.folder)
+
+    def setUp(self):
+        super().setUp()
+        self.write("run.yaml", "model: {family: rbm}\n")
+
+    def test_options_end_up_in_the_script(self):
+        process = self.submit("run.yaml", "-o", "runs/a", "--nodes", "4", "--ranks-per-node", "8", "--threads", "2",
+                              "--time", "1-12:00:00", "--memory", "3G", "--name", "a+b", "--partition", "long", "--account",
+                              "x/y", "--set", "seed=2", "--set", "train.k=5", "--dry-run")
+        self.assertEqual(process.returncode, 0, process.stderr)
+        for line in ("nodes=4", "ntasks-per-node=8", "cpus-per-task=2", "time=1-12:00:00", "mem-per-cpu=3G", "job-name=a+b",
+                     "partition=long", "account=x/y"):
+            self.assertEqual(process.stdout.splitlines().count("#SBATCH --" + line), 1, line)
+        self.assertTrue(process.stdout.rstrip().endswith("run.yaml runs/a seed=2 train.k=5"), process.stdout[-200:])
+        template = open(os.path.join(SOURCE, "slurm", "train.sbatch")).read().splitlines()
+        script = process.stdout.splitlines()
+        changed = [line for line in template if line not in script]
+        self.assertTrue(all(line.startswith("#SBATCH") for line in changed), changed)
+        script = self.write("script", process.stdout)
+        self.assertEqual(subprocess.run(["bash", "-n", script]).returncode, 0)
+
+    def test_without_options_it_is_the_template(self):
+        process = self.submit("run.yaml", "-o", "runs/a", "--dry-run")
+        with open(os.path.join(SOURCE, "slurm", "train.sbatch")) as template:
+            self.assertTrue(process.stdout.startswith(template.read()))
+
+    def test_it_submits_what_it_printed(self):
+        """A stand-in for sbatch keeps what it is given; a real one runs it in tests/slurm."""
+        self.write("sbatch", '#!/bin/sh\ncp "$1" script; shift; echo "$@" > arguments\n')
+        os.chmod(self.path("sbatch"), 0o755)
+        process = subprocess.run([os.path.join(SOURCE, "scripts", "submit.sh"), "run.yaml", "-o", "runs/a", "--nodes", "2"],
+                                 capture_output=True, text=True, cwd=self.folder,
+                                 env={**os.environ, "PATH": self.folder + ":" + os.environ["PATH"]})
+        self.assertEqual(process.returncode, 0, process.stderr)
+        with open(self.path("script")) as script, open(self.path("arguments")) as arguments:
+            self.assertEqual(script.read(), process.stdout)
+            self.assertEqual(arguments.read(), "run.yaml runs/a\n")
+
+    def test_what_is_wrong_is_named(self):
+        for words, *arguments in (("no configuration",), ("no such file", "other.yaml", "-o", "a"),
+                                  ("no folder", "run.yaml"), ("--nodes: 'two'", "run.yaml", "-o", "a", "--nodes", "two"),
+                                  ("--threads: '0'", "run.yaml", "-o", "a", "--threads", "0"),
+                                  ("--time: 'soon'", "run.yaml", "-o", "a", "--time", "soon"),
+                                  ("--nodes needs a value", "run.yaml", "-o", "a", "--nodes"),
+                                  ("unknown option --node", "run.yaml", "-o", "a", "--node", "2"),
+                                  ("'seed' is not KEY=VALUE", "run.yaml", "-o", "a", "--set", "seed"),
+                                  ("--name: 'a b'", "run.yaml", "-o", "a", "--name", "a b"),
+                                  ("one configuration", "run.yaml", "run.yaml", "-o", "a")):
+            process = self.submit(*arguments, "--dry-run")
+            self.assertEqual((process.returncode, process.stdout), (2, ""), arguments)
+            self.assertIn(words, process.stderr)
+
+
+if __name__ == "__main__":
+    main()
