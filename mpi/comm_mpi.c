@@ -17,17 +17,20 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE_BYTES = 2048, LEVELS = 32, TAG_REDUCE = 1, TAG_ALIVE = 2, CHUNK = 1 << 30 /* bytes of one MPI call */ };
+enum { MESSAGE_BYTES = 2048, LEVELS = 32, REDUCTIONS = 16 /* under way together */ };
+enum { TAG_ALIVE = 1, TAG_REDUCE = 2, CHUNK = 1 << 30 /* bytes of one MPI call */ };
+
+typedef struct reduction reduction;
 
 typedef struct comm_mpi {
     hm_comm comm; /* first: a comm_mpi is an hm_comm */
     MPI_Comm mpi;
-    void *incoming; /* receive buffer of the reductions, grown when needed */
-    size_t incoming_bytes;
-    double timeout;   /* seconds; 0: none */
-    hm_place *places; /* (size) */
-    hm_watch *watch;  /* NULL without a timeout */
-    bool speaks;      /* reports a loss */
+    reduction *reductions; /* (REDUCTIONS) */
+    int begun;             /* of them */
+    double timeout;        /* seconds; 0: none */
+    hm_place *places;      /* (size) */
+    hm_watch *watch;       /* NULL without a timeout */
+    bool speaks;           /* reports a loss */
 } comm_mpi;
 
 static hm_status check(int code, const char *call)
@@ -146,79 +149,144 @@ typedef struct element {
     add_fn *add;
 } element;
 
-static hm_status exchange(comm_mpi *self, int partner, const element *kind, const void *send, int64_t send_count,
-                          void *receive, int64_t receive_count)
+/* One all-reduce under way: a row of exchanges with one partner each, of which `step` is the next or is waited for. */
+struct reduction {
+    const element *kind;
+    char *data;
+    hm_range mine;           /* what this rank has the sum of, so far */
+    hm_range before[LEVELS]; /* ... and had before each halving */
+    int step, steps;         /* halvings, then as many doublings */
+    void *incoming;          /* receive buffer of the halvings, grown when needed */
+    size_t incoming_bytes;
+    MPI_Request requests[2];
+};
+
+/* What this rank does in a step. Halving: keep one half of what is left, give the other to the partner. Doubling: back
+ * the same way, each time completing what was cut. */
+typedef struct move {
+    int partner;
+    bool halving;
+    hm_range send, receive, after; /* of the elements; `after` is `mine` then */
+} move;
+
+static move plan(const comm_mpi *self, const reduction *r)
 {
-    int64_t most = CHUNK / (int64_t)kind->size;
-    for (int64_t at = 0; at < send_count || at < receive_count; at += most) {
-        int64_t out = send_count - at, in = receive_count - at;
-        out = out < 0 ? 0 : out > most ? most : out;
-        in = in < 0 ? 0 : in > most ? most : in;
-        MPI_Request requests[2];
-        HM_TRY(check(MPI_Irecv((char *)receive + (in ? at : 0) * (int64_t)kind->size, (int)in, kind->type, partner,
-                               TAG_REDUCE, self->mpi, &requests[0]),
-                     "MPI_Irecv"));
-        HM_TRY(check(MPI_Isend((const char *)send + (out ? at : 0) * (int64_t)kind->size, (int)out, kind->type, partner,
-                               TAG_REDUCE, self->mpi, &requests[1]),
-                     "MPI_Isend"));
-        HM_TRY(wait_all(self, 2, requests, "a reduction"));
+    int rank = self->comm.rank, levels = r->steps / 2;
+    bool halving = r->step < levels;
+    int level = halving ? r->step : r->steps - 1 - r->step, distance = 1 << level;
+    hm_range whole = halving ? r->mine : r->before[level];
+    int64_t middle = whole.begin + hm_count(whole) / 2;
+    hm_range low = {whole.begin, middle}, high = {middle, whole.end};
+    bool lower = (rank & distance) == 0;
+    hm_range keep = lower ? low : high, give = lower ? high : low;
+    if (halving) return (move){rank ^ distance, true, give, keep, keep};
+    return (move){rank ^ distance, false, keep, give, whole};
+}
+
+static hm_status grow_incoming(reduction *r, size_t bytes)
+{
+    if (bytes <= r->incoming_bytes) return HM_OK;
+    free(r->incoming);
+    r->incoming_bytes = 0;
+    HM_TRY(hm_alloc(&r->incoming, (int64_t)bytes, 1, "the reduction's receive buffer"));
+    r->incoming_bytes = bytes;
+    return HM_OK;
+}
+
+/* Starts the exchange of the step. Reductions under way together differ in their tag. */
+static hm_status post(comm_mpi *self, reduction *r)
+{
+    if (r->step == r->steps) return HM_OK;
+    move m = plan(self, r);
+    size_t size = r->kind->size;
+    int tag = TAG_REDUCE + (int)(r - self->reductions);
+    void *to = m.halving ? r->incoming : r->data + (size_t)m.receive.begin * size;
+    HM_TRY(check(MPI_Irecv(to, (int)hm_count(m.receive), r->kind->type, m.partner, tag, self->mpi, &r->requests[0]),
+                 "MPI_Irecv"));
+    return check(MPI_Isend(r->data + (size_t)m.send.begin * size, (int)hm_count(m.send), r->kind->type, m.partner, tag,
+                           self->mpi, &r->requests[1]),
+                 "MPI_Isend");
+}
+
+/* Takes in what has arrived, and starts what follows from it; does not wait. */
+static hm_status progress(comm_mpi *self, reduction *r)
+{
+    while (r->step < r->steps) {
+        int arrived;
+        HM_TRY(check(MPI_Testall(2, r->requests, &arrived, MPI_STATUSES_IGNORE), "a reduction"));
+        if (!arrived) return HM_OK;
+        move m = plan(self, r);
+        if (m.halving) {
+            r->kind->add(hm_count(m.receive), r->incoming, r->data + (size_t)m.receive.begin * r->kind->size);
+            r->before[r->step] = r->mine;
+        }
+        r->mine = m.after;
+        r->step++;
+        HM_TRY(post(self, r));
     }
     return HM_OK;
 }
 
-static hm_status grow_incoming(comm_mpi *self, size_t bytes)
+/* Collective. */
+static hm_status finish(hm_comm *comm)
 {
-    if (bytes <= self->incoming_bytes) return HM_OK;
-    free(self->incoming);
-    self->incoming_bytes = 0;
-    HM_TRY(hm_alloc(&self->incoming, (int64_t)bytes, 1, "the reduction's receive buffer"));
-    self->incoming_bytes = bytes;
+    comm_mpi *self = (comm_mpi *)comm;
+    patience p = {0};
+    HM_TRY(check_lost(self));
+    for (int first = 0; first < self->begun;) {
+        for (int at = first; at < self->begun; at++) HM_TRY(progress(self, &self->reductions[at]));
+        while (first < self->begun && self->reductions[first].step == self->reductions[first].steps) first++;
+        if (first < self->begun && runs_out(&p, self->timeout)) return lose(self);
+    }
+    self->begun = 0;
     return HM_OK;
 }
 
-static hm_status reduce(comm_mpi *self, void *sum, int64_t count, const element *kind)
+/* One message's worth. */
+static hm_status begin_part(comm_mpi *self, char *data, int64_t count, const element *kind)
 {
-    int rank = self->comm.rank, size = self->comm.size, level = 0;
-    char *data = sum;
-    hm_range mine = {0, count}, before[LEVELS];
+    if (self->begun == REDUCTIONS) HM_TRY(finish(&self->comm));
+    for (int at = 0; at < self->begun; at++) HM_TRY(progress(self, &self->reductions[at]));
+    reduction *r = &self->reductions[self->begun];
+    r->kind = kind;
+    r->data = data;
+    r->mine = (hm_range){0, count};
+    r->step = r->steps = 0;
+    for (int distance = 1; distance < self->comm.size; distance *= 2) r->steps += 2;
+    HM_TRY(grow_incoming(r, (size_t)(count / 2 + 1) * kind->size));
+    self->begun++;
+    return post(self, r);
+}
+
+static hm_status begin(comm_mpi *self, void *sum, int64_t count, const element *kind)
+{
+    int size = self->comm.size;
+    int64_t most = CHUNK / (int64_t)kind->size;
     HM_TRY(check_lost(self));
     HM_REQUIRE((size & (size - 1)) == 0, HM_EUSAGE, "%d ranks: sums over ranks need a power of two", size);
-    HM_TRY(grow_incoming(self, (size_t)((count + 1) / 2 + 1) * kind->size));
-
-    /* Halving: keep one half of what is left, give the other to the partner and add the partner's share of mine. */
-    for (int distance = 1; distance < size; distance *= 2, level++) {
-        bool lower = (rank & distance) == 0;
-        int64_t middle = mine.begin + hm_count(mine) / 2;
-        hm_range keep = lower ? (hm_range){mine.begin, middle} : (hm_range){middle, mine.end};
-        hm_range give = lower ? (hm_range){middle, mine.end} : (hm_range){mine.begin, middle};
-        HM_TRY(exchange(self, rank ^ distance, kind, data + give.begin * (int64_t)kind->size, hm_count(give),
-                        self->incoming, hm_count(keep)));
-        kind->add(hm_count(keep), self->incoming, data + keep.begin * (int64_t)kind->size);
-        before[level] = mine;
-        mine = keep;
-    }
-    /* Doubling: back the same way, each time completing what was cut. */
-    for (int distance = size / 2; distance >= 1; distance /= 2) {
-        hm_range whole = before[--level];
-        hm_range theirs =
-            mine.begin == whole.begin ? (hm_range){mine.end, whole.end} : (hm_range){whole.begin, mine.begin};
-        HM_TRY(exchange(self, rank ^ distance, kind, data + mine.begin * (int64_t)kind->size, hm_count(mine),
-                        data + theirs.begin * (int64_t)kind->size, hm_count(theirs)));
-        mine = whole;
-    }
+    for (int64_t at = 0; at < count; at += most)
+        HM_TRY(begin_part(self, (char *)sum + at * (int64_t)kind->size, count - at < most ? count - at : most, kind));
     return HM_OK;
+}
+
+static const element floats = {sizeof(float), MPI_FLOAT, add_float};
+static const element doubles = {sizeof(double), MPI_DOUBLE, add_double};
+
+static hm_status begin_float(hm_comm *comm, float *sum, int64_t count)
+{
+    return begin((comm_mpi *)comm, sum, count, &floats);
 }
 
 static hm_status reduce_float(hm_comm *comm, float *sum, int64_t count)
 {
-    const element kind = {sizeof(float), MPI_FLOAT, add_float};
-    return reduce((comm_mpi *)comm, sum, count, &kind);
+    HM_TRY(begin_float(comm, sum, count));
+    return finish(comm);
 }
 
 static hm_status reduce_double(hm_comm *comm, double *sum, int64_t count)
 {
-    const element kind = {sizeof(double), MPI_DOUBLE, add_double};
-    return reduce((comm_mpi *)comm, sum, count, &kind);
+    HM_TRY(begin((comm_mpi *)comm, sum, count, &doubles));
+    return finish(comm);
 }
 
 /* ---- copies and agreement ---------------------------------------------------------------------------------------- */
@@ -302,13 +370,17 @@ hm_status hm_comm_mpi_create(MPI_Comm mpi, hm_comm **out)
     self->comm = (hm_comm){
         .reduce_float = reduce_float,
         .reduce_double = reduce_double,
+        .begin_float = begin_float,
+        .finish = finish,
         .broadcast = broadcast,
         .all_gather = all_gather,
         .agree = agree,
         .watch = watch,
     };
-    hm_status status = check(MPI_Comm_dup(mpi, &self->mpi), "MPI_Comm_dup");
+    hm_status status = hm_alloc(&self->reductions, REDUCTIONS, sizeof *self->reductions, "reductions");
+    if (status == HM_OK) status = check(MPI_Comm_dup(mpi, &self->mpi), "MPI_Comm_dup");
     if (status != HM_OK) {
+        free(self->reductions);
         free(self);
         return status;
     }
@@ -327,7 +399,8 @@ void hm_comm_mpi_free(hm_comm *comm)
     if (!self) return;
     hm_watch_free(self->watch);
     MPI_Comm_free(&self->mpi);
-    free(self->incoming);
+    for (int at = 0; self->reductions && at < REDUCTIONS; at++) free(self->reductions[at].incoming);
+    free(self->reductions);
     free(self->places);
     free(self);
 }

@@ -24,6 +24,12 @@ struct hm_comm {
     hm_status (*reduce_float)(hm_comm *comm, float *sum, int64_t count);
     hm_status (*reduce_double)(hm_comm *comm, double *sum, int64_t count);
 
+    /* The same in the background: begin_float returns at once, and moves on what was begun before; `finish` waits for
+     * all of it. Until then nothing that was begun may be touched, and nothing else be reduced. Collective, in the same
+     * order on all ranks. */
+    hm_status (*begin_float)(hm_comm *comm, float *sum, int64_t count);
+    hm_status (*finish)(hm_comm *comm);
+
     /* `bytes` bytes of root's buffer to all. Collective. */
     hm_status (*broadcast)(hm_comm *comm, void *data, size_t bytes, int root);
 

@@ -13,6 +13,12 @@ static hm_status reduce_double(hm_comm *comm, double *sum, int64_t count)
     return HM_OK;
 }
 
+static hm_status finish(hm_comm *comm)
+{
+    (void)comm;
+    return HM_OK;
+}
+
 static hm_status broadcast(hm_comm *comm, void *data, size_t bytes, int root)
 {
     (void)comm, (void)data, (void)bytes, (void)root;
@@ -40,6 +46,8 @@ hm_comm *hm_comm_serial(void)
         .size = 1,
         .reduce_float = reduce_float,
         .reduce_double = reduce_double,
+        .begin_float = reduce_float,
+        .finish = finish,
         .broadcast = broadcast,
         .all_gather = all_gather,
         .agree = agree,

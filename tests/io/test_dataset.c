@@ -204,8 +204,8 @@ static void files_that_hold_no_data_are_refused(void **state)
     refuse_file(odd_file(H5T_NATIVE_DOUBLE, 2, small), "uint8 or float32");
     refuse_file(odd_file(H5T_NATIVE_INT, 2, small), "uint8 or float32");
     refuse_file(odd_file(H5T_NATIVE_FLOAT, 2, none), "empty");
-    refuse_file(odd_file(H5T_NATIVE_FLOAT, 2, wide), "too large");
-    refuse_file(odd_file(H5T_NATIVE_FLOAT, 2, large), "too large");
+    refuse_file(odd_file(H5T_NATIVE_FLOAT, 2, wide), "claims to be larger than");
+    refuse_file(odd_file(H5T_NATIVE_FLOAT, 2, large), "claims to be larger than");
 }
 
 /* Changes an attribute, or a value, of a good file as other programs may. */
