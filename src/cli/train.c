@@ -275,23 +275,47 @@ static hm_status write_model(training *t)
 
 /* ---- the report ------------------------------------------------------------------------------------------------- */
 
-/* Greatest resident memory of any rank, MB. */
-static hm_status peak_memory(hm_comm *comm, double *megabytes)
+/* What one rank has used. */
+typedef struct usage {
+    double megabytes; /* greatest resident memory */
+    hm_times times;
+} usage;
+
+/* The greatest memory and the mean times of all ranks. Collective. */
+static hm_status usage_of_all(const training *t, usage *out)
 {
-    struct rusage usage;
-    double *all;
+    hm_comm *comm = t->cli->comm;
+    struct rusage mine;
+    usage *all;
     int64_t *begin;
-    HM_TRY(hm_alloc(&all, comm->size, sizeof(double), "a report"));
+    HM_TRY(hm_alloc(&all, comm->size, sizeof(usage), "a report"));
     HM_TRY(hm_alloc(&begin, comm->size + 1, sizeof(int64_t), "a report"));
-    getrusage(RUSAGE_SELF, &usage);
-    all[comm->rank] = (double)usage.ru_maxrss / 1e3;
-    for (int rank = 0; rank <= comm->size; rank++) begin[rank] = rank * (int64_t)sizeof(double);
+    getrusage(RUSAGE_SELF, &mine);
+    all[comm->rank] = (usage){(double)mine.ru_maxrss / 1e3, t->contrast->times};
+    for (int rank = 0; rank <= comm->size; rank++) begin[rank] = rank * (int64_t)sizeof(usage);
     hm_status status = comm->all_gather(comm, all, begin);
-    *megabytes = 0;
-    for (int rank = 0; rank < comm->size; rank++) *megabytes = fmax(*megabytes, all[rank]);
+    *out = (usage){0};
+    for (int rank = 0; rank < comm->size; rank++) {
+        out->megabytes = fmax(out->megabytes, all[rank].megabytes);
+        out->times.compute += all[rank].times.compute / comm->size;
+        out->times.wait += all[rank].times.wait / comm->size;
+        out->times.reduce += all[rank].times.reduce / comm->size;
+        out->times.io += all[rank].times.io / comm->size;
+    }
     free(all);
     free(begin);
     return status;
+}
+
+/* Where the time of this session went, in the mean over ranks. */
+static void report_times(const hm_times *times, hm_report *report)
+{
+    hm_report_begin(report, "times", "time of this session");
+    hm_report_real(report, "compute", "computing", times->compute, 3, "s");
+    hm_report_real(report, "wait", "waiting for other ranks", times->wait, 3, "s");
+    hm_report_real(report, "reduce", "sums over ranks", times->reduce, 3, "s");
+    hm_report_real(report, "io", "files", times->io, 3, "s");
+    hm_report_end(report);
 }
 
 /* What checkpoints cost, beside the updates of this session. */
@@ -306,8 +330,9 @@ static void report_checkpoints(const training *t, double session, hm_report *rep
 static hm_status report(const training *t, double seconds_before)
 {
     const hm_contrast *contrast = t->contrast;
-    double megabytes, updates = (double)contrast->step / contrast->seconds;
-    HM_TRY(peak_memory(t->cli->comm, &megabytes));
+    double updates = (double)contrast->step / contrast->seconds;
+    usage used;
+    HM_TRY(usage_of_all(t, &used));
     hm_report *report = hm_report_new();
     hm_report_text(report, "run", "run", t->path);
     hm_report_text(report, "family", "family", t->model->class->name);
@@ -321,7 +346,8 @@ static hm_status report(const training *t, double seconds_before)
     hm_report_real(report, "updates_per_s", "speed", updates, 1, "updates/s");
     hm_report_real(report, "samples_per_s", "", updates * (double)t->run.train.batch, 0, "samples/s");
     report_checkpoints(t, contrast->seconds - seconds_before, report);
-    hm_report_real(report, "peak_memory_mb", "peak memory of a rank", megabytes, 0, "MB");
+    report_times(&used.times, report);
+    hm_report_real(report, "peak_memory_mb", "peak memory of a rank", used.megabytes, 0, "MB");
     for (int metric = 0; metric < t->metric_count; metric++)
         hm_report_real(report, t->metric_list[metric].name, t->metric_list[metric].name, t->last_row[metric], 4,
                        t->metric_list[metric].unit);

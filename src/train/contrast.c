@@ -230,33 +230,63 @@ static hm_status shard_gradient(void *context, int64_t local)
     return contrast->model->class->gradient(contrast->model, shard);
 }
 
+/* Adds the time since the last lap to one of the times. */
+static void lap(double *last, double *time)
+{
+    double now = hm_clock();
+    *time += now - *last;
+    *last = now;
+}
+
 /* A gradient matrix is made in strips of its rows, each the tree over own shards. */
 typedef struct strips {
     const struct contrast_buffers *buffers;
     hm_matrix grad;
+    int64_t first; /* strip */
 } strips;
 
 static hm_status sum_strip(void *context, int64_t strip)
 {
     const strips *job = context;
-    int64_t begin = strip * HM_STRIP, end = begin + HM_STRIP < job->grad.rows ? begin + HM_STRIP : job->grad.rows;
+    int64_t begin = (job->first + strip) * HM_STRIP, end = begin + HM_STRIP;
+    if (end > job->grad.rows) end = job->grad.rows;
     hm_kernels_best()->outer_strip(job->buffers->shards, job->buffers->leaves, begin, end, job->grad.columns,
                                    job->grad.at);
     return HM_OK;
 }
 
-static void sum_products(hm_contrast *contrast, int tensor)
+/* Strips that are reduced together: while the network has them, the next ones are made. Enough for all threads, and for
+ * a message whose latency does not count. */
+static int64_t strips_of_a_piece(const hm_contrast *contrast, hm_matrix grad)
 {
-    const hm_layout *layout = &contrast->model->layout;
+    enum { FEWEST_FLOATS = 1 << 16 };
+    int64_t all = (grad.rows + HM_STRIP - 1) / HM_STRIP, strip = HM_STRIP * grad.columns;
+    if (contrast->workers->comm->size == 1) return all;
+    int64_t piece = (FEWEST_FLOATS + strip - 1) / strip, threads = contrast->workers->team->threads;
+    return (piece + threads - 1) / threads * threads;
+}
+
+/* The gradient of a tensor whose shards gave factors of products, summed over own shards; over ranks, in the
+ * background. */
+static hm_status sum_products(hm_contrast *contrast, int tensor)
+{
     struct contrast_buffers *buffers = contrast->buffers;
+    hm_comm *comm = contrast->workers->comm;
     for (int local = 0; local < buffers->shards; local++) {
         const hm_outer *outer = &buffers->shard[local].outer[tensor];
         buffers->leaves[local] =
             (hm_outer_leaf){outer->a.rows, outer->a.at, outer->a.columns, outer->b.at, outer->b.columns};
     }
-    strips job = {buffers, hm_pack_matrix(layout, buffers->grad, tensor)};
-    (void)hm_team_each(contrast->workers->team, (job.grad.rows + HM_STRIP - 1) / HM_STRIP, sum_strip,
-                       &job); /* cannot fail */
+    strips job = {buffers, hm_pack_matrix(&contrast->model->layout, buffers->grad, tensor), 0};
+    int64_t all = (job.grad.rows + HM_STRIP - 1) / HM_STRIP, piece = strips_of_a_piece(contrast, job.grad);
+    for (; job.first < all; job.first += piece) {
+        int64_t count = all - job.first < piece ? all - job.first : piece;
+        hm_range rows = {job.first * HM_STRIP, (job.first + count) * HM_STRIP};
+        if (rows.end > job.grad.rows) rows.end = job.grad.rows;
+        HM_TRY(hm_team_each(contrast->workers->team, count, sum_strip, &job));
+        HM_TRY(comm->begin_float(comm, job.grad.at + rows.begin * job.grad.columns, hm_count(rows) * job.grad.columns));
+    }
+    return HM_OK;
 }
 
 static void sum_direct(const struct contrast_buffers *buffers)
@@ -270,19 +300,35 @@ static void sum_direct(const struct contrast_buffers *buffers)
     memcpy(buffers->grad + buffers->direct_begin, buffers->direct, (size_t)size * sizeof(float));
 }
 
+/* Over own shards and, piece by piece as they are made, over ranks. */
+static hm_status sum_shards(hm_contrast *contrast)
+{
+    const hm_layout *layout = &contrast->model->layout;
+    const struct contrast_buffers *buffers = contrast->buffers;
+    hm_comm *comm = contrast->workers->comm;
+    for (int tensor = 0; tensor < layout->count; tensor++)
+        if (layout->tensors[tensor].products) HM_TRY(sum_products(contrast, tensor));
+    sum_direct(buffers);
+    return comm->begin_float(comm, buffers->grad + buffers->direct_begin, buffers->direct_size);
+}
+
 /* The gradient of all shards of all ranks, as sums, from the rows that the feed has ready. `status`: of making them so.
  */
 static hm_status sum_gradient(hm_contrast *contrast, hm_status status)
 {
-    const hm_layout *layout = &contrast->model->layout;
     hm_comm *comm = contrast->workers->comm;
+    hm_times *times = &contrast->times;
+    double last = hm_clock();
     if (status == HM_OK)
         status = hm_team_each(contrast->workers->team, contrast->buffers->shards, shard_gradient, contrast);
+    lap(&last, &times->compute);
     HM_TRY(comm->agree(comm, status));
-    for (int tensor = 0; tensor < layout->count; tensor++)
-        if (layout->tensors[tensor].products) sum_products(contrast, tensor);
-    sum_direct(contrast->buffers);
-    return comm->reduce_float(comm, contrast->buffers->grad, layout->size);
+    lap(&last, &times->wait);
+    HM_TRY(sum_shards(contrast));
+    lap(&last, &times->compute);
+    HM_TRY(comm->finish(comm));
+    lap(&last, &times->reduce);
+    return HM_OK;
 }
 
 hm_status hm_contrast_check_finite(const hm_contrast *contrast)
@@ -322,7 +368,10 @@ static hm_status update_gradient(hm_contrast *contrast, int64_t epoch, int64_t s
         contrast->buffers->shard[local].step = (uint64_t)contrast->step;
         contrast->buffers->shard[local].log_z = log_z;
     }
-    return sum_gradient(contrast, hm_feed_advance(contrast->feed, epoch, step_of_epoch));
+    double last = hm_clock();
+    hm_status status = hm_feed_advance(contrast->feed, epoch, step_of_epoch);
+    lap(&last, &contrast->times.io);
+    return sum_gradient(contrast, status);
 }
 
 hm_status hm_contrast_gradient(hm_contrast *contrast, int64_t epoch, int64_t step_of_epoch, float *grad)
@@ -342,10 +391,12 @@ static hm_status update(hm_contrast *contrast, int64_t step_of_epoch)
 {
     hm_model *model = contrast->model;
     HM_TRY(update_gradient(contrast, contrast->epoch, step_of_epoch));
+    double last = hm_clock();
     model->class->finish(model, &contrast->how, contrast->train.batch, contrast->buffers->grad);
     hm_optimizer_step(&contrast->optimizer, contrast->workers->team, contrast->step, rate_of(contrast, contrast->step),
                       contrast->train.batch, contrast->buffers->grad, model->params);
     model->class->refresh(model);
+    lap(&last, &contrast->times.compute);
     contrast->step++;
     return HM_OK;
 }
@@ -432,10 +483,14 @@ static void show_progress(const hm_contrast *contrast, const double values[], bo
 
 static hm_status report(hm_contrast *contrast, const hm_observer *observer, double values[])
 {
+    double last = hm_clock();
     HM_TRY(hm_contrast_check_finite(contrast));
     HM_TRY(measure(contrast, values));
+    lap(&last, &contrast->times.compute);
     hm_metric_row row = {contrast->step, contrast->epoch + 1, contrast->seconds, values};
-    return observer->row(observer->state, &row);
+    HM_TRY(observer->row(observer->state, &row));
+    lap(&last, &contrast->times.io);
+    return HM_OK;
 }
 
 static hm_status run_step(hm_contrast *contrast, const hm_observer *observer, double values[])
@@ -448,7 +503,10 @@ static hm_status run_step(hm_contrast *contrast, const hm_observer *observer, do
     if (epoch_end || (every > 0 && contrast->step % every == 0)) HM_TRY(report(contrast, observer, values));
     show_progress(contrast, values, epoch_end);
     if (epoch_end) contrast->epoch++;
-    return observer->step(observer->state, contrast);
+    start = hm_clock();
+    HM_TRY(observer->step(observer->state, contrast));
+    lap(&start, &contrast->times.io);
+    return HM_OK;
 }
 
 void hm_contrast_resume(hm_contrast *contrast, int64_t step, double seconds)

@@ -49,6 +49,14 @@ typedef struct hm_observer {
     void *state;
 } hm_observer;
 
+/* Where the time of this rank went, in seconds. What is reduced while it computes counts as computing. */
+typedef struct hm_times {
+    double compute; /* gradients, updates, monitors */
+    double wait;    /* for ranks that are slower */
+    double reduce;  /* sums over ranks */
+    double io;      /* rows read; what observers do: metrics, checkpoints */
+} hm_times;
+
 /* State that a checkpoint holds beside the model's parameters. Readable by observers. */
 struct hm_contrast {
     hm_model *model;
@@ -62,6 +70,7 @@ struct hm_contrast {
     hm_matrix chains;    /* this rank's, in global order */
     int64_t first_chain, all_chains;
     double seconds; /* in the loop so far */
+    hm_times times; /* ... of this session, with all that was done beside updates */
     struct contrast_buffers *buffers;
 };
 
