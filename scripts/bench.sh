@@ -1,24 +1,26 @@
 #!/usr/bin/env bash
-# Measure the speed of training against hand-written peers (PyTorch, numpy + mpi4py) on the same cores.
+# Measure speed on this machine, which should do nothing else.
 #
-#   HARMONIUM_DATA=DIR scripts/bench.sh [rbm] [--rounds N] [--seconds S] [-o FILE.json]
+#   HARMONIUM_DATA=DIR scripts/bench.sh rbm [--rounds N] [--seconds S] [-o FILE.json]
+#   HARMONIUM_DATA=DIR scripts/bench.sh scaling [--rounds N] [--seconds S] [--network NAME,MICROSECONDS,GBIT ...] [-o FILE.json]
 #
-# DIR holds mnist/ with the four IDX files. About four minutes; run it on a machine that does nothing else.
+# rbm      training against hand-written peers (PyTorch, numpy + mpi4py) on the same cores; about four minutes
+# scaling  strong and weak scaling over threads and ranks, where the time goes, sums over ranks against MPI_Allreduce, and
+#          a model of many ranks fitted to all that; about four minutes, and with root also between two network namespaces
+# DIR holds mnist/ with the four IDX files.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-case "${1:-}" in
-  -h|--help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
+bench=${1:-rbm}
+case "$bench" in
+  -h|--help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  -*) bench=rbm ;;
+  rbm|scaling) shift $(($# > 0)) ;;
+  *) echo "bench.sh: no benchmark '$bench'; there are: rbm, scaling" >&2; exit 2 ;;
 esac
 if [ ! -f "${HARMONIUM_DATA:-}/mnist/train-images-idx3-ubyte.gz" ]; then
   echo "bench.sh: HARMONIUM_DATA must name a folder that holds mnist/train-images-idx3-ubyte.gz" >&2
   exit 2
 fi
 
-bench=rbm
-case "${1:-}" in
-  ""|-*) ;;
-  *) bench=$1; shift ;;
-esac
-
 scripts/setup.sh --with bench
-exec /usr/bin/python3 tests/bench/report.py "$bench" "$@"
+exec /usr/bin/python3 "tests/bench/$bench.py" "$@"

@@ -1,6 +1,6 @@
-"""Measure Harmonium against its peers on one workload, and print the table. scripts/bench.sh runs this.
+"""Measure Harmonium against its peers on one workload, and print the table. scripts/bench.sh rbm runs this.
 
-    python3 tests/bench/report.py rbm --harmonium build/harmonium --data DIR [--rounds 3] [--seconds 6] [-o FILE.json]
+    python3 tests/bench/rbm.py --harmonium build/harmonium --data DIR [--rounds 3] [--seconds 6] [-o FILE.json]
 
 All contenders run in turn, round after round, so that a change of the machine's speed meets all of them; a figure is
 the median over the rounds. Every contender's thread count is set, and the one it reports is checked.
@@ -17,6 +17,8 @@ import sys
 import tempfile
 
 import peer_common as workload
+import tools
+from tools import mpirun, processor, run, run_json
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CORES = 2
@@ -26,34 +28,7 @@ WANTED_OF_PEAK = 0.65
 MEGABYTE = 1e6
 
 
-def environment():
-    """No forced BLAS kernels and no inherited thread counts; MPI as root and on fewer cores than ranks."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS_", "OMP_", "MKL_"))}
-    return {**kept, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-            "OMPI_MCA_rmaps_base_oversubscribe": "1"}
-
-
-def run(command, **more):
-    done = subprocess.run(command, env={**environment(), **more}, text=True, stdout=subprocess.PIPE)
-    if done.returncode:
-        sys.exit(f"bench: '{' '.join(command)}' ended with {done.returncode}")
-    return done.stdout
-
-
-def run_json(command, **more):
-    """The one JSON object that the command prints."""
-    output = run(command, **more)
-    try:
-        return json.loads(output[output.index("{"):])
-    except ValueError:
-        sys.exit(f"bench: '{' '.join(command)}' printed no JSON object but: {output!r}")
-
-
 # ---- contenders ----
-
-def mpirun(ranks):
-    return ["mpirun", "-n", str(ranks), "--bind-to", "none"] if ranks > 1 else []
-
 
 class Harmonium:
     """`harmonium train`; its own report says how many updates a second its loop made."""
@@ -105,13 +80,11 @@ class Peer:
                                               str(options.seconds)], HARMONIUM_DATA=options.data)
 
 
-BENCHES = {
-    "rbm": [
-        Harmonium(1, 1), Peer("PyTorch", "peer_torch.py", 1, 1), Peer("numpy + mpi4py", "peer_mpi4py.py", 1, 1),
-        Harmonium(2, 1), Harmonium(1, 2), Peer("PyTorch", "peer_torch.py", 2, 1),
-        Peer("numpy + mpi4py", "peer_mpi4py.py", 1, 2),
-    ],
-}
+CONTENDERS = [
+    Harmonium(1, 1), Peer("PyTorch", "peer_torch.py", 1, 1), Peer("numpy + mpi4py", "peer_mpi4py.py", 1, 1),
+    Harmonium(2, 1), Harmonium(1, 2), Peer("PyTorch", "peer_torch.py", 2, 1),
+    Peer("numpy + mpi4py", "peer_mpi4py.py", 1, 2),
+]
 
 
 # ---- measuring ----
@@ -165,12 +138,6 @@ def allowed_bytes(ranks):
 
 # ---- printing ----
 
-def processor():
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-    return names[0] if names else "unknown processor"
-
-
 COLUMNS = [
     ("", lambda row: row["label"]),
     ("threads", lambda row: str(row["threads"])),
@@ -188,11 +155,7 @@ COLUMNS = [
 
 
 def print_table(rows):
-    cells = [[title for title, _ in COLUMNS]] + [[show(row) for _, show in COLUMNS] for row in rows]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(COLUMNS))]
-    for line in cells:
-        print("  ".join(cell.ljust(width) if column == 0 else cell.rjust(width)
-                        for column, (cell, width) in enumerate(zip(line, widths))))
+    tools.print_cells([[title for title, _ in COLUMNS]] + [[show(row) for _, show in COLUMNS] for row in rows])
 
 
 def judge(what, value, wanted, at_least=True, form="{:.2f}"):
@@ -212,7 +175,6 @@ def print_verdicts(rows):
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bench", nargs="?", default="rbm", choices=sorted(BENCHES))
     parser.add_argument("--harmonium", default="build/harmonium", metavar="PROGRAM")
     parser.add_argument("--data", default=os.environ.get("HARMONIUM_DATA"), metavar="DIR", help="holds mnist/")
     parser.add_argument("--rounds", type=int, default=3)
@@ -230,11 +192,10 @@ def arguments():
 
 def main():
     options = arguments()
-    contenders = BENCHES[options.bench]
     peak = run_json([options.harmonium, "doctor", "--json", "--quiet"])["peak_gflops_per_core"]
     with tempfile.TemporaryDirectory() as folder:
-        found = measure_all(contenders, options, folder)
-    rows = [summarise(contender, found[contender.label], peak) for contender in contenders]
+        found = measure_all(CONTENDERS, options, folder)
+    rows = [summarise(contender, found[contender.label], peak) for contender in CONTENDERS]
     for row in rows:
         row["of_peer"] = row["updates_per_s"] / fastest_peer(rows, row["workers"])
     print(f"{workload.VISIBLE} x {workload.HIDDEN}, batch {workload.BATCH}, {workload.CHAINS} chains, PCD-1, MNIST "
@@ -245,7 +206,7 @@ def main():
     print_verdicts(rows)
     if options.output:
         with open(options.output, "w", encoding="utf-8") as file:
-            json.dump({"bench": options.bench, "peak_gflops_per_core": peak, "contenders": rows}, file, indent=1)
+            json.dump({"bench": "rbm", "peak_gflops_per_core": peak, "contenders": rows}, file, indent=1)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,46 @@
+"""What the benchmarks share: running programs without forced settings, and tables."""
+import json
+import os
+import subprocess
+import sys
+
+
+def environment():
+    """No forced BLAS kernels and no inherited thread counts; MPI as root and on fewer cores than ranks."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS_", "OMP_", "MKL_"))}
+    return {**kept, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+            "OMPI_MCA_rmaps_base_oversubscribe": "1"}
+
+
+def run(command, **more):
+    done = subprocess.run(command, env={**environment(), **more}, text=True, stdout=subprocess.PIPE)
+    if done.returncode:
+        sys.exit(f"bench: '{' '.join(command)}' ended with {done.returncode}")
+    return done.stdout
+
+
+def run_json(command, **more):
+    """The one JSON object that the command prints."""
+    output = run(command, **more)
+    try:
+        return json.loads(output[output.index("{"):])
+    except ValueError:
+        sys.exit(f"bench: '{' '.join(command)}' printed no JSON object but: {output!r}")
+
+
+def mpirun(ranks):
+    return ["mpirun", "-n", str(ranks), "--bind-to", "none"] if ranks > 1 else []
+
+
+def processor():
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    return names[0] if names else "unknown processor"
+
+
+def print_cells(cells):
+    """Rows of text as a table; the first row is the header, the first column the labels."""
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    for line in cells:
+        print("  ".join(cell.ljust(width) if column == 0 else cell.rjust(width)
+                        for column, (cell, width) in enumerate(zip(line, widths))))
