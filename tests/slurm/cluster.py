@@ -12,6 +12,7 @@ from harmonium import *  # noqa: E402,F401,F403
 from harmonium import MPI, PROGRAM, SOURCE, Case  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+BOTH = ("--nodes=2", "--ntasks-per-node=1")
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
 
 

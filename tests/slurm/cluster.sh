@@ -111,9 +111,12 @@ ReturnToService=2
 SchedulerParameters=sched_interval=2,sched_min_interval=100000,bf_interval=2
 JobRequeue=1
 RebootProgram=/bin/true
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 NodeName=n1 NodeAddr=$(address n1) CPUs=4 State=UNKNOWN
 NodeName=n2 NodeAddr=$(address n2) CPUs=4 State=UNKNOWN
-PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
+PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=20
+PartitionName=urgent Nodes=n1,n2 MaxTime=INFINITE State=UP PriorityTier=10
 CONF
 }
 

@@ -1,0 +1,44 @@
+"""slurm/train.sbatch on a real Slurm: the loss of a node, and pre-emption, cost no bit of the result."""
+import os
+import subprocess
+
+from cluster import BOTH, Cluster, main, rows_so_far
+
+
+class LostNodes(Cluster):
+    def test_a_job_goes_on_after_the_loss_of_a_node(self):
+        config = self.training(epochs=200, k=10, more="checkpoint: {seconds: 0.5}")
+        job = self.submit("train.sbatch", config, self.path("run"), options=(*BOTH, "--time=30"))
+        self.wait_until(lambda: rows_so_far(self.path("run")) > 300, 40, "the first rows")
+        self.kill_host("n2")
+        self.wait_until(lambda: self.state(job) == "PENDING", 90, "the requeueing")
+        self.script("boot", "n2")
+        self.wait_until(lambda: self.slurm("sinfo", "-h", "-t", "idle", "-o", "%D").strip() == "2", 30, "two nodes")
+        self.assertEqual(self.wait_for_end(job, 90), "COMPLETED", self.log())
+        self.assertIn("going on with", self.log(), self.log("cluster/slurmd.n2.log"))
+        self.assert_same_run(self.path("run"), self.path("whole"))
+
+    def kill_host(self, host):
+        """Every process of the host but the one that keeps its namespaces."""
+        with open(os.path.join(self.cluster, "id")) as number, open(os.path.join(self.cluster, f"keeper.{host}")) as keeper:
+            keeper, space = keeper.read().strip(), f"hm{number.read().strip()}{host}"
+        for process in subprocess.run(["ip", "netns", "pids", space], capture_output=True, text=True).stdout.split():
+            if process != keeper:
+                os.kill(int(process), 9)
+
+    def test_a_job_goes_on_after_a_pre_emption(self):
+        config = self.training(epochs=300, k=10)
+        job = self.submit("train.sbatch", config, self.path("run"), options=(*BOTH, "--time=30"))
+        self.wait_until(lambda: rows_so_far(self.path("run")) > 100, 40, "the first rows")
+        script = self.write("urgent", "#!/bin/sh\nsleep 3\n")
+        urgent = self.slurm("sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--ntasks-per-node=4", "--mem-per-cpu=0",
+                            "--output=/dev/null", script).strip()
+        self.wait_until(lambda: self.state(urgent) == "COMPLETED", 60, "the urgent job")
+        self.assertEqual(self.wait_for_end(job, 90), "COMPLETED", self.log())
+        self.assertIn("stopped by SIGTERM", self.log())
+        self.assertIn("going on with", self.log())
+        self.assert_same_run(self.path("run"), self.path("whole"))
+
+
+if __name__ == "__main__":
+    main()

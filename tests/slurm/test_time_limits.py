@@ -1,0 +1,31 @@
+"""slurm/train.sbatch on a real Slurm: a job that needs more than its time limit ends with the bits of a quiet run."""
+import h5py
+
+from cluster import BOTH, Cluster, main
+
+
+class TimeLimits(Cluster):
+    def test_a_job_goes_on_after_its_time_limit(self):
+        """Half a minute before a limit that is a minute away, the shortest one."""
+        config = self.training(epochs=700, k=10)
+        job = self.submit("train.sbatch", config, self.path("run"), options=(*BOTH, "--time=1", "--signal=B:USR1@30"))
+        self.wait_until(lambda: self.state(job) == "RUNNING", 20, "the start")
+        self.wait_until(lambda: self.state(job) != "RUNNING", 60, "the time limit")
+        self.wait_until(lambda: self.state(job) == "PENDING", 20, "the requeueing")
+        self.slurm("scontrol", "update", f"JobId={job}", "TimeLimit=10")
+        self.assertEqual(self.wait_for_end(job, 90), "COMPLETED", self.log())
+        self.assertIn("time is nearly up", self.log())
+        self.assertIn("stopped by SIGUSR1", self.log())
+        self.assertIn("going on with", self.log())
+        self.assertEqual(self.turns(), 2, self.log())
+        self.assert_same_run(self.path("run"), self.path("whole"))
+        # Evaluated on both hosts, the figures are those of one.
+        job = self.submit("evaluate.sbatch", self.path("run"), "--set", "ais.temperatures=200", options=BOTH)
+        self.assertEqual(self.wait_for_end(job, 60), "COMPLETED", self.log())
+        self.succeed("evaluate", self.path("whole"), "--set", "ais.temperatures=200", "--quiet")
+        with h5py.File(self.path("run/model.h5")) as ours, h5py.File(self.path("whole/model.h5")) as theirs:
+            self.assertEqual(ours["evaluation/ais/log_z"][()], theirs["evaluation/ais/log_z"][()])
+
+
+if __name__ == "__main__":
+    main()
