@@ -63,6 +63,30 @@ static void sums_are_the_tree(hm_comm *comm, int64_t count)
     free(y);
 }
 
+/* More than there is room for, of many sizes, in the background: the same bits as one after another. */
+static void many_are_under_way_together(hm_comm *comm)
+{
+    enum { MANY = 37 };
+    float *together[MANY], *alone[MANY];
+    int64_t counts[MANY];
+    for (int at = 0; at < MANY; at++) {
+        counts[at] = (int64_t)at * at * 97 % 20011; /* 0 among them */
+        together[at] = malloc((size_t)counts[at] * sizeof(float) + 1);
+        alone[at] = malloc((size_t)counts[at] * sizeof(float) + 1);
+        check(together[at] && alone[at]);
+        for (int64_t i = 0; i < counts[at]; i++) together[at][i] = alone[at][i] = (float)input(comm->rank, i + at);
+    }
+    for (int at = 0; at < MANY; at++) check(comm->begin_float(comm, together[at], counts[at]) == HM_OK);
+    check(comm->finish(comm) == HM_OK);
+    check(comm->finish(comm) == HM_OK); /* nothing is left */
+    for (int at = 0; at < MANY; at++) {
+        check(comm->reduce_float(comm, alone[at], counts[at]) == HM_OK);
+        check(memcmp(together[at], alone[at], (size_t)counts[at] * sizeof(float)) == 0);
+        free(together[at]);
+        free(alone[at]);
+    }
+}
+
 /* Values that a sum must hand on as they are: zeros, denormals, infinities; a NaN on one rank is every rank's. */
 static void special_values_survive(hm_comm *comm)
 {
@@ -106,6 +130,24 @@ static void a_failure_is_every_ranks(hm_comm *comm)
     hm_error_clear();
 }
 
+/* The greatest wish of any rank is what all hear of, with every agreement; also with one that fails. */
+static void wishes_are_heard(hm_comm *comm)
+{
+    for (int wishing = 0; wishing < comm->size; wishing++)
+        for (hm_wish wish = HM_WISH_NOTHING; wish <= HM_WISH_STOP; wish++) {
+            comm->wish = comm->rank == wishing ? wish : HM_WISH_NOTHING;
+            check(comm->agree(comm, HM_OK) == HM_OK && comm->wished == wish);
+            hm_status mine = comm->rank == comm->size - 1 ? hm_fail(HM_EDATA, "the last one") : HM_OK;
+            check(comm->agree(comm, mine) == HM_EDATA && comm->wished == wish);
+            hm_error_clear();
+        }
+    comm->wish = comm->rank == 0 ? HM_WISH_CHECKPOINT : HM_WISH_STOP;
+    check(comm->agree(comm, HM_OK) == HM_OK);
+    check(comm->wished == (comm->size == 1 ? HM_WISH_CHECKPOINT : HM_WISH_STOP));
+    comm->wish = HM_WISH_NOTHING;
+    check(comm->agree(comm, HM_OK) == HM_OK && comm->wished == HM_WISH_NOTHING);
+}
+
 /* Pieces of 0, 1003, 2006 ... bytes (rank 0 has none). */
 static void pieces_reach_every_rank(hm_comm *comm)
 {
@@ -142,7 +184,9 @@ static void test(hm_comm *comm)
 {
     static const int64_t counts[] = {1, 2, 3, 7, 16, 1000, 50021, 392000};
     for (size_t at = 0; at < sizeof counts / sizeof counts[0]; at++) sums_are_the_tree(comm, counts[at]);
+    many_are_under_way_together(comm);
     special_values_survive(comm);
+    wishes_are_heard(comm);
     a_failure_is_every_ranks(comm);
     pieces_reach_every_rank(comm);
     every_root_can_broadcast(comm);
