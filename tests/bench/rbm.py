@@ -5,14 +5,11 @@
 All contenders run in turn, round after round, so that a change of the machine's speed meets all of them; a figure is
 the median over the rounds. Every contender's thread count is set, and the one it reports is checked.
 """
-import argparse
 import glob
 import json
 import math
 import os
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 
@@ -174,17 +171,7 @@ def print_verdicts(rows):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--harmonium", default="build/harmonium", metavar="PROGRAM")
-    parser.add_argument("--data", default=os.environ.get("HARMONIUM_DATA"), metavar="DIR", help="holds mnist/")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=workload.SECONDS, help="to measure each contender in a round")
-    parser.add_argument("-o", "--output", metavar="FILE", help="also write the figures there, as JSON")
-    options = parser.parse_args()
-    if not options.data:
-        parser.error("HARMONIUM_DATA is not set, and no --data given; it names the folder that holds mnist/")
-    if not shutil.which(options.harmonium):
-        parser.error(f"{options.harmonium} is not a program; build it with scripts/setup.sh")
+    options = tools.parse_options(tools.option_parser(__doc__, workload.SECONDS))
     if (os.cpu_count() or 1) < CORES:
         print(f"bench: only {os.cpu_count()} core; figures of {CORES} workers will be too low", file=sys.stderr)
     return options

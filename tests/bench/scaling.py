@@ -12,11 +12,9 @@ The model of an update on P ranks, each with b = B / P rows of a batch of B:
 latency and t (seconds a byte) are fitted to the all-reduce between two ranks. Nothing is hidden behind computing in the
 model, although some of it is in the program: it is an upper bound.
 """
-import argparse
 import json
 import math
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -188,20 +186,10 @@ def print_model(compute, networks, checks):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--harmonium", default="build/harmonium", metavar="PROGRAM")
-    parser.add_argument("--data", default=os.environ.get("HARMONIUM_DATA"), metavar="DIR", help="holds mnist/")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=4, help="of each measurement")
+    parser = tools.option_parser(__doc__, 4)
     parser.add_argument("--network", action="append", default=[], metavar="NAME,MICROSECONDS,GBIT",
                         help="one more network for the model")
-    parser.add_argument("-o", "--output", metavar="FILE", help="also write the figures there, as JSON")
-    options = parser.parse_args()
-    if not options.data:
-        parser.error("HARMONIUM_DATA is not set, and no --data given; it names the folder that holds mnist/")
-    if not shutil.which(options.harmonium):
-        parser.error(f"{options.harmonium} is not a program; build it with scripts/setup.sh")
-    options.harmonium = os.path.abspath(options.harmonium)
+    options = tools.parse_options(parser)
     try:
         options.networks = [(name, float(latency), float(gbit))
                             for name, latency, gbit in (one.split(",") for one in options.network)]

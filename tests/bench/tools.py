@@ -1,8 +1,30 @@
-"""What the benchmarks share: running programs without forced settings, and tables."""
+"""What the benchmarks share: options, running programs without forced settings, and tables."""
+import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
+
+
+def option_parser(description, seconds):
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--harmonium", default="build/harmonium", metavar="PROGRAM")
+    parser.add_argument("--data", default=os.environ.get("HARMONIUM_DATA"), metavar="DIR", help="holds mnist/")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=seconds, help="of each measurement in a round")
+    parser.add_argument("-o", "--output", metavar="FILE", help="also write the figures there, as JSON")
+    return parser
+
+
+def parse_options(parser):
+    options = parser.parse_args()
+    if not options.data:
+        parser.error("HARMONIUM_DATA is not set, and no --data given; it names the folder that holds mnist/")
+    if not shutil.which(options.harmonium):
+        parser.error(f"{options.harmonium} is not a program; build it with scripts/setup.sh")
+    options.harmonium = os.path.abspath(options.harmonium)
+    return options
 
 
 def environment():
