@@ -28,6 +28,7 @@ static const hm_field fields[] = {
     REAL("log_weight_spread", "nats", "standard deviation of the log-weights"),
     REAL("seconds", "s", "wall-clock time of the estimate"),
     WHOLE("chains", "annealing runs"),
+    WHOLE("rows", "rows of the data that were annealed"),
     WHOLE("temperatures", "inverse temperatures of the ladder, both ends included"),
     WHOLE("units", "units of the layer that was enumerated"),
     REAL("train_log_prob", "nats", "mean log-probability of the training examples"),
@@ -42,6 +43,9 @@ static const hm_field fields[] = {
     WHOLE("test_rows", "test examples that were evaluated"),
     WHOLE("trusted", "1 when nothing speaks against the estimate, 0 when it should not be used"),
     ARRAY("log_weights", "chain", "nats", "log-weight of each annealing run"),
+    ARRAY("row_log_weights", "row", "nats",
+          "minus the log of the mean weight of each row's annealing runs: its own estimate of log_z, less that of the "
+          "base"),
     ARRAY("betas", "temperature", NULL, "inverse temperatures of the ladder, from 0 (the base) to 1 (the model)"),
 };
 

@@ -15,7 +15,7 @@ import sys
 import h5py
 import yaml
 
-METHODS = ("exact", "ais", "ais_uniform", "reverse_ais")  # the first one that a run has, unless --method
+METHODS = ("exact", "ais", "ais_uniform", "reverse_ais", "raise")  # the first one that a run has, unless --method
 FIGURES = ("log_z", "train_log_prob", "test_log_prob")
 
 

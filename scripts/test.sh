@@ -13,4 +13,5 @@ case "${1:-}" in
 esac
 
 scripts/setup.sh --with tests
-exec ctest --preset release --output-on-failure -j "$(nproc)" "$@"
+# One more than there are cores: many tests wait, for a timeout or for Slurm.
+exec ctest --preset release --output-on-failure -j "$(($(nproc) + 1))" "$@"

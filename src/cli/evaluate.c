@@ -18,7 +18,7 @@ typedef struct evaluate_options {
 
 static const hm_option options[] = {
     {"--method", HM_OPT_TEXT, offsetof(evaluate_options, methods), "LIST",
-     "comma-separated: exact, ais, ais_uniform, reverse_ais (default: all that apply)"},
+     "comma-separated: exact, ais, ais_uniform, reverse_ais, raise (default: all that apply)"},
     {"--data", HM_OPT_TEXT, offsetof(evaluate_options, data), "FILE",
      "data file (default: the one the run was trained on)"},
     {"--split", HM_OPT_TEXT, offsetof(evaluate_options, split), "train|test|both",
@@ -34,7 +34,7 @@ typedef struct estimate {
     bool done;
 } estimate;
 
-typedef enum method_id { EXACT, AIS, AIS_UNIFORM, REVERSE_AIS, METHODS } method_id;
+typedef enum method_id { EXACT, AIS, AIS_UNIFORM, REVERSE_AIS, RAISE, METHODS } method_id;
 enum { SPLITS = 2, EXACT_BY_DEFAULT = 20 /* units: seconds, not minutes */ };
 static const char *const split_names[SPLITS] = {"train", "test"};
 
@@ -85,46 +85,69 @@ static hm_status open_split(const evaluation *e, hm_split split, hm_source **out
     return HM_OK;
 }
 
-/* Rows of the training data, evenly spread, as starts of the burn-in. The same on every rank. */
-static hm_status read_starts(const evaluation *e, hm_source *train, hm_matrix starts)
+/* Rows of a split, evenly spread: the same on every rank. The caller frees rows->at, also after a failure. */
+static hm_status read_rows(const evaluation *e, hm_split split, int64_t most, hm_matrix *rows)
 {
-    hm_transform transform = hm_run_transform(&e->run, HM_TRAIN);
-    unsigned char *raw;
-    HM_TRY(hm_alloc(&raw, train->columns, hm_type_size(train->type), "a row"));
-    hm_status status = HM_OK;
-    for (int64_t chain = 0; status == HM_OK && chain < starts.rows; chain++) {
-        int64_t row = hm_part(train->rows, starts.rows, chain).begin;
-        status = train->read(train, row, 1, raw);
+    hm_transform transform = hm_run_transform(&e->run, split);
+    hm_source *source;
+    unsigned char *raw = NULL;
+    HM_TRY(open_split(e, split, &source));
+    *rows = (hm_matrix){NULL, most > 0 ? most : source->rows, e->model->visible};
+    hm_status status = hm_alloc(&rows->at, rows->rows * rows->columns, sizeof(float), "rows to start from");
+    if (status == HM_OK) status = hm_alloc(&raw, source->columns, hm_type_size(source->type), "a row");
+    for (int64_t at = 0; status == HM_OK && at < rows->rows; at++) {
+        int64_t row = hm_part(source->rows, rows->rows, at).begin;
+        status = source->read(source, row, 1, raw);
         if (status == HM_OK)
-            hm_transform_row(&transform, train->type, train->columns, raw, row, 0, starts.at + chain * starts.columns);
+            hm_transform_row(&transform, source->type, source->columns, raw, row, 0, rows->at + at * rows->columns);
     }
     free(raw);
+    source->close(source);
+    return status;
+}
+
+typedef hm_status (*downward)(const hm_model *model, const float base[], hm_matrix start,
+                              const hm_ais_settings *settings, int64_t temperatures, const double *betas,
+                              const hm_workers *workers, hm_ais_result *out);
+
+/* Down from rows of a split to the data's base rates, along the ladder of the forward run if there was one. */
+static hm_status run_down(evaluation *e, downward method, hm_split split, int64_t rows, const hm_workers *workers,
+                          estimate *out)
+{
+    hm_comm *comm = e->cli->comm;
+    const estimate *forward = &e->estimates[AIS];
+    hm_matrix start = {0};
+    float *biases = NULL;
+    hm_status status = read_rows(e, split, rows, &start);
+    if (status == HM_OK) status = hm_alloc(&biases, e->model->visible, sizeof(float), "base biases");
+    status = comm->agree(comm, status);
+    if (status == HM_OK) {
+        hm_base_biases(e->model, HM_BASE_DATA, biases);
+        status = method(e->model, biases, start, &e->run.ais, forward->done ? forward->ais.temperatures : 0,
+                        forward->done ? forward->ais.betas : NULL, workers, &out->ais);
+    }
+    free(start.at);
+    free(biases);
     return status;
 }
 
 static hm_status run_reverse(evaluation *e, estimate *out)
 {
-    const hm_ais_result *forward = &e->estimates[AIS].ais;
-    bool shared_ladder = e->estimates[AIS].done;
-    hm_matrix starts = {NULL, e->run.ais.chains, e->model->visible};
-    float *biases = NULL;
-    hm_source *train = NULL; /* whichever split is reported */
-    hm_comm *comm = e->cli->comm;
-    hm_status status = open_split(e, HM_TRAIN, &train);
-    if (status == HM_OK)
-        status = hm_alloc(&starts.at, starts.rows * starts.columns, sizeof(float), "starts of reverse AIS");
-    if (status == HM_OK) status = hm_alloc(&biases, e->model->visible, sizeof(float), "base biases");
-    if (status == HM_OK) status = read_starts(e, train, starts);
-    status = comm->agree(comm, status);
-    if (status == HM_OK) {
-        hm_base_biases(e->model, HM_BASE_DATA, biases);
-        status = hm_ais_reverse(e->model, biases, starts, &e->run.ais, shared_ladder ? forward->temperatures : 0,
-                                shared_ladder ? forward->betas : NULL, &e->run.workers, &out->ais);
-    }
-    if (train) train->close(train);
-    free(starts.at);
-    free(biases);
-    return status;
+    return run_down(e, hm_ais_reverse, HM_TRAIN, e->run.ais.chains, &e->run.workers, out);
+}
+
+/* RAISE speaks of the rows that it anneals: test rows where there are some. */
+static hm_split raise_split(const evaluation *e) { return e->split[HM_TEST] ? HM_TEST : HM_TRAIN; }
+
+static hm_status run_raise(evaluation *e, estimate *out)
+{
+    int64_t rows = e->split[raise_split(e)]->rows, wanted = e->run.ais.raise_rows;
+    HM_REQUIRE(rows >= 2 && wanted != 1, HM_EUSAGE,
+               "raise: the error of a mean takes two rows (%lld there, %lld asked)", (long long)rows,
+               (long long)wanted);
+    hm_workers workers = e->run.workers;
+    workers.seed += 2; /* independent of the other estimates */
+    return run_down(e, hm_raise, raise_split(e), wanted == 0 || wanted > rows ? rows : wanted, &workers, out);
 }
 
 static const struct method {
@@ -138,7 +161,18 @@ static const struct method {
     [REVERSE_AIS] = {"reverse_ais", "reverse AIS", "data",
                      "reverse AIS: from Gibbs samples of the model to the data's base rates; high on average",
                      run_reverse},
+    [RAISE] =
+        {"raise", "RAISE, data start", "data",
+         "RAISE (Burda, Grosse, Salakhutdinov 2015): by annealing rows of the data down; log_z is what log Z would "
+         "have to be for the mean log-probability of these rows, and high on average",
+         run_raise},
 };
+
+/* Does an estimate speak of this split? */
+static bool applies(const evaluation *e, int method, int split)
+{
+    return e->split[split] && (method != RAISE || split == (int)raise_split(e));
+}
 
 /* ---- which methods ---------------------------------------------------------------------------------------------- */
 
@@ -146,7 +180,8 @@ static hm_status choose_default(const evaluation *e, bool chosen[METHODS])
 {
     const hm_model_class *class = e->model->class;
     chosen[EXACT] = class->enumeration && class->enumeration->units(e->model) <= EXACT_BY_DEFAULT;
-    chosen[AIS] = chosen[AIS_UNIFORM] = chosen[REVERSE_AIS] = class->annealing != NULL;
+    chosen[AIS] = chosen[AIS_UNIFORM] = chosen[REVERSE_AIS] = chosen[RAISE] = class->annealing != NULL;
+    if (e->split[raise_split(e)]->rows < 2) chosen[RAISE] = false;
     return HM_OK;
 }
 
@@ -159,7 +194,8 @@ static hm_status choose_listed(const char *list, bool chosen[METHODS])
             if (strlen(methods[method].name) == length && strncmp(methods[method].name, list, length) == 0)
                 found = method;
         HM_REQUIRE(found < METHODS, HM_EUSAGE,
-                   "--method: '%.*s' is not a method; known: exact, ais, ais_uniform, reverse_ais", (int)length, list);
+                   "--method: '%.*s' is not a method; known: exact, ais, ais_uniform, reverse_ais, raise", (int)length,
+                   list);
         chosen[found] = true;
         list += length + (list[length] == ',');
     } while (*list);
@@ -244,13 +280,15 @@ static void report_method(const evaluation *e, int method, hm_report *report)
         hm_report_real(report, "log_z_stderr", "  standard error", ais->log_z_stderr, 3, "nats");
         hm_report_real(report, "log_z_lower", "  -3 sigma", ais->log_z_lower, 3, "nats");
         hm_report_real(report, "log_z_upper", "  +3 sigma", ais->log_z_upper, 3, "nats");
+        int64_t runs = method == RAISE ? e->run.ais.raise_chains : ais->chains;
         hm_report_real(report, "ess", "effective sample size", ais->ess, 1, NULL);
-        hm_report_int(report, "chains", "  of chains", ais->chains, NULL);
+        hm_report_int(report, "chains", "  of chains", runs, NULL);
+        if (method == RAISE) hm_report_int(report, "rows", "  of each of rows", ais->chains, NULL);
         hm_report_real(report, "log_weight_spread", "spread of log-weights", ais->log_weight_spread, 2, "nats");
         hm_report_int(report, "temperatures", "temperatures", ais->temperatures, NULL);
     }
     for (int split = 0; split < SPLITS; split++) {
-        if (!e->split[split]) continue;
+        if (!applies(e, method, split)) continue;
         char key[64], label[64];
         snprintf(key, sizeof key, "%s_log_prob", split_names[split]);
         snprintf(label, sizeof label, "%s log-probability", split_names[split]);
@@ -262,18 +300,20 @@ static void report_method(const evaluation *e, int method, hm_report *report)
     hm_report_end(report);
 }
 
-/* AIS is low on average and reverse AIS high: the larger forward estimate and the reverse one bracket log Z. */
+/* AIS is low on average, reverse AIS and RAISE are high: the larger forward estimate and one of these bracket log Z.
+ * RAISE needs no samples of the model, so it is the bound to trust; but only reverse AIS becomes tight with short
+ * ladders. */
 typedef struct bracket {
     double forward, forward_error, reverse, gap;
-    char verdict[160];
+    double raise; /* NaN without */
+    char verdict[200];
 } bracket;
 
 enum { TRUSTED_SIGMAS = 3 };
 static const double TRUSTED_GAP = 1; /* nats */
 
-static bool find_bracket(const evaluation *e, bracket *b)
+static void find_forward(const evaluation *e, bracket *b)
 {
-    const estimate *reverse = &e->estimates[REVERSE_AIS];
     b->forward = -INFINITY;
     for (int method = AIS; method <= AIS_UNIFORM; method++) {
         const hm_ais_result *ais = &e->estimates[method].ais;
@@ -281,13 +321,22 @@ static bool find_bracket(const evaluation *e, bracket *b)
         b->forward = ais->log_z;
         b->forward_error = ais->log_z_stderr;
     }
-    if (!reverse->done || !isfinite(b->forward)) return false;
-    b->reverse = reverse->ais.log_z;
+}
+
+static bool find_bracket(const evaluation *e, bracket *b)
+{
+    bool reverse = e->estimates[REVERSE_AIS].done, raised = e->estimates[RAISE].done;
+    const hm_ais_result *high = &e->estimates[reverse ? REVERSE_AIS : RAISE].ais;
+    const char *name = reverse ? "reverse" : "RAISE";
+    find_forward(e, b);
+    if (!(reverse || raised) || !isfinite(b->forward)) return false;
+    b->reverse = high->log_z;
     b->gap = b->reverse - b->forward;
-    double error = hypot(b->forward_error, reverse->ais.log_z_stderr);
+    b->raise = raised ? e->estimates[RAISE].ais.log_z : (double)NAN;
+    double error = hypot(b->forward_error, high->log_z_stderr);
     if (!(fabs(b->gap) <= TRUSTED_GAP + TRUSTED_SIGMAS * error))
-        snprintf(b->verdict, sizeof b->verdict, "forward and reverse are %.1f nats apart: do not quote", fabs(b->gap));
-    else if (b->gap < -TRUSTED_SIGMAS * error)
+        snprintf(b->verdict, sizeof b->verdict, "forward and %s are %.1f nats apart: do not quote", name, fabs(b->gap));
+    else if (b->gap < -TRUSTED_SIGMAS * error && reverse)
         snprintf(b->verdict, sizeof b->verdict,
                  "reverse lies %.2f nats below forward: its chains are not yet samples of the model; raise ais.burn_in",
                  -b->gap);
@@ -303,8 +352,9 @@ static void report_bracket(const evaluation *e, hm_report *report)
     if (!find_bracket(e, &b)) return;
     hm_report_begin(report, "bracket", "bracket of log Z");
     hm_report_real(report, "forward", "AIS, the larger start", b.forward, 3, "nats");
-    hm_report_real(report, "reverse", "reverse AIS", b.reverse, 3, "nats");
-    hm_report_real(report, "gap", "reverse - forward", b.gap, 3, "nats");
+    if (e->estimates[REVERSE_AIS].done) hm_report_real(report, "reverse", "reverse AIS", b.reverse, 3, "nats");
+    if (e->estimates[RAISE].done) hm_report_real(report, "raise", "RAISE", b.raise, 3, "nats");
+    hm_report_real(report, "gap", "gap", b.gap, 3, "nats");
     hm_report_text(report, "verdict", "verdict", b.verdict);
     hm_report_end(report);
 }
@@ -334,7 +384,7 @@ static hm_status store_splits(const evaluation *e, int method, stored *s, int *c
     static const char *const quantities[] = {"log_prob", "log_prob_stderr", "log_prob_lower", "log_prob_upper"};
     const hm_ais_result *ais = &e->estimates[method].ais;
     for (int split = 0; split < SPLITS; split++) {
-        if (!e->split[split]) continue;
+        if (!applies(e, method, split)) continue;
         s->log_prob[split] = log_prob(e, split, method);
         s->error[split] = log_prob_error(e, split, method);
         s->lower[split] = -e->energy[split].mean - ais->log_z_upper;
@@ -367,13 +417,17 @@ static hm_status store_method(const evaluation *e, int method, stored *s)
         HM_TRY(hm_result_real(s->results, &count, RESULTS_MAX, reals[real].name, reals[real].value));
     HM_TRY(store_splits(e, method, s, &count));
     if (method != EXACT) {
-        HM_TRY(hm_result_whole(s->results, &count, RESULTS_MAX, "chains", &ais->chains));
+        bool rows = method == RAISE;
+        const int64_t *chains = rows ? &e->run.ais.raise_chains : &ais->chains;
+        HM_TRY(hm_result_whole(s->results, &count, RESULTS_MAX, "chains", chains));
+        if (rows) HM_TRY(hm_result_whole(s->results, &count, RESULTS_MAX, "rows", &ais->chains));
         HM_TRY(hm_result_whole(s->results, &count, RESULTS_MAX, "temperatures", &ais->temperatures));
-        HM_TRY(hm_result_array(s->results, &count, RESULTS_MAX, "log_weights", ais->log_weights, ais->chains));
+        HM_TRY(hm_result_array(s->results, &count, RESULTS_MAX, rows ? "row_log_weights" : "log_weights",
+                               ais->log_weights, ais->chains));
         HM_TRY(hm_result_array(s->results, &count, RESULTS_MAX, "betas", ais->betas, ais->temperatures));
         s->notes[notes++] = (hm_note){"base", methods[method].base};
     }
-    if (method == REVERSE_AIS && find_bracket(e, &s->bracket))
+    if ((method == REVERSE_AIS || method == RAISE) && find_bracket(e, &s->bracket))
         s->notes[notes++] = (hm_note){"verdict", s->bracket.verdict};
     s->notes[notes++] = (hm_note){"config", e->run.yaml};
     s->evaluation = (hm_evaluation){methods[method].name, methods[method].describe, s->results, count, s->notes, notes};

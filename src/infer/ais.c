@@ -1,4 +1,5 @@
-/* Annealed importance sampling, up from the base distribution (hm_ais) and down from the model (hm_ais_reverse).
+/* Annealed importance sampling: up from the base distribution (hm_ais), down from the model (hm_ais_reverse), and down
+ * from single rows of data (hm_raise).
  *
  * One walk serves both: the chains stand at temperature beta; a step to beta' adds log p*_beta'(v) - log p*_beta(v) to
  * every chain's log-weight and then moves the chains by a Gibbs sweep that leaves p_beta' unchanged (not after the last
@@ -45,6 +46,10 @@ static const hm_setting ais_settings[] = {
      .describe = "custom ladder: temperatures ascending from 0 to 1"},
     {FIELD(burn_in), .type = HM_SET_INT, .min = 0, .max = 1e9, .fallback = "1000",
      .describe = "reverse AIS: Gibbs steps from the data before the first weight"},
+    {FIELD(raise_rows), .type = HM_SET_INT, .min = 0, .max = 1e9, .fallback = "100",
+     .describe = "RAISE: rows of the data that are annealed; 0: all"},
+    {FIELD(raise_chains), .type = HM_SET_INT, .min = 1, .max = 1e6, .fallback = "5",
+     .describe = "RAISE: annealing runs of each row"},
     {.key = NULL},
 };
 #undef FIELD
@@ -359,18 +364,19 @@ static hm_status task_burn_in(void *context, int64_t shard)
                                           REVERSE_STEPS + (uint64_t)part->first, part->steps, walk->scratch, NULL);
 }
 
-/* Reverse: Gibbs steps of the model from the caller's rows. */
-static void start_from_model(annealing *run, hm_matrix start)
+/* Down: Gibbs steps of the model from the caller's rows. */
+static void start_from_rows(annealing *run, hm_matrix start)
 {
     size_t bytes = (size_t)hm_count(run->chains) * (size_t)start.columns * sizeof(float);
     memcpy(run->visible, start.at + run->chains.begin * start.columns, bytes);
     int64_t steps = run->settings->burn_in;
-    run->pulse = hm_pulse_start(run->workers->log, "burn-in of reverse AIS");
+    bool slow = steps > BURN_IN_AT_ONCE;
+    if (slow) run->pulse = hm_pulse_start(run->workers->log, "burn-in of reverse AIS");
     for (int64_t done = 0; done < steps && run->pending == HM_OK; done += BURN_IN_AT_ONCE) {
         int64_t left = steps - done;
         burn_in part = {run, done, left < BURN_IN_AT_ONCE ? left : BURN_IN_AT_ONCE};
         run->pending = hm_team_each(run->workers->team, run->shards, task_burn_in, &part);
-        hm_pulse_report(&run->pulse, done + part.steps, steps);
+        if (slow) hm_pulse_report(&run->pulse, done + part.steps, steps);
     }
 }
 
@@ -456,12 +462,19 @@ static hm_status reverse_ladder(const hm_ais_settings *settings, int64_t tempera
     return hm_ladder_check(ladder->at, ladder->count);
 }
 
-static hm_status anneal_down(annealing *run, hm_matrix start, const hm_reals *ladder, hm_ais_result *out)
+/* Down from the caller's rows, after settings->burn_in Gibbs steps. Collective. */
+static hm_status anneal_down(annealing *run, hm_matrix start, int64_t temperatures, const double *betas,
+                             hm_ais_result *out)
 {
-    start_from_model(run, start);
+    hm_reals ladder = {0};
+    run->pending = reverse_ladder(run->settings, temperatures, betas, &ladder);
+    out->betas = ladder.at;
+    out->temperatures = ladder.count;
+    HM_TRY(agreed(run));
+    start_from_rows(run, start);
     HM_TRY(agreed(run));
     run->pulse = hm_pulse_start(run->workers->log, run->what);
-    HM_TRY(walk_fixed(run, ladder->at, ladder->count, -1));
+    HM_TRY(walk_fixed(run, ladder.at, ladder.count, -1));
     return gather_weights(run, out);
 }
 
@@ -479,14 +492,73 @@ hm_status hm_ais_reverse(const hm_model *model, const float base[], hm_matrix st
                      .what = "reverse AIS",
                      .base = base,
                      .first_step = REVERSE_STEPS};
-    hm_reals ladder = {0};
     hm_status status = annealing_init(&run);
-    if (status == HM_OK) run.pending = reverse_ladder(settings, temperatures, betas, &ladder);
-    if (status == HM_OK) status = agreed(&run);
-    if (status == HM_OK) status = anneal_down(&run, start, &ladder, out);
-    out->betas = ladder.at;
-    out->temperatures = ladder.count;
+    if (status == HM_OK) status = anneal_down(&run, start, temperatures, betas, out);
     if (status == HM_OK) summarise(&run, -1, out);
+    annealing_free(&run);
+    if (status != HM_OK) hm_ais_result_free(out);
+    return status;
+}
+
+/* ---- RAISE ---- */
+
+/* Each row as often as it has chains, one after another. */
+static hm_status repeat_rows(hm_matrix rows, int64_t times, hm_matrix *out)
+{
+    *out = (hm_matrix){NULL, rows.rows * times, rows.columns};
+    HM_TRY(hm_alloc(&out->at, out->rows, (size_t)rows.columns * sizeof(float), "starts of RAISE"));
+    for (int64_t row = 0; row < out->rows; row++)
+        memcpy(out->at + row * rows.columns, rows.at + row / times * rows.columns,
+               (size_t)rows.columns * sizeof(float));
+    return HM_OK;
+}
+
+/* From the log-weights of all runs (rows, times) to what hm_raise says, in place. */
+static void summarise_rows(annealing *run, int64_t rows, int64_t times, hm_ais_result *out)
+{
+    double sum = 0, squares = 0, log_z_base = run->model->class->annealing->log_z_base(run->model, run->base);
+    for (int64_t row = 0; row < rows; row++) {
+        const double *weights = out->log_weights + row * times;
+        hm_log_mean weight = hm_log_mean_of(weights, times);
+        out->ess += weight.ess / (double)rows;
+        out->log_weights[row] = -weight.log_mean; /* row <= row * times: these weights are not needed any more */
+        sum -= weight.log_mean;
+    }
+    double mean = sum / (double)rows;
+    for (int64_t row = 0; row < rows; row++) squares += pow(out->log_weights[row] - mean, 2);
+    out->chains = rows;
+    out->log_weight_spread = sqrt(squares / (double)(rows - 1));
+    out->log_z = log_z_base + mean;
+    out->log_z_stderr = out->log_weight_spread / sqrt((double)rows);
+    out->log_z_lower = out->log_z - 3 * out->log_z_stderr;
+    out->log_z_upper = out->log_z + 3 * out->log_z_stderr;
+    out->seconds = hm_clock() - run->began;
+}
+
+hm_status hm_raise(const hm_model *model, const float base[], hm_matrix rows, const hm_ais_settings *settings,
+                   int64_t temperatures, const double *betas, const hm_workers *workers, hm_ais_result *out)
+{
+    hm_ais_settings own = *settings;
+    hm_matrix start = {0};
+    *out = (hm_ais_result){0};
+    HM_TRY(require_annealing(model));
+    HM_REQUIRE(rows.rows >= 2 && rows.columns == model->visible, HM_EINTERNAL,
+               "RAISE: %lld rows of %lld; it takes two at least, of %lld units", (long long)rows.rows,
+               (long long)rows.columns, (long long)model->visible);
+    own.chains = rows.rows * settings->raise_chains;
+    own.burn_in = 1; /* the transition at beta = 1, which comes before the first weight */
+    annealing run = {.model = model,
+                     .workers = workers,
+                     .settings = &own,
+                     .what = "RAISE",
+                     .base = base,
+                     .first_step = REVERSE_STEPS};
+    hm_status status = annealing_init(&run);
+    if (status == HM_OK)
+        status = workers->comm->agree(workers->comm, repeat_rows(rows, settings->raise_chains, &start));
+    if (status == HM_OK) status = anneal_down(&run, start, temperatures, betas, out);
+    if (status == HM_OK) summarise_rows(&run, rows.rows, settings->raise_chains, out);
+    free(start.at);
     annealing_free(&run);
     if (status != HM_OK) hm_ais_result_free(out);
     return status;

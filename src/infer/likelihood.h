@@ -40,6 +40,8 @@ typedef struct hm_ais_settings {
     double ess_target;    /* adaptive: fraction of the chains, in (0, 1) */
     hm_reals betas;       /* custom: ascending from 0 to 1 */
     int64_t burn_in;      /* reverse: Gibbs steps from data rows before the first weight */
+    int64_t raise_rows;   /* RAISE: rows of the data that are annealed; 0: all */
+    int64_t raise_chains; /* RAISE: annealing runs of each of them */
 } hm_ais_settings;
 
 extern const hm_settings_table hm_ais_table; /* section "ais" */
@@ -75,6 +77,20 @@ hm_status hm_ais(const hm_model *model, const float base[], const hm_ais_setting
  * Collective. */
 hm_status hm_ais_reverse(const hm_model *model, const float base[], hm_matrix start, const hm_ais_settings *settings,
                          int64_t temperatures, const double *betas, const hm_workers *workers, hm_ais_result *out);
+
+/* RAISE (Burda, Grosse, Salakhutdinov 2015): the probability of each row under the distribution that AIS with this
+ * ladder ends in, p_ann, by annealing down from the row itself. With w the weight of such a run, E[w] = p_ann(v) Z_base
+ * / p*(v), so that the mean of log(mean w) over rows is low on average: a conservative estimate of the mean
+ * log-probability, which needs no sample of the model, only a long ladder. out->log_z is what log Z would have to be
+ * for it,
+ *
+ *     log Z_base - mean over rows of log(mean w),       mean log p(v) = -(mean free energy) - log_z,
+ *
+ * and is high on average; its error is that of the mean over rows (of which there are two at least). rows: (n,
+ * visible), the same on every rank; settings->raise_chains runs of each. out->chains is n, log_weights are -log(mean w)
+ * of each row, and so is the spread; ess is the mean over rows. betas as for hm_ais_reverse. Collective. */
+hm_status hm_raise(const hm_model *model, const float base[], hm_matrix rows, const hm_ais_settings *settings,
+                   int64_t temperatures, const double *betas, const hm_workers *workers, hm_ais_result *out);
 
 /* biases: (visible), log(rate / (1 - rate)) of the data's base rates or zeros. Not collective. */
 void hm_base_biases(const hm_model *model, hm_base base, float biases[]);

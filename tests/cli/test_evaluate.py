@@ -64,6 +64,10 @@ class Evaluate(Case):
         self.assertGreater(report["reverse_ais"]["log_z"], exact - 4 * report["reverse_ais"]["log_z_stderr"])
         self.assertLess(report["reverse_ais"]["log_z"], exact + 0.5)
         self.assertIn("trustworthy", report["bracket"]["verdict"])
+        self.assertGreater(report["raise"]["log_z"], exact - 4 * report["raise"]["log_z_stderr"])
+        self.assertLess(report["raise"]["log_z"], exact + 0.5)
+        self.assertEqual((report["raise"]["rows"], report["raise"]["chains"]), (100, 5))
+        self.assertNotIn("train_log_prob", report["raise"])  # it speaks of the rows that it annealed
         return folder, report
 
     def test_ais_is_within_a_tenth_of_a_nat_of_exact_16_hidden(self):
@@ -82,10 +86,31 @@ class Evaluate(Case):
             w = numpy.exp(weights - weights.max())
             self.assertAlmostEqual(report["ais"]["ess"], w.sum() ** 2 / (w ** 2).sum(), delta=1e-6 * 1000)
             self.assertAlmostEqual(report["ais"]["log_z_stderr"], w.std(ddof=1) / w.mean() / 1000 ** 0.5, delta=1e-6)
-            self.assertEqual(sorted(file["evaluation"]), ["ais", "ais_uniform", "exact", "reverse_ais"])
+            self.assertEqual(sorted(file["evaluation"]), ["ais", "ais_uniform", "exact", "raise", "reverse_ais"])
 
     def test_ais_is_within_a_tenth_of_a_nat_of_exact_20_hidden(self):
         self.check_bracket(20)
+
+    def test_raise(self):
+        """Of as many rows as are asked for; without test rows, of training rows."""
+        folder = self.train(12, epochs=2)
+        report = self.report("evaluate", folder, "--method", "ais,raise", "--set", "ais.raise_rows=7", "--set",
+                             "ais.raise_chains=3", "--set", "ais.temperatures=200")
+        self.assertEqual((report["raise"]["rows"], report["raise"]["chains"]), (7, 3))
+        self.assertLess(report["raise"]["test_log_prob"], report["ais"]["test_log_prob"] + 0.1)
+        self.assertIn("nats", report["bracket"]["verdict"])
+        with h5py.File(os.path.join(folder, "model.h5")) as file:
+            stored = file["evaluation/raise"]
+            costs, ais = stored["row_log_weights"][...], file["evaluation/ais"]
+            log_z_base = ais["log_z"][()] - numpy.logaddexp.reduce(ais["log_weights"][...]) + numpy.log(ais["chains"][()])
+            self.assertEqual((len(costs), stored["rows"][()], stored["chains"][()]), (7, 7, 3))
+            self.assertAlmostEqual(stored["log_z"][()], log_z_base + costs.mean(), delta=1e-6)
+            self.assertAlmostEqual(stored["log_z_stderr"][()], costs.std(ddof=1) / 7 ** 0.5, delta=1e-9)
+            self.assertIn("verdict", stored.attrs)
+        report = self.report("evaluate", folder, "--method", "raise", "--split", "train", "--set", "ais.raise_rows=5")
+        self.assertEqual(report["raise"]["rows"], 5)
+        self.assertIn("train_log_prob", report["raise"])
+        self.refuse(2, "two rows", "evaluate", folder, "--method", "raise", "--set", "ais.raise_rows=1")
 
     def test_ladders_and_methods(self):
         folder = self.train(12, epochs=2)

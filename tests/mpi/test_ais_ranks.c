@@ -1,5 +1,5 @@
-/* Likelihoods have the same bits on any number of ranks: AIS, reverse AIS, enumeration and mean free energies over MPI
- * against one process (hm_comm_serial) in the same program; and a failure of one rank is every rank's. */
+/* Likelihoods have the same bits on any number of ranks: AIS, reverse AIS, RAISE, enumeration and mean free energies
+ * over MPI against one process (hm_comm_serial) in the same program; and a failure of one rank is every rank's. */
 #include "infer/likelihood_data.h"
 #include "mpi/comm_mpi.h"
 #include "unit/small_rbm.h"
@@ -10,7 +10,7 @@ static hm_comm *ranks;
 
 /* Everything that is estimated of one model. */
 typedef struct estimates {
-    hm_ais_result linear, adaptive, reverse;
+    hm_ais_result linear, adaptive, reverse, raise;
     hm_mean_energy energy;
     double exact;
 } estimates;
@@ -41,6 +41,8 @@ static void estimate_all(const hm_model *model, hm_comm *comm, estimates *out)
     assert_ok(hm_ais(model, base, &adaptive, &workers, &out->adaptive));
     assert_ok(hm_ais_reverse(model, base, (hm_matrix){rows, CHAINS, VISIBLE}, &adaptive, out->adaptive.temperatures,
                              out->adaptive.betas, &workers, &out->reverse));
+    linear.raise_chains = 3;
+    assert_ok(hm_raise(model, base, (hm_matrix){rows, CHAINS, VISIBLE}, &linear, 0, NULL, &workers, &out->raise));
     assert_ok(hm_mean_free_energy(model, source, &hm_row_values, &workers, &out->energy));
     source->close(source);
     free(rows);
@@ -51,6 +53,7 @@ static void estimates_free(estimates *all)
     hm_ais_result_free(&all->linear);
     hm_ais_result_free(&all->adaptive);
     hm_ais_result_free(&all->reverse);
+    hm_ais_result_free(&all->raise);
 }
 
 static void assert_same_result(const hm_ais_result *a, const hm_ais_result *b)
@@ -76,6 +79,7 @@ static void bits_do_not_depend_on_ranks(void **state)
     assert_same_result(&alone.linear, &together.linear);
     assert_same_result(&alone.adaptive, &together.adaptive);
     assert_same_result(&alone.reverse, &together.reverse);
+    assert_same_result(&alone.raise, &together.raise);
     assert_true(alone.exact == together.exact);
     assert_true(alone.energy.mean == together.energy.mean && alone.energy.std_error == together.energy.std_error);
     estimates_free(&alone);

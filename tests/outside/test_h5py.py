@@ -11,7 +11,7 @@ class H5py(Outside):
     def test_the_numbers_are_those_that_the_program_reports(self):
         report = json.loads(run("evaluate", self.path("run"), "--json").stdout)
         with h5py.File(self.path("run/model.h5")) as model, h5py.File(self.path("run/metrics.h5")) as metrics:
-            self.assertEqual(set(model["evaluation"]), {"exact", "ais", "ais_uniform", "reverse_ais"})
+            self.assertEqual(set(model["evaluation"]), {"exact", "ais", "ais_uniform", "reverse_ais", "raise"})
             for method, results in model["evaluation"].items():
                 for name in set(results) & set(report[method]) - {"seconds"}:
                     value = report[method][name]
