@@ -80,15 +80,16 @@ hm_status hm_ais_reverse(const hm_model *model, const float base[], hm_matrix st
 
 /* RAISE (Burda, Grosse, Salakhutdinov 2015): the probability of each row under the distribution that AIS with this
  * ladder ends in, p_ann, by annealing down from the row itself. With w the weight of such a run, E[w] = p_ann(v) Z_base
- * / p*(v), so that the mean of log(mean w) over rows is low on average: a conservative estimate of the mean
- * log-probability, which needs no sample of the model, only a long ladder. out->log_z is what log Z would have to be
- * for it,
+ * / p*(v), so that the mean of log(mean w) over rows is low on average: a conservative estimate of how well p_ann,
+ * which can be sampled from, explains the rows. It needs no sample of the model. p_ann is the model only when annealing
+ * reaches it: where the model has far modes that AIS misses, p_ann may explain the data better than the model does.
+ * out->log_z is what log Z would have to be,
  *
- *     log Z_base - mean over rows of log(mean w),       mean log p(v) = -(mean free energy) - log_z,
+ *     log Z_base - mean over rows of log(mean w),       mean log p_ann(v) >= -(mean free energy) - log_z on average;
  *
- * and is high on average; its error is that of the mean over rows (of which there are two at least). rows: (n,
- * visible), the same on every rank; settings->raise_chains runs of each. out->chains is n, log_weights are -log(mean w)
- * of each row, and so is the spread; ess is the mean over rows. betas as for hm_ais_reverse. Collective. */
+ * its error is that of the mean over rows (of which there are two at least). rows: (n, visible), the same on every
+ * rank; settings->raise_chains runs of each. out->chains is n, log_weights are -log(mean w) of each row, and so is the
+ * spread; ess is the mean over rows. betas as for hm_ais_reverse. Collective. */
 hm_status hm_raise(const hm_model *model, const float base[], hm_matrix rows, const hm_ais_settings *settings,
                    int64_t temperatures, const double *betas, const hm_workers *workers, hm_ais_result *out);
 
