@@ -163,8 +163,8 @@ static const struct method {
                      run_reverse},
     [RAISE] =
         {"raise", "RAISE, data start", "data",
-         "RAISE (Burda, Grosse, Salakhutdinov 2015): by annealing rows of the data down; log_z is what log Z would "
-         "have to be for the mean log-probability of these rows, and high on average",
+         "RAISE (Burda, Grosse, Salakhutdinov 2015): a lower bound, on average, on the mean log-probability of rows of "
+         "data under the distribution in which AIS ends; log_z is what log Z would have to be for it",
          run_raise},
 };
 
@@ -300,9 +300,9 @@ static void report_method(const evaluation *e, int method, hm_report *report)
     hm_report_end(report);
 }
 
-/* AIS is low on average, reverse AIS and RAISE are high: the larger forward estimate and one of these bracket log Z.
- * RAISE needs no samples of the model, so it is the bound to trust; but only reverse AIS becomes tight with short
- * ladders. */
+/* AIS is low on average and reverse AIS high: the larger forward estimate and the reverse one bracket log Z. Without
+ * reverse AIS its place is RAISE's, which is high for the distribution that annealing ends in: where that is not the
+ * model, the two are apart as well. */
 typedef struct bracket {
     double forward, forward_error, reverse, gap;
     double raise; /* NaN without */
