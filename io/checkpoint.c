@@ -87,7 +87,7 @@ static hm_status write_scalars(hm_store *store, const hm_checkpoint *checkpoint)
         int length = snprintf(path, sizeof path, "/scalars/%s", checkpoint->scalars[scalar].name);
         HM_REQUIRE(length < PATH_ROOM, HM_EINTERNAL, "checkpoint: the name of a scalar is too long");
         const hm_field field = {.name = path, .type = HM_FIELD_FLOAT64, .description = "running value of the loop"};
-        HM_TRY(hm_store_write(store, &field, NULL, &checkpoint->scalars[scalar].value));
+        HM_TRY(hm_store_write(store, &field, NULL, checkpoint->scalars[scalar].value));
     }
     return HM_OK;
 }
@@ -326,7 +326,7 @@ static hm_status read_scalars(hm_store *store, hm_checkpoint *checkpoint)
         int length = snprintf(path, sizeof path, "/scalars/%s", checkpoint->scalars[scalar].name);
         HM_REQUIRE(length < PATH_ROOM, HM_EINTERNAL, "checkpoint: the name of a scalar is too long");
         const hm_field field = {.name = path, .type = HM_FIELD_FLOAT64};
-        HM_TRY(hm_store_read(store, &field, NULL, &checkpoint->scalars[scalar].value));
+        HM_TRY(hm_store_read(store, &field, NULL, checkpoint->scalars[scalar].value));
     }
     return HM_OK;
 }

@@ -4,7 +4,7 @@
  *     /parameters/NAME      float32, as in model.h5
  *     /optimizer/PACK/NAME  the optimiser's packs (velocity, moments), the same shapes
  *     /chains               (chains, columns) in global order: float32, or uint8 with 8 columns a byte when all are 0
- * or 1 /scalars/NAME         float64 running values (offset of the clock, best objective, ...)
+ * or 1 /scalars/NAME         float64 running values (the clock, temperatures, ...)
  *
  * Everything is checksummed (Fletcher32), and the whole file is sealed (seal.h). The ranks write their own chains
  * through MPI-IO; the file replaces checkpoint.h5 when it is whole, and the one before it becomes checkpoint.prev.h5.
@@ -18,7 +18,7 @@
 
 #include <mpi.h>
 
-enum { HM_CHECKPOINT_PACKS = 4, HM_CHECKPOINT_SCALARS = 16 };
+enum { HM_CHECKPOINT_PACKS = 4, HM_CHECKPOINT_SCALARS = 160 };
 
 typedef struct hm_checkpoint_pack {
     const char *name; /* "velocity" */
@@ -26,8 +26,8 @@ typedef struct hm_checkpoint_pack {
 } hm_checkpoint_pack;
 
 typedef struct hm_checkpoint_scalar {
-    const char *name;
-    double value;
+    char name[32];
+    double *value; /* the caller's */
 } hm_checkpoint_scalar;
 
 /* Writing: everything is the caller's. Reading: layout, params, packs, the names, and chains of the right size are

@@ -5,9 +5,17 @@
 #include "io/checkpoint.h"
 #include "mpi/comm_mpi.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static const char stage[] = "contrast";
+
+static void add_scalar(hm_checkpoint *checkpoint, const char *name, int index, const double *value)
+{
+    hm_checkpoint_scalar *scalar = &checkpoint->scalars[checkpoint->scalar_count++];
+    snprintf(scalar->name, sizeof scalar->name, index < 0 ? "%s" : "%s_%d", name, index);
+    scalar->value = (double *)value; /* written to only when a checkpoint is read */
+}
 
 /* What of the loop a checkpoint holds: written from there, or read into it. */
 static hm_checkpoint contents(const hm_contrast *contrast)
@@ -19,12 +27,15 @@ static hm_checkpoint contents(const hm_contrast *contrast)
         .chains = contrast->chains,
         .first_chain = contrast->first_chain,
         .all_chains = contrast->all_chains,
-        .scalars = {{"seconds", contrast->seconds}},
-        .scalar_count = 1,
     };
     for (int moment = 0; moment < contrast->optimizer.moments; moment++)
         checkpoint.packs[moment] =
             (hm_checkpoint_pack){contrast->optimizer.moment_names[moment], contrast->optimizer.moment[moment]};
+    add_scalar(&checkpoint, "seconds", -1, &contrast->seconds);
+    for (int at = 0; at < contrast->tempering.count; at++) {
+        add_scalar(&checkpoint, "beta", at, &contrast->tempering.betas[at]);
+        add_scalar(&checkpoint, "swap_rate", at, &contrast->tempering.rates[at]);
+    }
     return checkpoint;
 }
 
@@ -95,7 +106,7 @@ static hm_status read_checkpoint(const hm_checkpoints *c, hm_contrast *contrast,
     HM_REQUIRE(step >= 0 && step <= steps, HM_EDATA, "%s: %lld updates of %lld", path, (long long)step,
                (long long)steps);
     HM_TRY(hm_checkpoint_read(path, &checkpoint));
-    hm_contrast_resume(contrast, step, checkpoint.scalars[0].value);
+    hm_contrast_resume(contrast, step);
     return HM_OK;
 }
 

@@ -200,7 +200,7 @@ static hm_status open_inputs(training *t)
     HM_TRY(make_model(t));
     HM_TRY(hm_contrast_create(t->model, t->feed, &run->train, &run->contrast, &run->optimizer, &run->workers,
                               &t->contrast));
-    t->metric_count = hm_contrast_metrics(t->model, t->metric_list);
+    t->metric_count = hm_contrast_metrics(t->model, &run->contrast, t->metric_list);
     return t->earlier.checkpoint ? hm_checkpoints_restore(&t->checkpoints, t->contrast) : HM_OK;
 }
 

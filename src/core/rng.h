@@ -25,6 +25,7 @@ typedef enum hm_purpose {
     HM_RNG_SAMPLE_START, /* where `harmonium sample` starts */
     HM_RNG_PSEUDO,       /* the pixel that pseudo-likelihood flips */
     HM_RNG_SYNTH,        /* generators of data */
+    HM_RNG_SWAP,         /* parallel tempering: swaps; step: Gibbs step; row: chain; column: the warmer temperature's */
 } hm_purpose;
 
 typedef struct hm_stream {

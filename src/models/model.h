@@ -23,11 +23,17 @@ typedef enum hm_loop { HM_LOOP_CONTRAST } hm_loop;
 /* How the negative phase of contrastive training is estimated. */
 typedef enum hm_estimator { HM_EXACT, HM_CD, HM_PCD } hm_estimator;
 
+/* How persistent chains move. */
+typedef enum hm_sampler { HM_GIBBS, HM_PARALLEL_TEMPERING } hm_sampler;
+
 /* What the contrast loop asks of a family (section "train"; the table is in train/contrast.c). */
 typedef struct hm_contrast_settings {
     int estimator;          /* hm_estimator: exact, cd, pcd */
     int64_t k;              /* Gibbs steps an update (cd, pcd) */
     int64_t chains;         /* persistent chains over all shards (pcd); 0: as many as the batch */
+    int sampler;            /* hm_sampler, of persistent chains */
+    int64_t temperatures;   /* parallel tempering: replicas of each chain */
+    double swap_adaptation; /* ... how fast the temperatures follow the swaps; 0: never */
     bool centered;          /* subtract running means from v and h (Melchior, Fischer, Wiskott 2016) */
     double offset_rate;     /* of the running means, in (0, 1] */
     double sparsity_target; /* wanted mean of each hidden unit; used when sparsity_cost > 0 */
@@ -59,11 +65,13 @@ typedef struct hm_outer {
 typedef struct hm_shard {
     int index, shards;
     uint64_t seed;
-    uint64_t step;       /* number of the update, from 0 */
-    hm_matrix data;      /* (rows, visible): this shard's part of the minibatch */
-    int64_t first_row;   /* its first row's place in the minibatch */
-    int64_t batch;       /* rows of the whole minibatch */
-    hm_matrix chains;    /* (chains, chain_columns): this shard's persistent chains, updated in place */
+    uint64_t step;     /* number of the update, from 0 */
+    hm_matrix data;    /* (rows, visible): this shard's part of the minibatch */
+    int64_t first_row; /* its first row's place in the minibatch */
+    int64_t batch;     /* rows of the whole minibatch */
+    hm_matrix chains;  /* (chains, chain_columns): this shard's persistent chains, updated in place ... */
+    hm_matrix
+        samples; /* ... unless these (chains, visible) are given: samples of the visible units of as many chains */
     int64_t first_chain; /* its first chain's number among all */
     int64_t all_chains;
     const hm_contrast_settings *how;

@@ -325,6 +325,16 @@ static hm_status negative_cd(const hm_model *model, hm_shard *shard, phases *p)
     return HM_OK;
 }
 
+/* Samples that the loop has made (parallel tempering). */
+static hm_status negative_given(const hm_model *model, hm_shard *shard, phases *p)
+{
+    int64_t V = model->visible, H = hidden_units(model);
+    p->common_weight = (float)((double)shard->batch / (double)shard->all_chains);
+    memcpy(p->v + p->positive * V, shard->samples.at, (size_t)(p->negative * V) * sizeof(float));
+    hidden_given_visible(model, shard->samples, p->h + p->positive * H, NULL, NULL, 0);
+    return HM_OK;
+}
+
 /* All configurations of this shard's part of the smaller layer, each weighted by its probability. */
 static hm_status negative_exact(const hm_model *model, hm_shard *shard, phases *p)
 {
@@ -385,7 +395,7 @@ static hm_status rbm_gradient(const hm_model *model, hm_shard *shard)
 
     memcpy(p.v, shard->data.at, (size_t)(p.positive * V) * sizeof(float));
     hidden_given_visible(model, shard->data, p.h, NULL, NULL, 0);
-    HM_TRY(negative_phases[shard->how->estimator](model, shard, &p));
+    HM_TRY((shard->samples.at ? negative_given : negative_phases[shard->how->estimator])(model, shard, &p));
 
     add_difference(&p, V, p.v, hm_shard_direct(shard, &model->layout, rbm->b));
     add_difference(&p, H, p.h, hm_shard_direct(shard, &model->layout, rbm->c));

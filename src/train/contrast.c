@@ -12,6 +12,7 @@
 /* ---- settings --------------------------------------------------------------------------------------------------- */
 
 static const char *const estimator_names[] = {"exact", "cd", "pcd", NULL};
+static const char *const sampler_names[] = {"gibbs", "pt", NULL};
 
 #define FIELD(NAME) .key = #NAME, .offset = offsetof(hm_contrast_settings, NAME)
 static const hm_setting contrast_entries[] = {
@@ -20,6 +21,12 @@ static const hm_setting contrast_entries[] = {
     {FIELD(k), .type = HM_SET_INT, .min = 1, .max = 1e6, .fallback = "1", .describe = "Gibbs steps an update"},
     {FIELD(chains), .type = HM_SET_INT, .min = 0, .max = 1e7, .fallback = "0",
      .describe = "persistent chains over all shards; 0: as many as the batch has rows"},
+    {FIELD(sampler), .type = HM_SET_CHOICE, .choices = sampler_names, .fallback = "gibbs",
+     .describe = "how persistent chains move: gibbs, or pt (parallel tempering; Desjardins et al. 2010)"},
+    {FIELD(temperatures), .type = HM_SET_INT, .min = 2, .max = HM_TEMPERATURES_MAX, .fallback = "10",
+     .describe = "pt: replicas of each chain, from the data's base rates to the model"},
+    {FIELD(swap_adaptation), .type = HM_SET_REAL, .min = 0, .max = 0.5, .fallback = "0.01",
+     .describe = "pt: how fast temperatures move to make all swaps equally likely; 0: they stay evenly spaced"},
     {FIELD(centered), .type = HM_SET_BOOL, .fallback = "true",
      .describe = "subtract running means from both phases (Melchior, Fischer, Wiskott 2016)"},
     {FIELD(offset_rate), .type = HM_SET_REAL, .min = 1e-9, .max = 1, .fallback = "0.01",
@@ -59,6 +66,10 @@ hm_status hm_contrast_check(const hm_train_settings *train, const hm_contrast_se
     HM_REQUIRE(how->chains == 0 || how->estimator == HM_PCD, HM_EUSAGE,
                "only estimator pcd has persistent chains; leave chains out with estimator %s",
                estimator_names[how->estimator]);
+    *key = "train.sampler";
+    HM_REQUIRE(how->sampler == HM_GIBBS || how->estimator == HM_PCD, HM_EUSAGE,
+               "parallel tempering is of persistent chains; use estimator pcd, not %s",
+               estimator_names[how->estimator]);
     *key = "train.k";
     HM_REQUIRE(how->estimator != HM_EXACT || how->k == 1, HM_EUSAGE,
                "estimator exact makes no Gibbs steps; leave k out");
@@ -77,6 +88,7 @@ struct contrast_buffers {
     float *direct;                     /* (shards, direct_size) gradients of the tensors that are no products */
     int64_t direct_begin, direct_size; /* these lie behind the products in the pack */
     double *monitors;                  /* (shards, HM_MONITORS_MAX) */
+    double *swaps;                     /* (shards, HM_SWAP_COUNTS) */
     hm_outer_leaf *leaves;             /* (shards) of the tensor at hand */
 };
 
@@ -97,6 +109,7 @@ static hm_status alloc_buffers(hm_contrast *contrast)
     HM_TRY(hm_alloc(&buffers->outer, shards * layout->count, sizeof(hm_outer), "gradients"));
     HM_TRY(hm_alloc(&buffers->direct, shards * buffers->direct_size, sizeof(float), "gradients"));
     HM_TRY(hm_alloc(&buffers->monitors, shards * HM_MONITORS_MAX, sizeof(double), "monitors"));
+    HM_TRY(hm_alloc(&buffers->swaps, shards * HM_SWAP_COUNTS, sizeof(double), "counts of swaps"));
     return hm_alloc(&buffers->leaves, shards, sizeof(hm_outer_leaf), "gradients");
 }
 
@@ -111,7 +124,8 @@ static hm_status lay_out_shard(hm_contrast *contrast, int local, float **data)
     hm_range chains = hm_part(contrast->all_chains, workers->shards, index);
     hm_arena *arena = &buffers->arena[local];
     size_t bytes =
-        model->class->scratch_bytes(model, &contrast->how, workers->shards, hm_count(rows), hm_count(chains));
+        model->class->scratch_bytes(model, &contrast->how, workers->shards, hm_count(rows), hm_count(chains)) +
+        hm_tempering_bytes(&contrast->tempering, model, hm_count(chains));
     HM_TRY(hm_arena_init(arena, bytes, "a shard's scratch (lower train.batch or train.chains)"));
     buffers->shard[local] = (hm_shard){
         .index = index,
@@ -141,8 +155,10 @@ static hm_status alloc_chains(hm_contrast *contrast)
     contrast->all_chains = !persistent ? 0 : contrast->how.chains ? contrast->how.chains : contrast->train.batch;
     contrast->first_chain = hm_part(contrast->all_chains, shards, contrast->own.begin).begin;
     int64_t end = hm_part(contrast->all_chains, shards, contrast->own.end - 1).end;
+    bool tempered = contrast->tempering.count > 0;
     contrast->chains = (hm_matrix){.rows = end - contrast->first_chain,
-                                   .columns = contrast->model->class->chain_columns(contrast->model)};
+                                   .columns = tempered ? hm_tempering_columns(&contrast->tempering, contrast->model)
+                                                       : contrast->model->class->chain_columns(contrast->model)};
     return hm_alloc(&contrast->chains.at, contrast->chains.rows * contrast->chains.columns + 64, sizeof(float),
                     "persistent chains (lower train.chains)");
 }
@@ -152,11 +168,17 @@ static hm_status start_chains(void *context, int64_t local)
     const hm_contrast *contrast = context;
     hm_shard *shard = &contrast->buffers->shard[local];
     hm_arena_reset(shard->scratch);
+    if (contrast->tempering.count > 0) return hm_tempering_start(&contrast->tempering, contrast->model, shard);
     return contrast->model->class->start_chains(contrast->model, shard);
 }
 
 static hm_status prepare(hm_contrast *contrast)
 {
+    const hm_contrast_settings *how = &contrast->how;
+    HM_REQUIRE(how->sampler == HM_GIBBS || contrast->model->class->annealing, HM_EUSAGE,
+               "train.sampler: family %s has no path of temperatures; use gibbs", contrast->model->class->name);
+    if (how->sampler == HM_PARALLEL_TEMPERING)
+        hm_tempering_init(&contrast->tempering, (int)how->temperatures, how->swap_adaptation);
     HM_TRY(hm_alloc(&contrast->buffers, 1, sizeof *contrast->buffers, "training buffers"));
     HM_TRY(alloc_chains(contrast));
     HM_TRY(alloc_buffers(contrast));
@@ -209,6 +231,7 @@ void hm_contrast_free(hm_contrast *contrast)
         free(buffers->outer);
         free(buffers->direct);
         free(buffers->monitors);
+        free(buffers->swaps);
         free(buffers->leaves);
     }
     free(buffers);
@@ -227,6 +250,9 @@ static hm_status shard_gradient(void *context, int64_t local)
     hm_arena_reset(shard->scratch);
     hm_feed_rows(contrast->feed, shard->index, shard->data);
     memset(shard->direct, 0, (size_t)buffers->direct_size * sizeof(float));
+    if (contrast->tempering.count > 0)
+        HM_TRY(
+            hm_tempering_move(&contrast->tempering, contrast->model, shard, buffers->swaps + local * HM_SWAP_COUNTS));
     return contrast->model->class->gradient(contrast->model, shard);
 }
 
@@ -360,6 +386,19 @@ static hm_status log_z_of_update(const hm_contrast *contrast, double *log_z)
                    contrast->optimizer.settings.learning_rate);
 }
 
+/* The temperatures follow the swaps of all chains. */
+static hm_status adapt_temperatures(hm_contrast *contrast)
+{
+    struct contrast_buffers *buffers = contrast->buffers;
+    hm_comm *comm = contrast->workers->comm;
+    double last = hm_clock();
+    hm_tree_sum(buffers->swaps, buffers->shards, HM_SWAP_COUNTS);
+    HM_TRY(comm->reduce_double(comm, buffers->swaps, HM_SWAP_COUNTS));
+    hm_tempering_adapt(&contrast->tempering, buffers->swaps);
+    lap(&last, &contrast->times.reduce);
+    return HM_OK;
+}
+
 static hm_status update_gradient(hm_contrast *contrast, int64_t epoch, int64_t step_of_epoch)
 {
     double log_z = NAN;
@@ -371,7 +410,8 @@ static hm_status update_gradient(hm_contrast *contrast, int64_t epoch, int64_t s
     double last = hm_clock();
     hm_status status = hm_feed_advance(contrast->feed, epoch, step_of_epoch);
     lap(&last, &contrast->times.io);
-    return sum_gradient(contrast, status);
+    HM_TRY(sum_gradient(contrast, status));
+    return contrast->tempering.count > 0 ? adapt_temperatures(contrast) : HM_OK;
 }
 
 hm_status hm_contrast_gradient(hm_contrast *contrast, int64_t epoch, int64_t step_of_epoch, float *grad)
@@ -406,7 +446,14 @@ static hm_status update(hm_contrast *contrast, int64_t step_of_epoch)
 static const hm_monitor extra_metrics[HM_EXTRA_METRICS] = {
     {"learning_rate", NULL, "learning rate of the last update"},
     {"weight_norm", NULL, "root mean square of the parameters subject to weight decay"},
+    {"swap_rate", NULL, "least running share of accepted swaps between two temperatures (parallel tempering)"},
 };
+
+/* The last one is parallel tempering's. */
+static int extra_metrics_of(const hm_contrast_settings *how)
+{
+    return how->sampler == HM_PARALLEL_TEMPERING ? HM_EXTRA_METRICS : HM_EXTRA_METRICS - 1;
+}
 
 static int monitors_of(const hm_model *model)
 {
@@ -415,12 +462,12 @@ static int monitors_of(const hm_model *model)
     return count;
 }
 
-int hm_contrast_metrics(const hm_model *model, hm_monitor list[])
+int hm_contrast_metrics(const hm_model *model, const hm_contrast_settings *how, hm_monitor list[])
 {
-    int count = monitors_of(model);
+    int count = monitors_of(model), extra = extra_metrics_of(how);
     memcpy(list, model->class->monitors, (size_t)count * sizeof list[0]);
-    memcpy(list + count, extra_metrics, sizeof extra_metrics);
-    return count + HM_EXTRA_METRICS;
+    memcpy(list + count, extra_metrics, (size_t)extra * sizeof list[0]);
+    return count + extra;
 }
 
 static hm_status shard_monitor(void *context, int64_t local)
@@ -458,6 +505,11 @@ static hm_status measure(hm_contrast *contrast, double values[])
         values[monitor] = buffers->monitors[monitor] / (double)contrast->train.batch;
     values[monitors] = rate_of(contrast, contrast->step - 1);
     values[monitors + 1] = weight_norm(contrast->model);
+    if (contrast->tempering.count == 0) return HM_OK;
+    const double *rates = contrast->tempering.rates;
+    values[monitors + 2] = rates[0];
+    for (int pair = 1; pair + 1 < contrast->tempering.count; pair++)
+        values[monitors + 2] = fmin(values[monitors + 2], rates[pair]);
     return HM_OK;
 }
 
@@ -509,11 +561,10 @@ static hm_status run_step(hm_contrast *contrast, const hm_observer *observer, do
     return HM_OK;
 }
 
-void hm_contrast_resume(hm_contrast *contrast, int64_t step, double seconds)
+void hm_contrast_resume(hm_contrast *contrast, int64_t step)
 {
     contrast->step = step;
     contrast->epoch = step / hm_feed_steps(contrast->feed);
-    contrast->seconds = seconds;
     contrast->model->class->refresh(contrast->model);
 }
 

@@ -12,6 +12,7 @@
 #include "models/model.h"
 #include "train/feed.h"
 #include "train/optimizer.h"
+#include "train/tempering.h"
 
 typedef struct hm_train_settings {
     int64_t epochs;
@@ -35,11 +36,11 @@ typedef struct hm_metric_row {
     const double *values;
 } hm_metric_row;
 
-enum { HM_EXTRA_METRICS = 2, HM_METRICS_MAX = HM_MONITORS_MAX + HM_EXTRA_METRICS };
+enum { HM_EXTRA_METRICS = 3, HM_METRICS_MAX = HM_MONITORS_MAX + HM_EXTRA_METRICS };
 
 /* Names, units and descriptions of what a family's training reports, into list (HM_METRICS_MAX); returns their number.
  */
-int hm_contrast_metrics(const hm_model *model, hm_monitor list[]);
+int hm_contrast_metrics(const hm_model *model, const hm_contrast_settings *how, hm_monitor list[]);
 
 /* Called while training, on every rank: for files. A failure ends the training. */
 typedef struct hm_observer {
@@ -69,8 +70,9 @@ struct hm_contrast {
     int64_t step, epoch; /* updates and epochs done */
     hm_matrix chains;    /* this rank's, in global order */
     int64_t first_chain, all_chains;
-    double seconds; /* in the loop so far */
-    hm_times times; /* ... of this session, with all that was done beside updates */
+    hm_tempering tempering; /* of the chains; its betas and rates are state too */
+    double seconds;         /* in the loop so far */
+    hm_times times;         /* ... of this session, with all that was done beside updates */
     struct contrast_buffers *buffers;
 };
 
@@ -80,9 +82,9 @@ hm_status hm_contrast_create(hm_model *model, hm_feed *feed, const hm_train_sett
                              const hm_workers *workers, hm_contrast **out);
 void hm_contrast_free(hm_contrast *contrast);
 
-/* Goes on after `step` updates that took `seconds`: the caller has filled in parameters, optimiser and chains as they
- * were then. Not collective. */
-void hm_contrast_resume(hm_contrast *contrast, int64_t step, double seconds);
+/* Goes on after `step` updates: the caller has filled in parameters, optimiser, chains, temperatures and seconds as
+ * they were then. Not collective. */
+void hm_contrast_resume(hm_contrast *contrast, int64_t step);
 
 /* HM_ENUMERIC, naming the update, when parameters are no longer finite. Not collective. */
 hm_status hm_contrast_check_finite(const hm_contrast *contrast);

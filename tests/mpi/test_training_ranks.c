@@ -44,11 +44,13 @@ static void same_as_serial(hm_comm *comm, const variant *v, const unsigned char 
     for (int moment = 0; moment < ours.contrast->optimizer.moments; moment++)
         check(memcmp(ours.contrast->optimizer.moment[moment], serial.contrast->optimizer.moment[moment], bytes) == 0);
     check(our_metrics.rows == 2 && memcmp(&our_metrics, &serial_metrics, sizeof our_metrics) == 0);
+    int64_t columns = ours.contrast->chains.columns;
     for (int64_t chain = 0; chain < ours.contrast->chains.rows; chain++) {
-        const float *mine = ours.contrast->chains.at + chain * HIDDEN;
-        const float *theirs = serial.contrast->chains.at + (ours.contrast->first_chain + chain) * HIDDEN;
-        check(memcmp(mine, theirs, HIDDEN * sizeof(float)) == 0);
+        const float *mine = ours.contrast->chains.at + chain * columns;
+        const float *theirs = serial.contrast->chains.at + (ours.contrast->first_chain + chain) * columns;
+        check(memcmp(mine, theirs, (size_t)columns * sizeof(float)) == 0);
     }
+    check(memcmp(&ours.contrast->tempering, &serial.contrast->tempering, sizeof ours.contrast->tempering) == 0);
     /* Something was learnt, so that equality says something. */
     hm_model *fresh = small_rbm(VISIBLE, HIDDEN, 0.1, 0.1, 3, &one_thread);
     check(memcmp(ours.model->params, fresh->params, bytes) != 0);
@@ -66,6 +68,13 @@ static void all_updates(hm_comm *comm, const unsigned char *data)
         hm_contrast_settings how;
     } estimators[] = {
         {"pcd", {.estimator = HM_PCD, .chains = 50, .k = 2}},
+        {"pt",
+         {.estimator = HM_PCD,
+          .sampler = HM_PARALLEL_TEMPERING,
+          .temperatures = 5,
+          .swap_adaptation = 0.05,
+          .chains = 50,
+          .k = 2}},
         {"cd", {.estimator = HM_CD, .k = 3}},
         {"exact", {.estimator = HM_EXACT}},
     };
@@ -76,7 +85,7 @@ static void all_updates(hm_comm *comm, const unsigned char *data)
         {"momentum", {.learning_rate = 0.05, .momentum = 0.5, .weight_decay = 0.001}},
         {"adam", {.optimizer = HM_ADAM, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8}},
     };
-    for (int e = 0; e < 3; e++)
+    for (int e = 0; e < 4; e++)
         for (int centered = 0; centered < 2; centered++)
             for (int o = 0; o < 2; o++) {
                 char name[64];

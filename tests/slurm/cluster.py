@@ -25,6 +25,9 @@ class Cluster(Case):
         self.folder = tempfile.mkdtemp(prefix="harmonium-test-", dir="/var/tmp")
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.cluster = os.path.join(self.folder, "cluster")
+        # A host sees neither a program nor a script that lies in our /tmp.
+        self.program = shutil.copy(PROGRAM, self.folder)
+        self.scripts = shutil.copytree(HERE, os.path.join(self.folder, "scripts"), ignore=shutil.ignore_patterns("*.py*"))
         process = self.script(self.kind, check=False)
         if process.returncode == 77:
             print(process.stderr, flush=True)
@@ -35,7 +38,7 @@ class Cluster(Case):
     def script(self, action, *arguments, check=True):
         """cluster.sh; its processes outlive it, so its output goes to files."""
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            process = subprocess.run([os.path.join(HERE, "cluster.sh"), action, self.cluster, *arguments], stdout=out,
+            process = subprocess.run([os.path.join(self.scripts, "cluster.sh"), action, self.cluster, *arguments], stdout=out,
                                      stderr=err, stdin=subprocess.DEVNULL, env={**os.environ, **MPI}, timeout=100)
             for file in (out, err):
                 file.seek(0)
@@ -58,7 +61,7 @@ class Cluster(Case):
     def slurm(self, *command):
         plain = {name: value for name, value in os.environ.items() if not name.startswith("OMPI_")}  # for a real network
         environment = {**plain, "SLURM_CONF": os.path.join(self.cluster, "slurm.conf"),
-                       "HARMONIUM": os.path.abspath(PROGRAM), "SBATCH_EXPORT": "ALL"}
+                       "HARMONIUM": self.program, "SBATCH_EXPORT": "ALL"}
         process = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, env=environment, timeout=100)
         self.assertEqual(process.returncode, 0, process.stderr)
         return process.stdout

@@ -2,7 +2,7 @@
 import os
 import subprocess
 
-from cluster import HERE, MPI, PROGRAM, Cluster, main
+from cluster import MPI, Cluster, main
 
 
 class Hosts(Cluster):
@@ -12,7 +12,7 @@ class Hosts(Cluster):
         """The program on the hosts, started from n1."""
         hosts = ",".join(f"n{host}:{count}" for host, count in enumerate(slots, 1))
         command = ["mpirun", "--host", hosts, "-n", str(sum(slots)), "--map-by", "slot", "--bind-to", "none", "--mca",
-                   "plm_rsh_agent", os.path.join(HERE, "agent.sh"), "--mca", "btl", "tcp,vader,self", PROGRAM, *arguments]
+                   "plm_rsh_agent", os.path.join(self.scripts, "agent.sh"), "--mca", "btl", "tcp,vader,self", self.program, *arguments]
         environment = " ".join(f"{name}={value}" for name, value in {**MPI, "HARMONIUM_CLUSTER": self.cluster}.items())
         process = self.script("on", "n1", "env", *environment.split(), *map(str, command))
         return process.stdout
