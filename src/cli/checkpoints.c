@@ -31,6 +31,8 @@ static hm_checkpoint contents(const hm_contrast *contrast)
     for (int moment = 0; moment < contrast->optimizer.moments; moment++)
         checkpoint.packs[moment] =
             (hm_checkpoint_pack){contrast->optimizer.moment_names[moment], contrast->optimizer.moment[moment]};
+    _Static_assert(1 + 2 * (int)HM_TEMPERATURES_MAX <= (int)HM_CHECKPOINT_SCALARS,
+                   "a checkpoint has room for a ladder");
     add_scalar(&checkpoint, "seconds", -1, &contrast->seconds);
     for (int at = 0; at < contrast->tempering.count; at++) {
         add_scalar(&checkpoint, "beta", at, &contrast->tempering.betas[at]);

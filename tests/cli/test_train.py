@@ -12,7 +12,8 @@ from harmonium import Case, finish, metrics, parameters, rows_so_far, start
 class Train(Case):
     def test_same_bits_on_any_ranks_threads_and_processor(self):
         data = self.digits()
-        for estimator in ("estimator: pcd, centered: true", "estimator: cd, k: 2, centered: false, momentum: 0.5"):
+        for estimator in ("estimator: pcd, centered: true", "estimator: cd, k: 2, centered: false, momentum: 0.5",
+                          "estimator: pcd, sampler: pt, temperatures: 5, swap_adaptation: 0.1"):
             config = self.config(data, train=f"epochs: 3, batch: 44, learning_rate: 0.5, {estimator}")
             reference = None
             for ranks, threads, isa in ((0, 1, None), (0, 2, None), (2, 1, None), (4, 1, None), (2, 2, None), (0, 1, "avx2")):
@@ -59,6 +60,19 @@ class Train(Case):
         self.assertEqual((quiet.stdout, quiet.stderr), ("", ""))
         lines = self.succeed("train", config, "-o", self.path("run"), "--overwrite").stderr.splitlines()
         self.assertEqual(len([line for line in lines if line.startswith("training epoch")]), 2)  # a line an epoch
+
+    def test_parallel_tempering_reports_its_swaps_and_keeps_its_ladder(self):
+        config = self.config(self.digits(), train="epochs: 2, batch: 40, sampler: pt, temperatures: 6, chains: 16")
+        report = self.report("train", config, "-o", self.path("run"))
+        self.assertTrue(0 < report["swap_rate"] < 1)
+        with h5py.File(self.path("run/metrics.h5")) as file:
+            self.assertEqual(file["metrics/swap_rate"][-1], report["swap_rate"])
+        with h5py.File(self.path("run/checkpoint.h5")) as file:
+            betas = [file[f"scalars/beta_{at}"][()] for at in range(6)]
+            self.assertEqual((betas[0], betas[-1], sorted(betas, reverse=True)), (1, 0, betas))
+            self.assertEqual((len(file["chains"]), file["chains"].attrs["columns"]), (16, 6 * 784))
+        self.refuse(2, ["train.sampler", "pcd"], "train", config, "-o", self.path("cd"), "--set", "train.estimator=cd", "--set",
+                    "train.chains=0")
 
     def test_a_run_is_not_overwritten_unasked(self):
         config = self.config(self.digits())
