@@ -62,7 +62,7 @@ static hm_status run_exact(evaluation *e, estimate *out)
 static hm_status run_forward(evaluation *e, hm_base base, estimate *out)
 {
     float *biases;
-    HM_TRY(hm_alloc(&biases, e->model->visible, sizeof(float), "base biases"));
+    HM_TRY(hm_alloc(&biases, hm_state_columns(e->model), sizeof(float), "base biases"));
     hm_base_biases(e->model, base, biases);
     hm_workers workers = e->run.workers;
     workers.seed += (uint64_t)base; /* the two starts are independent estimates */
@@ -119,7 +119,7 @@ static hm_status run_down(evaluation *e, downward method, hm_split split, int64_
     hm_matrix start = {0};
     float *biases = NULL;
     hm_status status = read_rows(e, split, rows, &start);
-    if (status == HM_OK) status = hm_alloc(&biases, e->model->visible, sizeof(float), "base biases");
+    if (status == HM_OK) status = hm_alloc(&biases, hm_state_columns(e->model), sizeof(float), "base biases");
     status = comm->agree(comm, status);
     if (status == HM_OK) {
         hm_base_biases(e->model, HM_BASE_DATA, biases);

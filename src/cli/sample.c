@@ -35,7 +35,8 @@ typedef struct sampling {
     const sample_options *options;
     hm_run run;
     hm_model *model;
-    hm_matrix samples, means; /* (count, visible) last states, and their probabilities */
+    hm_matrix states;         /* (count, state_columns) last states */
+    hm_matrix samples, means; /* (count, visible) the visible units of those, and their probabilities */
 } sampling;
 
 /* Gibbs steps are made a few at a time, so that scratch is small and progress can be shown. */
@@ -62,7 +63,7 @@ static hm_status sample_shard(void *context, int64_t local)
     if (hm_count(rows) == 0) return HM_OK;
     HM_TRY(hm_arena_init(&scratch, s->model->class->sampling_bytes(s->model, hm_count(rows)), "scratch for sampling"));
     hm_status status = s->model->class->gibbs(
-        s->model, (uint64_t)s->run.general.seed, hm_rows(s->samples, rows.begin, hm_count(rows)), rows.begin,
+        s->model, (uint64_t)s->run.general.seed, hm_rows(s->states, rows.begin, hm_count(rows)), rows.begin,
         (uint64_t)t->first_step, t->steps, &scratch, hm_rows(s->means, rows.begin, hm_count(rows)).at);
     hm_arena_free(&scratch);
     return status;
@@ -73,9 +74,10 @@ static void start_samples(sampling *s)
 {
     const float *biases = s->model->class->base_biases(s->model);
     hm_stream stream = {(uint64_t)s->run.general.seed, HM_RNG_SAMPLE_START, 0};
-    for (int64_t row = 0; row < s->samples.rows; row++)
-        hm_kernels_best()->activate(1, s->samples.columns, s->samples.at + row * s->samples.columns, 0.0f, biases, NULL,
-                                    s->samples.at + row * s->samples.columns, &stream, row);
+    int64_t columns = s->states.columns;
+    for (int64_t row = 0; row < s->states.rows; row++)
+        hm_kernels_best()->activate(1, columns, s->states.at + row * columns, 0.0f, biases, NULL,
+                                    s->states.at + row * columns, &stream, row);
 }
 
 static hm_status run_chains(sampling *s)
@@ -150,12 +152,17 @@ static hm_status sample(sampling *s, const char *folder)
     hm_comm *comm = s->cli->comm;
     HM_TRY(hm_run_load(&s->run, s->cli, folder, &s->options->sets, &s->model));
     s->samples = s->means = (hm_matrix){NULL, s->options->count, s->model->visible};
+    s->states = (hm_matrix){NULL, s->options->count, hm_state_columns(s->model)};
     int64_t size = s->samples.rows * s->samples.columns;
-    hm_status status = hm_alloc(&s->samples.at, size, sizeof(float), "samples");
+    hm_status status = hm_alloc(&s->states.at, s->states.rows * s->states.columns, sizeof(float), "states");
+    if (status == HM_OK) status = hm_alloc(&s->samples.at, size, sizeof(float), "samples");
     if (status == HM_OK) status = hm_alloc(&s->means.at, size, sizeof(float), "samples");
     HM_TRY(comm->agree(comm, status));
     start_samples(s);
     HM_TRY(comm->agree(comm, run_chains(s)));
+    for (int64_t row = 0; row < s->samples.rows; row++)
+        memcpy(s->samples.at + row * s->samples.columns, s->states.at + row * s->states.columns,
+               (size_t)s->samples.columns * sizeof(float));
     HM_TRY(gather(s, s->samples));
     HM_TRY(gather(s, s->means));
     HM_TRY(comm->agree(comm, comm->rank == 0 ? write_results(s, folder) : HM_OK));
@@ -184,6 +191,7 @@ static hm_status run_sample(hm_cli *cli, int argc, char **argv)
     if (status == HM_OK) {
         sampling s = {.cli = cli, .options = &chosen};
         status = sample(&s, argv[0]);
+        free(s.states.at);
         free(s.samples.at);
         free(s.means.at);
         hm_model_free(s.model);

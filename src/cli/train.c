@@ -198,9 +198,9 @@ static hm_status open_inputs(training *t)
                                     own, &t->feed);
     HM_TRY(agree(t, status));
     HM_TRY(make_model(t));
-    HM_TRY(hm_contrast_create(t->model, t->feed, &run->train, &run->contrast, &run->optimizer, &run->workers,
+    HM_TRY(hm_contrast_create(t->model, NULL, t->feed, &run->train, &run->contrast, &run->optimizer, &run->workers,
                               &t->contrast));
-    t->metric_count = hm_contrast_metrics(t->model, &run->contrast, t->metric_list);
+    t->metric_count = hm_contrast_metrics(t->contrast->objective, &run->contrast, t->metric_list);
     return t->earlier.checkpoint ? hm_checkpoints_restore(&t->checkpoints, t->contrast) : HM_OK;
 }
 

@@ -68,7 +68,7 @@ hm_status hm_ais_settings_check(const hm_ais_settings *settings)
 
 void hm_base_biases(const hm_model *model, hm_base base, float biases[])
 {
-    size_t bytes = (size_t)model->visible * sizeof biases[0];
+    size_t bytes = (size_t)hm_state_columns(model) * sizeof biases[0];
     if (base == HM_BASE_DATA)
         memcpy(biases, model->class->base_biases(model), bytes);
     else
@@ -88,7 +88,7 @@ typedef struct annealing {
     hm_range chains;         /* this rank's, numbered over all */
     int64_t *gather;         /* (comm->size + 1) bytes at which each rank's piece of a float64 per chain begins */
 
-    float *visible, *inputs;      /* (rank's chains, visible) and (.., input_columns); the walks' */
+    float *states, *inputs;       /* (rank's chains, state_columns) and (.., input_columns); the walks' */
     double *energy, *base_energy; /* (rank's chains); the walks' */
     hm_walk *walks;               /* (shards) */
     hm_arena *arenas;             /* (shards) */
@@ -120,8 +120,8 @@ static hm_status agreed(annealing *run)
 static void annealing_free(annealing *run)
 {
     for (int shard = 0; run->arenas && shard < run->shards; shard++) hm_arena_free(&run->arenas[shard]);
-    void *owned[] = {run->gather, run->visible, run->inputs,   run->energy,     run->base_energy,
-                     run->walks,  run->arenas,  run->log_prob, run->increments, run->log_weights};
+    void *owned[] = {run->gather, run->states, run->inputs,   run->energy,     run->base_energy,
+                     run->walks,  run->arenas, run->log_prob, run->increments, run->log_weights};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++) free(owned[i]);
 }
 
@@ -130,7 +130,7 @@ static size_t walk_scratch(const hm_model *model, int64_t chains)
 {
     size_t move = model->class->annealing->scratch_bytes(model, chains),
            burn_in = model->class->sampling_bytes(model, chains);
-    size_t draw = hm_arena_bytes(model->visible), most = move > burn_in ? move : burn_in;
+    size_t draw = hm_arena_bytes(hm_state_columns(model)), most = move > burn_in ? move : burn_in;
     return most > draw ? most : draw;
 }
 
@@ -140,11 +140,12 @@ static hm_status walk_init(annealing *run, int shard)
     const hm_annealing *family = run->model->class->annealing;
     hm_range part = hm_part(run->settings->chains, run->workers->shards, run->first_shard + shard);
     int64_t first = part.begin - run->chains.begin, columns = family->input_columns(run->model);
+    int64_t units = family->state_columns(run->model);
     size_t bytes = walk_scratch(run->model, hm_count(part));
     HM_TRY(hm_arena_init(&run->arenas[shard], bytes, "scratch of AIS"));
     run->walks[shard] = (hm_walk){
         .seed = run->workers->seed,
-        .visible = {run->visible + first * run->model->visible, hm_count(part), run->model->visible},
+        .state = {run->states + first * units, hm_count(part), units},
         .inputs = {run->inputs + first * columns, hm_count(part), columns},
         .energy = run->energy + first,
         .base_energy = run->base_energy + first,
@@ -159,7 +160,7 @@ static hm_status annealing_alloc(annealing *run)
 {
     int64_t all = run->settings->chains, own = hm_count(run->chains);
     int64_t columns = run->model->class->annealing->input_columns(run->model);
-    HM_TRY(hm_alloc(&run->visible, own, (size_t)run->model->visible * sizeof(float), "visible states of AIS"));
+    HM_TRY(hm_alloc(&run->states, own, (size_t)hm_state_columns(run->model) * sizeof(float), "states of AIS"));
     HM_TRY(hm_alloc(&run->inputs, own, (size_t)columns * sizeof(float), "inputs of AIS"));
     HM_TRY(hm_alloc(&run->energy, own, sizeof(double), "energies of AIS"));
     HM_TRY(hm_alloc(&run->base_energy, own, sizeof(double), "energies of AIS"));
@@ -223,7 +224,7 @@ static hm_status task_propose(void *context, int64_t shard)
     const double *log_prob = run->log_prob + walk->first_chain;
     double *increments = run->increments + walk->first_chain;
     run->model->class->annealing->log_prob(run->model, walk, run->next, increments);
-    for (int64_t chain = 0; chain < walk->visible.rows; chain++) increments[chain] -= log_prob[chain];
+    for (int64_t chain = 0; chain < walk->state.rows; chain++) increments[chain] -= log_prob[chain];
     return HM_OK;
 }
 
@@ -231,7 +232,7 @@ static hm_status task_weigh(void *context, int64_t shard)
 {
     annealing *run = context;
     const hm_walk *walk = &run->walks[shard];
-    for (int64_t chain = walk->first_chain; chain < walk->first_chain + walk->visible.rows; chain++) {
+    for (int64_t chain = walk->first_chain; chain < walk->first_chain + walk->state.rows; chain++) {
         run->log_weights[chain] += run->increments[chain];
         HM_REQUIRE(
             isfinite(run->log_weights[chain]), HM_ENUMERIC,
@@ -340,13 +341,13 @@ static hm_status task_sample_base(void *context, int64_t shard)
     hm_walk *walk = &run->walks[shard];
     hm_stream stream = {walk->seed, HM_RNG_AIS_START, run->first_step};
     const hm_kernels *kernels = hm_kernels_best();
-    int64_t columns = walk->visible.columns;
+    int64_t columns = walk->state.columns;
     float *rates;
     hm_arena_reset(walk->scratch);
     HM_TRY(hm_arena_floats(walk->scratch, columns, &rates));
     for (int64_t c = 0; c < columns; c++) rates[c] = (float)(1 / (1 + exp(-(double)run->base[c])));
-    for (int64_t row = 0; row < walk->visible.rows; row++)
-        kernels->bernoulli(columns, rates, &stream, walk->first_chain + row, walk->visible.at + row * columns);
+    for (int64_t row = 0; row < walk->state.rows; row++)
+        kernels->bernoulli(columns, rates, &stream, walk->first_chain + row, walk->state.at + row * columns);
     return HM_OK;
 }
 
@@ -360,15 +361,27 @@ static hm_status task_burn_in(void *context, int64_t shard)
     burn_in *part = context;
     hm_walk *walk = &part->run->walks[shard];
     hm_arena_reset(walk->scratch);
-    return part->run->model->class->gibbs(part->run->model, walk->seed, walk->visible, walk->first_chain,
+    return part->run->model->class->gibbs(part->run->model, walk->seed, walk->state, walk->first_chain,
                                           REVERSE_STEPS + (uint64_t)part->first, part->steps, walk->scratch, NULL);
+}
+
+/* Visible units from the caller's rows; other units of a state, if there are any, at random. */
+static void copy_rows(annealing *run, hm_matrix start)
+{
+    int64_t columns = hm_state_columns(run->model), others = columns - start.columns;
+    hm_stream stream = {run->workers->seed, HM_RNG_AIS_START, run->first_step};
+    for (int64_t chain = run->chains.begin; chain < run->chains.end; chain++) {
+        float *state = run->states + (chain - run->chains.begin) * columns;
+        memcpy(state, start.at + chain * start.columns, (size_t)start.columns * sizeof(float));
+        for (int64_t unit = 0; unit < others; unit++)
+            state[start.columns + unit] = hm_random_uniform(&stream, chain, unit) < 0.5f ? 1.0f : 0.0f;
+    }
 }
 
 /* Down: Gibbs steps of the model from the caller's rows. */
 static void start_from_rows(annealing *run, hm_matrix start)
 {
-    size_t bytes = (size_t)hm_count(run->chains) * (size_t)start.columns * sizeof(float);
-    memcpy(run->visible, start.at + run->chains.begin * start.columns, bytes);
+    copy_rows(run, start);
     int64_t steps = run->settings->burn_in;
     bool slow = steps > BURN_IN_AT_ONCE;
     if (slow) run->pulse = hm_pulse_start(run->workers->log, "burn-in of reverse AIS");
@@ -542,6 +555,9 @@ hm_status hm_raise(const hm_model *model, const float base[], hm_matrix rows, co
     hm_matrix start = {0};
     *out = (hm_ais_result){0};
     HM_TRY(require_annealing(model));
+    HM_REQUIRE(!model->class->bound, HM_EUSAGE,
+               "RAISE starts from the hidden units' posterior, which family %s only bounds (%s)", model->class->name,
+               model->class->bound);
     HM_REQUIRE(rows.rows >= 2 && rows.columns == model->visible, HM_EINTERNAL,
                "RAISE: %lld rows of %lld; it takes two at least, of %lld units", (long long)rows.rows,
                (long long)rows.columns, (long long)model->visible);

@@ -62,9 +62,9 @@ typedef struct hm_ais_result {
 
 void hm_ais_result_free(hm_ais_result *result);
 
-/* AIS (Neal 2001; Salakhutdinov & Murray 2008) from independent units with the biases `base` (visible) to the model.
- * E[w] = Z / Z_base, so the estimate of log Z is low on average. Two runs with one seed share their random numbers,
- * whatever the base. HM_ENUMERIC, naming the temperature, when a weight is not finite. Free *out with
+/* AIS (Neal 2001; Salakhutdinov & Murray 2008) from independent units with the biases `base` (state_columns) to the
+ * model. E[w] = Z / Z_base, so the estimate of log Z is low on average. Two runs with one seed share their random
+ * numbers, whatever the base. HM_ENUMERIC, naming the temperature, when a weight is not finite. Free *out with
  * hm_ais_result_free; nothing is left in it after a failure. Collective. */
 hm_status hm_ais(const hm_model *model, const float base[], const hm_ais_settings *settings, const hm_workers *workers,
                  hm_ais_result *out);
@@ -81,7 +81,8 @@ hm_status hm_ais_reverse(const hm_model *model, const float base[], hm_matrix st
 /* RAISE (Burda, Grosse, Salakhutdinov 2015): the probability of each row under the distribution that AIS with this
  * ladder ends in, p_ann, by annealing down from the row itself. With w the weight of such a run, E[w] = p_ann(v) Z_base
  * / p*(v), so that the mean of log(mean w) over rows is low on average: a conservative estimate of how well p_ann,
- * which can be sampled from, explains the rows. It needs no sample of the model. p_ann is the model only when annealing
+ * which can be sampled from, explains the rows. It needs no sample of the model, but the
+ * hidden units' exact posterior: HM_EUSAGE for families that bound it. p_ann is the model only when annealing
  * reaches it: where the model has far modes that AIS misses, p_ann may explain the data better than the model does.
  * out->log_z is what log Z would have to be,
  *
@@ -93,7 +94,8 @@ hm_status hm_ais_reverse(const hm_model *model, const float base[], hm_matrix st
 hm_status hm_raise(const hm_model *model, const float base[], hm_matrix rows, const hm_ais_settings *settings,
                    int64_t temperatures, const double *betas, const hm_workers *workers, hm_ais_result *out);
 
-/* biases: (visible), log(rate / (1 - rate)) of the data's base rates or zeros. Not collective. */
+/* biases: (state_columns), log(rate / (1 - rate)) of the data's base rates (0 of hidden units) or zeros. Not
+ * collective. */
 void hm_base_biases(const hm_model *model, hm_base base, float biases[]);
 
 #endif

@@ -69,33 +69,63 @@ void hm_model_free(hm_model *model)
     free(model);
 }
 
+const hm_objective *hm_objective_find(const hm_model_class *class, const char *name)
+{
+    for (const hm_objective *objective = class->objectives; objective->name; objective++)
+        if (!*name || strcmp(objective->name, name) == 0) return objective;
+    return NULL;
+}
+
+int64_t hm_state_columns(const hm_model *model)
+{
+    return model->class->annealing ? model->class->annealing->state_columns(model) : model->visible;
+}
+
+typedef struct needed {
+    const char *function;
+    bool there;
+} needed;
+
+static hm_status check_there(const char *of, const char *name, const needed *list)
+{
+    for (; list->function; list++)
+        HM_REQUIRE(list->there, HM_EINTERNAL, "the table of %s '%s' lacks `%s`, which training calls", of, name,
+                   list->function);
+    return HM_OK;
+}
+
+static hm_status check_objective(const hm_objective *objective)
+{
+    const needed list[] = {
+        {"monitors", objective->monitors},
+        {"scratch_bytes", objective->scratch_bytes},
+        {"start_chains", objective->start_chains || !objective->chain_columns},
+        {"gradient", objective->gradient},
+        {"monitor", objective->monitor},
+        {NULL, false},
+    };
+    return check_there("objective", objective->name, list);
+}
+
 hm_status hm_model_class_check(const hm_model_class *class)
 {
-    const struct {
-        const char *function;
-        bool there;
-    } needed[] = {
+    HM_REQUIRE(class->name && class->describe && class->settings.entries, HM_EINTERNAL,
+               "a model table lacks its name, description or settings");
+    const needed list[] = {
         {"declare", class->declare},
         {"destroy", class->destroy},
         {"init", class->init},
         {"refresh", class->refresh},
-        {"monitors", class->monitors},
-        {"chain_columns", class->chain_columns},
-        {"scratch_bytes", class->scratch_bytes},
-        {"start_chains", class->start_chains},
-        {"gradient", class->gradient},
-        {"monitor", class->monitor},
-        {"finish", class->finish},
+        {"objectives", class->objectives},
         {"free_energy", class->free_energy},
         {"gibbs", class->gibbs},
         {"sampling_bytes", class->sampling_bytes},
         {"base_biases", class->base_biases},
+        {NULL, false},
     };
-    HM_REQUIRE(class->name && class->describe && class->settings.entries, HM_EINTERNAL,
-               "a model table lacks its name, description or settings");
-    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
-        HM_REQUIRE(needed[i].there, HM_EINTERNAL,
-                   "the table of family '%s' lacks `%s`, which contrastive training calls", class->name,
-                   needed[i].function);
+    HM_TRY(check_there("family", class->name, list));
+    HM_REQUIRE(class->objectives->name, HM_EINTERNAL, "family '%s' has no objective", class->name);
+    for (const hm_objective *objective = class->objectives; objective->name; objective++)
+        HM_TRY(check_objective(objective));
     return HM_OK;
 }

@@ -1,8 +1,9 @@
 /* A model family: one file in this folder, one table of functions, one line in models.def.
  *
- * The table (hm_model_class) says what the family's parameters are and how one shard's gradient is computed; the loop
- * that it names (train/contrast.c, ...) does the rest: minibatches, chains, reductions, optimiser, files. A family is
- * shard-local: it never knows ranks, files or the optimiser. rbm.c is the annotated example to copy.
+ * The table (hm_model_class) says what the family's parameters are, what it can be trained for (hm_objective) and how
+ * one shard's gradient is computed; the loop (train/contrast.c) does the rest: minibatches, chains, reductions,
+ * optimiser, files. A family is shard-local: it never knows ranks, files or the optimiser. rbm.c is the annotated
+ * example to copy.
  */
 #ifndef HM_MODEL_H
 #define HM_MODEL_H
@@ -16,9 +17,7 @@
 
 typedef struct hm_model hm_model;
 typedef struct hm_model_class hm_model_class;
-
-/* Which loop trains the family. */
-typedef enum hm_loop { HM_LOOP_CONTRAST } hm_loop;
+typedef struct hm_machine hm_machine; /* boltzmann/machine.h */
 
 /* How the negative phase of contrastive training is estimated. */
 typedef enum hm_estimator { HM_EXACT, HM_CD, HM_PCD } hm_estimator;
@@ -29,6 +28,7 @@ typedef enum hm_sampler { HM_GIBBS, HM_PARALLEL_TEMPERING } hm_sampler;
 /* What the contrast loop asks of a family (section "train"; the table is in train/contrast.c). */
 typedef struct hm_contrast_settings {
     int estimator;          /* hm_estimator: exact, cd, pcd */
+    int64_t layer;          /* of objectives that train one layer at a time: which, from 1 */
     int64_t k;              /* Gibbs steps an update (cd, pcd) */
     int64_t chains;         /* persistent chains over all shards (pcd); 0: as many as the batch */
     int sampler;            /* hm_sampler, of persistent chains */
@@ -47,7 +47,8 @@ struct hm_model {
     float *params;       /* the pack; owned */
     int64_t visible;     /* columns of the data */
     const hm_team *team; /* borrowed */
-    void *state;         /* the family's: packed weights ...; owned through class->destroy */
+    hm_machine *machine; /* layers and packed weights of a Boltzmann machine; NULL in other families */
+    void *state;         /* what else the family needs; owned through class->destroy */
 };
 
 /* One number that a family reports while training, summed over rows and divided by their number. */
@@ -65,13 +66,12 @@ typedef struct hm_outer {
 typedef struct hm_shard {
     int index, shards;
     uint64_t seed;
-    uint64_t step;     /* number of the update, from 0 */
-    hm_matrix data;    /* (rows, visible): this shard's part of the minibatch */
-    int64_t first_row; /* its first row's place in the minibatch */
-    int64_t batch;     /* rows of the whole minibatch */
-    hm_matrix chains;  /* (chains, chain_columns): this shard's persistent chains, updated in place ... */
-    hm_matrix
-        samples; /* ... unless these (chains, visible) are given: samples of the visible units of as many chains */
+    uint64_t step;       /* number of the update, from 0 */
+    hm_matrix data;      /* (rows, visible): this shard's part of the minibatch */
+    int64_t first_row;   /* its first row's place in the minibatch */
+    int64_t batch;       /* rows of the whole minibatch */
+    hm_matrix chains;    /* (chains, chain_columns): this shard's persistent chains, updated in place ... */
+    hm_matrix samples;   /* ... unless these (chains, state_columns) are given: states sampled by the loop */
     int64_t first_chain; /* its first chain's number among all */
     int64_t all_chains;
     const hm_contrast_settings *how;
@@ -89,27 +89,29 @@ static inline float *hm_shard_direct(const hm_shard *shard, const hm_layout *lay
     return shard->direct + (layout->tensors[tensor].offset - shard->direct_begin);
 }
 
-/* The path p_beta from a base distribution (beta = 0: independent visibles with the given biases) to the model
+/* The path p_beta from a base distribution (beta = 0: independent units with the given biases) to the model
  * (beta = 1), for AIS. A walk is the state of one shard's annealing chains. */
 typedef struct hm_walk {
     uint64_t seed;
-    hm_matrix visible;   /* (chains, visible) current states, 0 or 1 */
+    hm_matrix state;     /* (chains, state_columns), 0 or 1; the visible units come first */
     hm_matrix inputs;    /* (chains, input_columns) what the family caches of them (an RBM: v W + c) */
     double *energy;      /* (chains) what else it caches (an RBM: b'v) */
-    double *base_energy; /* (chains) base'v */
+    double *base_energy; /* (chains) base'state */
     int64_t first_chain;
-    const float *base; /* (visible) biases of the base distribution, nats */
+    const float *base; /* (state_columns) biases of the base distribution, nats */
     hm_arena *scratch; /* reset before each call of `move` or `refresh` */
 } hm_walk;
 
 typedef struct hm_annealing {
+    /* Units of a state: those that are not summed out. */
+    int64_t (*state_columns)(const hm_model *model);
     int64_t (*input_columns)(const hm_model *model);
     size_t (*scratch_bytes)(const hm_model *model, int64_t chains);
     /* log Z of the base distribution, nats, counting the hidden units that it leaves free. */
     double (*log_z_base)(const hm_model *model, const float base[]);
-    /* Fills the caches from walk->visible. */
+    /* Fills the caches from walk->state. */
     hm_status (*refresh)(const hm_model *model, hm_walk *walk);
-    /* out[chain] = log p*_beta(v) from the caches, nats; p*_beta is not normalised. */
+    /* out[chain] = log p*_beta(state) from the caches, nats; p*_beta is not normalised. */
     void (*log_prob)(const hm_model *model, const hm_walk *walk, double beta, double out[]);
     /* A Gibbs sweep that leaves p_beta unchanged, with random numbers of (purposes hidden / visible, step); refreshes
      * the caches. */
@@ -127,9 +129,36 @@ typedef struct hm_enumeration {
     hm_status (*log_prob)(const hm_model *model, int64_t begin, int64_t count, hm_arena *scratch, double out[]);
 } hm_enumeration;
 
+/* What a stage of training climbs. `how` is the stage's. */
+typedef struct hm_objective {
+    const char *name, *describe;
+    const hm_monitor *monitors; /* ends with .name = NULL; the first one is shown as the objective */
+    /* HM_EUSAGE when the model cannot be trained so. May be NULL. */
+    hm_status (*check)(const hm_model *model, const hm_contrast_settings *how);
+    /* Before the first update of the stage. May be NULL. */
+    hm_status (*begin)(hm_model *model, const hm_contrast_settings *how);
+    /* Does the objective depend on this tensor? The others stay as they are. NULL: on all. */
+    bool (*learns)(const hm_model *model, const hm_contrast_settings *how, int tensor);
+    bool tempers; /* the negative phase may be given as samples of the model's states (parallel tempering) */
+    /* Columns of a persistent chain; NULL: the objective has no negative phase. */
+    int64_t (*chain_columns)(const hm_model *model, const hm_contrast_settings *how);
+    /* Scratch of a shard with at most so many rows and chains, for each of the functions below. */
+    size_t (*scratch_bytes)(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
+                            int64_t chains);
+    hm_status (*start_chains)(const hm_model *model, hm_shard *shard);
+    /* One shard's gradient, as sums over the minibatch's rows (the negative phase weighted by batch / chains): rows of
+     * outer products in shard->outer, everything else in shard->direct; moves the chains. Running tensors receive the
+     * batch's sums. */
+    hm_status (*gradient)(const hm_model *model, hm_shard *shard);
+    /* Sums of the monitors over this shard's rows. */
+    hm_status (*monitor)(const hm_model *model, hm_shard *shard);
+    /* Once an update, with the sums over all shards: turns `grad` into the direction of ascent (centring, sparsity) and
+     * moves the running tensors. The same on every rank. May be NULL. */
+    void (*finish)(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad);
+} hm_objective;
+
 struct hm_model_class {
     const char *name, *describe;
-    hm_loop loop;
 
     /* The family's part of the configuration (section "model"). */
     hm_settings_table settings;
@@ -137,8 +166,8 @@ struct hm_model_class {
     /* What the table cannot say; HM_EUSAGE with a message that names the key. May be NULL. */
     hm_status (*check)(const void *settings);
 
-    /* Declares the tensors in model->layout and makes model->state, small whatever the settings say: they may come from
-     * a file that nobody vouches for. model->visible and settings are set. */
+    /* Declares the tensors in model->layout and makes model->machine and state, small whatever the settings say: they
+     * may come from a file that nobody vouches for. model->visible and settings are set. */
     hm_status (*declare)(hm_model *model);
     /* The working memory of the state. May be NULL. */
     hm_status (*allocate)(hm_model *model);
@@ -149,36 +178,22 @@ struct hm_model_class {
     /* To be called after the parameters changed and before any function below: packs the weights. */
     void (*refresh)(hm_model *model);
 
-    /* -- contrastive training -- */
-    const hm_monitor *monitors; /* ends with .name = NULL */
-    int64_t (*chain_columns)(const hm_model *model);
-    /* HM_EUSAGE when this family cannot be trained so. May be NULL. */
-    hm_status (*check_contrast)(const hm_model *model, const hm_contrast_settings *how);
-    /* Scratch of a shard with at most so many rows and chains, for each of the functions below. */
-    size_t (*scratch_bytes)(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
-                            int64_t chains);
-    hm_status (*start_chains)(const hm_model *model, hm_shard *shard);
-    /* One shard's gradient of the log-likelihood, as sums over the minibatch's rows (the negative phase weighted by
-     * batch / chains): rows of outer products in shard->outer, everything else in shard->direct; moves the chains.
-     * Running tensors receive the batch's sums. */
-    hm_status (*gradient)(const hm_model *model, hm_shard *shard);
-    /* Sums of the monitors over this shard's rows. */
-    hm_status (*monitor)(const hm_model *model, hm_shard *shard);
-    /* Once an update, with the sums over all shards: turns `grad` into the direction of ascent (centring, sparsity) and
-     * moves the running tensors. The same on every rank. */
-    void (*finish)(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad);
+    /* What it can be trained for; ends with .name = NULL. The first one is what a stage has that names none. */
+    const hm_objective *objectives;
 
     /* -- likelihood and samples -- */
-    /* out[row] = -log p*(v), nats. v: (rows, visible). Thread-safe. */
+    /* out[row] = -log p*(v), nats, or, for a family whose `bound` says so, a number above it. v: (rows, visible).
+     * Thread-safe. */
     hm_status (*free_energy)(const hm_model *model, hm_matrix v, hm_arena *scratch, double out[]);
+    const char *bound; /* NULL: it is exact; else what makes it a bound: "mean field" */
     const hm_annealing *annealing;
     const hm_enumeration *enumeration;
-    /* (visible) the biases of the data's base rates, which the model carries since `init`. */
+    /* (state_columns) the biases of the data's base rates, which the model carries since `init`; 0 of hidden units. */
     const float *(*base_biases)(const hm_model *model);
-    /* `steps` Gibbs steps on v (rows, visible) in place, streams (HM_RNG_SAMPLE_*, first_step + i); prob, if not NULL,
-     * receives the visible probabilities of the last step. */
+    /* `steps` Gibbs steps on states (rows, state_columns) in place, streams (HM_RNG_SAMPLE_*, first_step + i); prob, if
+     * not NULL, (rows, visible), receives the visible probabilities of the last step. */
     size_t (*sampling_bytes)(const hm_model *model, int64_t rows); /* scratch of gibbs and free_energy */
-    hm_status (*gibbs)(const hm_model *model, uint64_t seed, hm_matrix v, int64_t first_row, uint64_t first_step,
+    hm_status (*gibbs)(const hm_model *model, uint64_t seed, hm_matrix state, int64_t first_row, uint64_t first_step,
                        int64_t steps, hm_arena *scratch, float *prob);
 };
 
@@ -198,7 +213,14 @@ hm_status hm_model_create(const hm_model_class *class, const void *settings, int
                           hm_model **out);
 void hm_model_free(hm_model *model);
 
-/* HM_EINTERNAL, naming the function, when a table lacks what its loop needs. */
+/* The objective called so, or the first one when `name` is empty; NULL when there is none. */
+const hm_objective *hm_objective_find(const hm_model_class *class, const char *name);
+
+/* Units of a state that Gibbs sampling and annealing move: the visible ones, and hidden ones that are not summed out.
+ */
+int64_t hm_state_columns(const hm_model *model);
+
+/* HM_EINTERNAL, naming the function, when a table lacks what the loop needs. */
 hm_status hm_model_class_check(const hm_model_class *class);
 
 #endif

@@ -113,6 +113,13 @@ static hm_status alloc_buffers(hm_contrast *contrast)
     return hm_alloc(&buffers->leaves, shards, sizeof(hm_outer_leaf), "gradients");
 }
 
+/* This shard's chains, among those of this rank. */
+static hm_matrix chains_of(const hm_contrast *contrast, hm_range chains)
+{
+    if (contrast->all_chains == 0) return (hm_matrix){0};
+    return hm_rows(contrast->chains, chains.begin - contrast->first_chain, hm_count(chains));
+}
+
 /* The parts of a shard that never change. */
 static hm_status lay_out_shard(hm_contrast *contrast, int local, float **data)
 {
@@ -124,7 +131,7 @@ static hm_status lay_out_shard(hm_contrast *contrast, int local, float **data)
     hm_range chains = hm_part(contrast->all_chains, workers->shards, index);
     hm_arena *arena = &buffers->arena[local];
     size_t bytes =
-        model->class->scratch_bytes(model, &contrast->how, workers->shards, hm_count(rows), hm_count(chains)) +
+        contrast->objective->scratch_bytes(model, &contrast->how, workers->shards, hm_count(rows), hm_count(chains)) +
         hm_tempering_bytes(&contrast->tempering, model, hm_count(chains));
     HM_TRY(hm_arena_init(arena, bytes, "a shard's scratch (lower train.batch or train.chains)"));
     buffers->shard[local] = (hm_shard){
@@ -134,7 +141,7 @@ static hm_status lay_out_shard(hm_contrast *contrast, int local, float **data)
         .data = {*data, hm_count(rows), model->visible},
         .first_row = rows.begin,
         .batch = contrast->train.batch,
-        .chains = hm_rows(contrast->chains, chains.begin - contrast->first_chain, hm_count(chains)),
+        .chains = chains_of(contrast, chains),
         .first_chain = chains.begin,
         .all_chains = contrast->all_chains,
         .how = &contrast->how,
@@ -151,14 +158,16 @@ static hm_status lay_out_shard(hm_contrast *contrast, int local, float **data)
 static hm_status alloc_chains(hm_contrast *contrast)
 {
     int shards = contrast->workers->shards;
-    bool persistent = contrast->how.estimator == HM_PCD;
+    bool persistent = contrast->objective->chain_columns && contrast->how.estimator == HM_PCD;
     contrast->all_chains = !persistent ? 0 : contrast->how.chains ? contrast->how.chains : contrast->train.batch;
+    if (!persistent) return HM_OK;
     contrast->first_chain = hm_part(contrast->all_chains, shards, contrast->own.begin).begin;
     int64_t end = hm_part(contrast->all_chains, shards, contrast->own.end - 1).end;
     bool tempered = contrast->tempering.count > 0;
-    contrast->chains = (hm_matrix){.rows = end - contrast->first_chain,
-                                   .columns = tempered ? hm_tempering_columns(&contrast->tempering, contrast->model)
-                                                       : contrast->model->class->chain_columns(contrast->model)};
+    contrast->chains =
+        (hm_matrix){.rows = end - contrast->first_chain,
+                    .columns = tempered ? hm_tempering_columns(&contrast->tempering, contrast->model)
+                                        : contrast->objective->chain_columns(contrast->model, &contrast->how)};
     return hm_alloc(&contrast->chains.at, contrast->chains.rows * contrast->chains.columns + 64, sizeof(float),
                     "persistent chains (lower train.chains)");
 }
@@ -169,14 +178,15 @@ static hm_status start_chains(void *context, int64_t local)
     hm_shard *shard = &contrast->buffers->shard[local];
     hm_arena_reset(shard->scratch);
     if (contrast->tempering.count > 0) return hm_tempering_start(&contrast->tempering, contrast->model, shard);
-    return contrast->model->class->start_chains(contrast->model, shard);
+    return contrast->objective->start_chains(contrast->model, shard);
 }
 
 static hm_status prepare(hm_contrast *contrast)
 {
     const hm_contrast_settings *how = &contrast->how;
-    HM_REQUIRE(how->sampler == HM_GIBBS || contrast->model->class->annealing, HM_EUSAGE,
-               "train.sampler: family %s has no path of temperatures; use gibbs", contrast->model->class->name);
+    HM_REQUIRE(how->sampler == HM_GIBBS || (contrast->model->class->annealing && contrast->objective->tempers),
+               HM_EUSAGE, "train.sampler: objective %s of family %s has no path of temperatures; use gibbs",
+               contrast->objective->name, contrast->model->class->name);
     if (how->sampler == HM_PARALLEL_TEMPERING)
         hm_tempering_init(&contrast->tempering, (int)how->temperatures, how->swap_adaptation);
     HM_TRY(hm_alloc(&contrast->buffers, 1, sizeof *contrast->buffers, "training buffers"));
@@ -189,9 +199,20 @@ static hm_status prepare(hm_contrast *contrast)
     return hm_team_each(contrast->workers->team, contrast->buffers->shards, start_chains, contrast);
 }
 
-hm_status hm_contrast_create(hm_model *model, hm_feed *feed, const hm_train_settings *train,
-                             const hm_contrast_settings *how, const hm_optimizer_settings *optimizer,
-                             const hm_workers *workers, hm_contrast **out)
+/* Which tensors move, and whether the objective can be had at all. */
+static hm_status apply_objective(hm_contrast *contrast)
+{
+    const hm_objective *objective = contrast->objective;
+    const hm_model *model = contrast->model;
+    if (objective->check) HM_TRY(objective->check(model, &contrast->how));
+    for (int tensor = 0; objective->learns && tensor < model->layout.count; tensor++)
+        if (!objective->learns(model, &contrast->how, tensor)) contrast->optimizer.learns[tensor] = false;
+    return HM_OK;
+}
+
+hm_status hm_contrast_create(hm_model *model, const hm_objective *objective, hm_feed *feed,
+                             const hm_train_settings *train, const hm_contrast_settings *how,
+                             const hm_optimizer_settings *optimizer, const hm_workers *workers, hm_contrast **out)
 {
     hm_comm *comm = workers->comm;
     hm_contrast *contrast = NULL;
@@ -199,6 +220,7 @@ hm_status hm_contrast_create(hm_model *model, hm_feed *feed, const hm_train_sett
     hm_status status = hm_alloc(&contrast, 1, sizeof *contrast, "the training loop");
     if (status == HM_OK) {
         *contrast = (hm_contrast){.model = model,
+                                  .objective = objective ? objective : model->class->objectives,
                                   .train = *train,
                                   .how = *how,
                                   .workers = workers,
@@ -206,7 +228,7 @@ hm_status hm_contrast_create(hm_model *model, hm_feed *feed, const hm_train_sett
                                   .own = hm_part(workers->shards, comm->size, comm->rank)};
         status = hm_optimizer_init(&contrast->optimizer, optimizer, &model->layout);
     }
-    if (status == HM_OK && model->class->check_contrast) status = model->class->check_contrast(model, how);
+    if (status == HM_OK) status = apply_objective(contrast);
     if (status == HM_OK) status = prepare(contrast);
     status = comm->agree(comm, status);
     if (status != HM_OK) {
@@ -253,7 +275,7 @@ static hm_status shard_gradient(void *context, int64_t local)
     if (contrast->tempering.count > 0)
         HM_TRY(
             hm_tempering_move(&contrast->tempering, contrast->model, shard, buffers->swaps + local * HM_SWAP_COUNTS));
-    return contrast->model->class->gradient(contrast->model, shard);
+    return contrast->objective->gradient(contrast->model, shard);
 }
 
 /* Adds the time since the last lap to one of the times. */
@@ -333,7 +355,8 @@ static hm_status sum_shards(hm_contrast *contrast)
     const struct contrast_buffers *buffers = contrast->buffers;
     hm_comm *comm = contrast->workers->comm;
     for (int tensor = 0; tensor < layout->count; tensor++)
-        if (layout->tensors[tensor].products) HM_TRY(sum_products(contrast, tensor));
+        if (layout->tensors[tensor].products && contrast->optimizer.learns[tensor])
+            HM_TRY(sum_products(contrast, tensor));
     sum_direct(buffers);
     return comm->begin_float(comm, buffers->grad + buffers->direct_begin, buffers->direct_size);
 }
@@ -432,7 +455,8 @@ static hm_status update(hm_contrast *contrast, int64_t step_of_epoch)
     hm_model *model = contrast->model;
     HM_TRY(update_gradient(contrast, contrast->epoch, step_of_epoch));
     double last = hm_clock();
-    model->class->finish(model, &contrast->how, contrast->train.batch, contrast->buffers->grad);
+    if (contrast->objective->finish)
+        contrast->objective->finish(model, &contrast->how, contrast->train.batch, contrast->buffers->grad);
     hm_optimizer_step(&contrast->optimizer, contrast->workers->team, contrast->step, rate_of(contrast, contrast->step),
                       contrast->train.batch, contrast->buffers->grad, model->params);
     model->class->refresh(model);
@@ -455,17 +479,17 @@ static int extra_metrics_of(const hm_contrast_settings *how)
     return how->sampler == HM_PARALLEL_TEMPERING ? HM_EXTRA_METRICS : HM_EXTRA_METRICS - 1;
 }
 
-static int monitors_of(const hm_model *model)
+static int monitors_of(const hm_objective *objective)
 {
     int count = 0;
-    while (model->class->monitors[count].name) count++;
+    while (objective->monitors[count].name) count++;
     return count;
 }
 
-int hm_contrast_metrics(const hm_model *model, const hm_contrast_settings *how, hm_monitor list[])
+int hm_contrast_metrics(const hm_objective *objective, const hm_contrast_settings *how, hm_monitor list[])
 {
-    int count = monitors_of(model), extra = extra_metrics_of(how);
-    memcpy(list, model->class->monitors, (size_t)count * sizeof list[0]);
+    int count = monitors_of(objective), extra = extra_metrics_of(how);
+    memcpy(list, objective->monitors, (size_t)count * sizeof list[0]);
     memcpy(list + count, extra_metrics, (size_t)extra * sizeof list[0]);
     return count + extra;
 }
@@ -476,7 +500,7 @@ static hm_status shard_monitor(void *context, int64_t local)
     hm_shard *shard = &contrast->buffers->shard[local];
     hm_arena_reset(shard->scratch);
     memset(shard->monitors, 0, HM_MONITORS_MAX * sizeof(double));
-    return contrast->model->class->monitor(contrast->model, shard);
+    return contrast->objective->monitor(contrast->model, shard);
 }
 
 static double weight_norm(const hm_model *model)
@@ -496,7 +520,7 @@ static hm_status measure(hm_contrast *contrast, double values[])
 {
     const hm_workers *workers = contrast->workers;
     struct contrast_buffers *buffers = contrast->buffers;
-    int monitors = monitors_of(contrast->model);
+    int monitors = monitors_of(contrast->objective);
     hm_status status = hm_team_each(workers->team, buffers->shards, shard_monitor, contrast);
     HM_TRY(workers->comm->agree(workers->comm, status));
     hm_tree_sum(buffers->monitors, buffers->shards, HM_MONITORS_MAX);
@@ -526,7 +550,7 @@ static void show_progress(const hm_contrast *contrast, const double values[], bo
         .epochs = contrast->train.epochs,
         .samples_a_second = (double)(contrast->step * contrast->train.batch) / contrast->seconds,
         .objective = values[0],
-        .objective_name = contrast->model->class->monitors[0].name,
+        .objective_name = contrast->objective->monitors[0].name,
         .seconds_left = contrast->seconds / (double)contrast->step * (double)(total - contrast->step),
         .epoch_end = epoch_end,
     };

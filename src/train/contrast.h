@@ -1,4 +1,5 @@
-/* Contrastive training: the gradient is a positive phase on the data against a negative phase on the model (RBM, ...).
+/* Training by stochastic gradient ascent on what a family's objective says; most are contrasts of a positive phase on
+ * the data with a negative phase on the model, whose persistent chains live here.
  *
  * One update, on every rank:
  *   feed -> gradient of each own shard, with its chains -> tree over own shards -> comm->reduce -> agree -> finish ->
@@ -38,9 +39,10 @@ typedef struct hm_metric_row {
 
 enum { HM_EXTRA_METRICS = 3, HM_METRICS_MAX = HM_MONITORS_MAX + HM_EXTRA_METRICS };
 
-/* Names, units and descriptions of what a family's training reports, into list (HM_METRICS_MAX); returns their number.
+/* Names, units and descriptions of what training for an objective reports, into list (HM_METRICS_MAX); returns their
+ * number.
  */
-int hm_contrast_metrics(const hm_model *model, const hm_contrast_settings *how, hm_monitor list[]);
+int hm_contrast_metrics(const hm_objective *objective, const hm_contrast_settings *how, hm_monitor list[]);
 
 /* Called while training, on every rank: for files. A failure ends the training. */
 typedef struct hm_observer {
@@ -61,6 +63,7 @@ typedef struct hm_times {
 /* State that a checkpoint holds beside the model's parameters. Readable by observers. */
 struct hm_contrast {
     hm_model *model;
+    const hm_objective *objective;
     hm_train_settings train;
     hm_contrast_settings how;
     hm_optimizer optimizer;
@@ -76,10 +79,11 @@ struct hm_contrast {
     struct contrast_buffers *buffers;
 };
 
-/* Buffers, chains and optimiser for a model with initial parameters. Borrows model, feed and workers. Collective. */
-hm_status hm_contrast_create(hm_model *model, hm_feed *feed, const hm_train_settings *train,
-                             const hm_contrast_settings *how, const hm_optimizer_settings *optimizer,
-                             const hm_workers *workers, hm_contrast **out);
+/* Buffers, chains and optimiser for training a model, that has parameters, for an objective (NULL: its family's first).
+ * Borrows model, feed and workers. Collective. */
+hm_status hm_contrast_create(hm_model *model, const hm_objective *objective, hm_feed *feed,
+                             const hm_train_settings *train, const hm_contrast_settings *how,
+                             const hm_optimizer_settings *optimizer, const hm_workers *workers, hm_contrast **out);
 void hm_contrast_free(hm_contrast *contrast);
 
 /* Goes on after `step` updates: the caller has filled in parameters, optimiser, chains, temperatures and seconds as

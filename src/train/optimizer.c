@@ -40,6 +40,8 @@ const hm_settings_table hm_optimizer_table = {"train", entries};
 hm_status hm_optimizer_init(hm_optimizer *optimizer, const hm_optimizer_settings *settings, const hm_layout *layout)
 {
     *optimizer = (hm_optimizer){.settings = *settings, .layout = layout, .moment_names = {"velocity", NULL}};
+    for (int tensor = 0; tensor < layout->count; tensor++)
+        optimizer->learns[tensor] = layout->tensors[tensor].role == HM_LEARNT;
     if (settings->optimizer == HM_ADAM) {
         optimizer->moments = 2;
         optimizer->moment_names[0] = "moment1";
@@ -117,7 +119,7 @@ void hm_optimizer_step(hm_optimizer *optimizer, const hm_team *team, int64_t ste
 {
     for (int index = 0; index < optimizer->layout->count; index++) {
         const hm_tensor *tensor = &optimizer->layout->tensors[index];
-        if (tensor->role != HM_LEARNT) continue;
+        if (!optimizer->learns[index]) continue;
         step_job job = {optimizer, tensor, rate, step, batch, grad, params};
         (void)hm_team_each(team, (hm_tensor_size(tensor) + CHUNK - 1) / CHUNK, step_chunk, &job); /* cannot fail */
     }

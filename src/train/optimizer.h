@@ -26,8 +26,9 @@ enum { HM_MOMENTS_MAX = 2 };
 
 typedef struct hm_optimizer {
     hm_optimizer_settings settings;
-    const hm_layout *layout; /* borrowed */
-    int moments;             /* packs of state: velocity, or Adam's two; none for plain SGD */
+    const hm_layout *layout;     /* borrowed */
+    bool learns[HM_TENSORS_MAX]; /* tensors that move: the learnt ones, unless the caller says otherwise */
+    int moments;                 /* packs of state: velocity, or Adam's two; none for plain SGD */
     const char *moment_names[HM_MOMENTS_MAX];
     float *moment[HM_MOMENTS_MAX]; /* owned */
 } hm_optimizer;
@@ -39,8 +40,8 @@ void hm_optimizer_free(hm_optimizer *optimizer);
 /* The learning rate after `epoch` of `epochs` epochs (fractions count). */
 double hm_learning_rate(const hm_optimizer_settings *settings, double epoch, double epochs);
 
-/* One step of ascent: grad holds sums over `batch` rows, params moves. Update `step` counts from 0. Tensors that are
- * not HM_LEARNT stay. Not collective. */
+/* One step of ascent: grad holds sums over `batch` rows, params moves. Update `step` counts from 0. Tensors whose
+ * `learns` is false stay. Not collective. */
 void hm_optimizer_step(hm_optimizer *optimizer, const hm_team *team, int64_t step, double rate, int64_t batch,
                        const float *grad, float *params);
 

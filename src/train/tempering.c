@@ -18,7 +18,7 @@ void hm_tempering_init(hm_tempering *tempering, int count, double adapt)
 
 int64_t hm_tempering_columns(const hm_tempering *tempering, const hm_model *model)
 {
-    return tempering->count * model->visible;
+    return tempering->count * hm_state_columns(model);
 }
 
 /* ---- the replicas of one shard's chains ------------------------------------------------------------------------- */
@@ -38,8 +38,8 @@ size_t hm_tempering_bytes(const hm_tempering *tempering, const hm_model *model, 
 {
     const hm_annealing *family = model->class->annealing;
     if (tempering->count == 0) return 0;
-    size_t one = hm_arena_bytes(chains * model->visible) + hm_arena_bytes(chains * family->input_columns(model)) +
-                 2 * doubles_bytes(chains);
+    size_t one = hm_arena_bytes(chains * hm_state_columns(model)) +
+                 hm_arena_bytes(chains * family->input_columns(model)) + 2 * doubles_bytes(chains);
     size_t moves = family->scratch_bytes(model, chains);
     return (size_t)tempering->count * one + 4 * doubles_bytes(chains) +
            hm_arena_bytes((int64_t)(moves / sizeof(float)));
@@ -55,15 +55,15 @@ static hm_status arena_doubles(hm_arena *arena, int64_t count, double **out)
 
 static hm_status lay_out_walk(replicas *r, hm_shard *shard, int at)
 {
-    int64_t V = r->model->visible, columns = r->model->class->annealing->input_columns(r->model);
+    int64_t units = hm_state_columns(r->model), columns = r->model->class->annealing->input_columns(r->model);
     hm_walk *walk = &r->walk[at];
     *walk = (hm_walk){.seed = shard->seed,
-                      .visible = {NULL, r->chains, V},
+                      .state = {NULL, r->chains, units},
                       .inputs = {NULL, r->chains, columns},
                       .first_chain = shard->first_chain,
                       .base = r->model->class->base_biases(r->model),
                       .scratch = &r->moves};
-    HM_TRY(hm_arena_floats(shard->scratch, r->chains * V, &walk->visible.at));
+    HM_TRY(hm_arena_floats(shard->scratch, r->chains * units, &walk->state.at));
     HM_TRY(hm_arena_floats(shard->scratch, r->chains * columns, &walk->inputs.at));
     HM_TRY(arena_doubles(shard->scratch, r->chains, &walk->energy));
     return arena_doubles(shard->scratch, r->chains, &walk->base_energy);
@@ -83,26 +83,27 @@ static hm_status lay_out(replicas *r, hm_shard *shard)
 /* Between shard->chains, a chain a row, and the walks, a temperature a block. */
 static void copy_states(const replicas *r, hm_matrix chains, bool into_walks)
 {
-    int64_t V = r->model->visible;
+    int64_t units = hm_state_columns(r->model);
     for (int at = 0; at < r->tempering->count; at++)
         for (int64_t chain = 0; chain < r->chains; chain++) {
-            float *stored = chains.at + chain * chains.columns + at * V, *state = r->walk[at].visible.at + chain * V;
-            memcpy(into_walks ? state : stored, into_walks ? stored : state, (size_t)V * sizeof(float));
+            float *stored = chains.at + chain * chains.columns + at * units,
+                  *state = r->walk[at].state.at + chain * units;
+            memcpy(into_walks ? state : stored, into_walks ? stored : state, (size_t)units * sizeof(float));
         }
 }
 
 hm_status hm_tempering_start(const hm_tempering *tempering, const hm_model *model, hm_shard *shard)
 {
-    int64_t V = model->visible;
+    int64_t units = hm_state_columns(model);
     const float *base = model->class->base_biases(model);
     float *rates;
-    HM_TRY(hm_arena_floats(shard->scratch, V, &rates));
-    for (int64_t i = 0; i < V; i++) rates[i] = (float)(1 / (1 + exp(-(double)base[i])));
+    HM_TRY(hm_arena_floats(shard->scratch, units, &rates));
+    for (int64_t i = 0; i < units; i++) rates[i] = (float)(1 / (1 + exp(-(double)base[i])));
     for (int at = 0; at < tempering->count; at++)
         for (int64_t chain = 0; chain < shard->chains.rows; chain++) {
             hm_stream stream = {shard->seed, HM_RNG_CHAIN_START, (uint64_t)at};
-            hm_kernels_best()->bernoulli(V, rates, &stream, shard->first_chain + chain,
-                                         shard->chains.at + chain * shard->chains.columns + at * V);
+            hm_kernels_best()->bernoulli(units, rates, &stream, shard->first_chain + chain,
+                                         shard->chains.at + chain * shard->chains.columns + at * units);
         }
     return HM_OK;
 }
@@ -122,8 +123,8 @@ static void swap_bytes(void *a, void *b, size_t bytes)
 /* The states of a chain at two temperatures, and what is cached of them. */
 static void exchange(hm_walk *a, hm_walk *b, int64_t chain)
 {
-    int64_t V = a->visible.columns, columns = a->inputs.columns;
-    swap_bytes(a->visible.at + chain * V, b->visible.at + chain * V, (size_t)V * sizeof(float));
+    int64_t units = a->state.columns, columns = a->inputs.columns;
+    swap_bytes(a->state.at + chain * units, b->state.at + chain * units, (size_t)units * sizeof(float));
     swap_bytes(a->inputs.at + chain * columns, b->inputs.at + chain * columns, (size_t)columns * sizeof(float));
     swap_bytes(&a->energy[chain], &b->energy[chain], sizeof(double));
     swap_bytes(&a->base_energy[chain], &b->base_energy[chain], sizeof(double));
@@ -176,7 +177,7 @@ hm_status hm_tempering_move(const hm_tempering *tempering, const hm_model *model
         for (int m = (int)(step % 2); m + 1 < tempering->count; m += 2) swap_pair(&r, m, step, counts);
     }
     copy_states(&r, shard->chains, false);
-    shard->samples = r.walk[0].visible;
+    shard->samples = r.walk[0].state;
     return HM_OK;
 }
 

@@ -39,7 +39,8 @@ static inline void rbm_training_start(rbm_training *t, hm_model *model, const un
     assert_ok(hm_source_memory(HM_UINT8, rows, model->visible, data, &t->source));
     hm_range own = hm_part(shards, t->workers.comm->size, t->workers.comm->rank);
     assert_ok(hm_feed_open(t->source, &transform, 1024, train.batch, shards, own, &t->feed));
-    assert_ok(hm_contrast_create(model, t->feed, &train, &options.how, &options.optimizer, &t->workers, &t->contrast));
+    assert_ok(
+        hm_contrast_create(model, NULL, t->feed, &train, &options.how, &options.optimizer, &t->workers, &t->contrast));
 }
 
 static inline void rbm_training_end(rbm_training *t)

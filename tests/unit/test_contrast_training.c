@@ -193,7 +193,7 @@ static void learning_rate_reported_is_that_of_the_last_update(void **state)
             .batch = 8,
             .epochs = 4,
             .monitor_every = 1});
-    int count = hm_contrast_metrics(t.model, &t.contrast->how, list);
+    int count = hm_contrast_metrics(t.contrast->objective, &t.contrast->how, list);
     while (at < count && strcmp(list[at].name, "learning_rate") != 0) at++;
     assert_true(at < count);
     assert_ok(hm_contrast_run(t.contrast, &observer));

@@ -1,18 +1,31 @@
 /* The tables of all families are whole, and one with any hole is refused by the name of what is missing. */
 #include "small_rbm.h"
 
-/* What the contrast loop calls of every family. */
-#define MEMBER(NAME)                                                                                                   \
-    {                                                                                                                  \
-#NAME, offsetof(hm_model_class, NAME), sizeof(((hm_model_class *)0)->NAME)                                     \
-    }
-static const struct member {
+typedef struct member {
     const char *name;
     size_t offset, size;
-} called[] = {
-    MEMBER(declare),       MEMBER(destroy),       MEMBER(init),         MEMBER(refresh),        MEMBER(monitors),
-    MEMBER(chain_columns), MEMBER(scratch_bytes), MEMBER(start_chains), MEMBER(gradient),       MEMBER(monitor),
-    MEMBER(finish),        MEMBER(free_energy),   MEMBER(base_biases),  MEMBER(sampling_bytes), MEMBER(gibbs),
+} member;
+#define MEMBER(TYPE, NAME)                                                                                             \
+    {                                                                                                                  \
+#NAME, offsetof(TYPE, NAME), sizeof(((TYPE *)0)->NAME)                                                         \
+    }
+#define OF_CLASS(NAME) MEMBER(hm_model_class, NAME)
+#define OF_OBJECTIVE(NAME) MEMBER(hm_objective, NAME)
+
+/* What the commands call of every family, and the loop of every objective. */
+static const member of_class[] = {
+    OF_CLASS(declare),     OF_CLASS(destroy),     OF_CLASS(init),           OF_CLASS(refresh), OF_CLASS(objectives),
+    OF_CLASS(free_energy), OF_CLASS(base_biases), OF_CLASS(sampling_bytes), OF_CLASS(gibbs),
+};
+static const member of_objective[] = {
+    OF_OBJECTIVE(monitors),
+    OF_OBJECTIVE(scratch_bytes),
+    OF_OBJECTIVE(gradient),
+    OF_OBJECTIVE(monitor),
+};
+enum {
+    CLASS_MEMBERS = sizeof of_class / sizeof of_class[0],
+    OBJECTIVE_MEMBERS = sizeof of_objective / sizeof of_objective[0]
 };
 
 static void every_family_has_a_whole_table(void **state)
@@ -21,36 +34,54 @@ static void every_family_has_a_whole_table(void **state)
     int families = 0;
     for (; hm_model_classes[families]; families++) {
         const hm_model_class *class = hm_model_classes[families];
-        int monitors = 0;
         assert_ok(hm_model_class_check(class));
         assert_ptr_equal(hm_model_find(class->name), class); /* names are unique */
-        while (class->monitors[monitors].name) assert_non_null(class->monitors[monitors++].description);
-        assert_in_range(monitors, 1, HM_MONITORS_MAX);
+        for (const hm_objective *objective = class->objectives; objective->name; objective++) {
+            int monitors = 0;
+            assert_ptr_equal(hm_objective_find(class, objective->name), objective);
+            while (objective->monitors[monitors].name) assert_non_null(objective->monitors[monitors++].description);
+            assert_in_range(monitors, 1, HM_MONITORS_MAX);
+        }
+        assert_ptr_equal(hm_objective_find(class, ""), class->objectives);
+        assert_null(hm_objective_find(class, "dragon"));
     }
     assert_true(families > 0);
     assert_null(hm_model_find("dragon"));
 }
 
+/* A table with member `hole` zeroed is refused, and the message names it and its table. */
+static void refused(const hm_model_class *class, void *table, const member *hole, const char *name)
+{
+    char quoted[64];
+    memset((char *)table + hole->offset, 0, hole->size);
+    snprintf(quoted, sizeof quoted, "`%s`", hole->name);
+    if (hm_model_class_check(class) != HM_EINTERNAL) fail_msg("a table without %s is taken", quoted);
+    if (!strstr(hm_error_message(), quoted)) fail_msg("'%s' does not name %s", hm_error_message(), quoted);
+    assert_non_null(strstr(hm_error_message(), name));
+    hm_error_clear();
+}
+
 static void a_hole_is_refused_by_name(void **state)
 {
     (void)state;
-    for (int family = 0; hm_model_classes[family]; family++)
-        for (size_t at = 0; at < sizeof called / sizeof called[0]; at++) {
-            char quoted[64];
+    for (int family = 0; hm_model_classes[family]; family++) {
+        for (size_t at = 0; at < CLASS_MEMBERS; at++) {
             hm_model_class holed = *hm_model_classes[family];
-            memset((char *)&holed + called[at].offset, 0, called[at].size);
-            snprintf(quoted, sizeof quoted, "`%s`", called[at].name);
-            if (hm_model_class_check(&holed) != HM_EINTERNAL) fail_msg("a table without %s is taken", quoted);
-            if (!strstr(hm_error_message(), quoted)) fail_msg("'%s' does not name %s", hm_error_message(), quoted);
-            assert_non_null(strstr(hm_error_message(), holed.name));
-            hm_error_clear();
+            refused(&holed, &holed, &of_class[at], holed.name);
         }
+        for (size_t at = 0; at < OBJECTIVE_MEMBERS; at++) {
+            hm_model_class whole = *hm_model_classes[family];
+            hm_objective objectives[2] = {whole.objectives[0], {.name = NULL}};
+            whole.objectives = objectives;
+            refused(&whole, &objectives[0], &of_objective[at], objectives[0].name);
+        }
+    }
 }
 
 static void a_table_without_name_or_settings_is_refused(void **state)
 {
     (void)state;
-    static const struct member needed[] = {MEMBER(name), MEMBER(describe), MEMBER(settings)};
+    static const member needed[] = {OF_CLASS(name), OF_CLASS(describe), OF_CLASS(settings)};
     for (size_t at = 0; at < sizeof needed / sizeof needed[0]; at++) {
         hm_model_class holed = *hm_model_classes[0];
         memset((char *)&holed + needed[at].offset, 0, needed[at].size);

@@ -78,11 +78,14 @@ static void annealed_path_is_its_definition(void **state)
     float v[STATES * V], inputs[STATES * H + 64];
     for (int64_t s = 0; s < STATES; s++)
         for (int i = 0; i < V; i++) v[s * V + i] = (float)(s >> i & 1);
-    hm_walk walk = {.visible = {v, STATES, V},
+    hm_arena scratch;
+    assert_ok(hm_arena_init(&scratch, model->class->annealing->scratch_bytes(model, STATES), "scratch"));
+    hm_walk walk = {.state = {v, STATES, V},
                     .inputs = {inputs, STATES, H},
                     .energy = energy,
                     .base_energy = base_energy,
-                    .base = base};
+                    .base = base,
+                    .scratch = &scratch};
     assert_ok(model->class->annealing->refresh(model, &walk));
     for (int at = 0; at < 4; at++) {
         double beta = betas[at];
@@ -98,6 +101,7 @@ static void annealed_path_is_its_definition(void **state)
     double sum = 0; /* Z of the base: over v of exp(base'v), times 2^H */
     for (int64_t s = 0; s < STATES; s++) sum += exp(base_energy[s]);
     assert_close(model->class->annealing->log_z_base(model, base), log(sum) + H * log(2.0), 1e-6);
+    hm_arena_free(&scratch);
     free(theta);
     hm_model_free(model);
 }
@@ -180,7 +184,7 @@ static void persistent_chains_have_the_exact_distribution(void **state)
     float data[V + 64] = {0}, *chains = calloc(CHAINS * H + 64, sizeof *chains), *direct;
     hm_outer outer[HM_TENSORS_MAX];
     hm_arena scratch;
-    assert_ok(hm_arena_init(&scratch, model->class->scratch_bytes(model, &how, 1, 1, CHAINS), "scratch"));
+    assert_ok(hm_arena_init(&scratch, model->class->objectives->scratch_bytes(model, &how, 1, 1, CHAINS), "scratch"));
     assert_ok(hm_pack_alloc(&model->layout, "gradient sums", &direct));
     hm_shard shard = {.shards = 1,
                       .seed = 5,
@@ -193,7 +197,7 @@ static void persistent_chains_have_the_exact_distribution(void **state)
                       .outer = outer,
                       .direct = direct,
                       .direct_begin = direct_begin};
-    assert_ok(model->class->start_chains(model, &shard));
+    assert_ok(model->class->objectives->start_chains(model, &shard));
     hm_matrix rate = small_rbm_tensor(model, "base_rate");
     for (int v = 0; v < STATES; v++) {
         start[v] = 1;
@@ -205,7 +209,7 @@ static void persistent_chains_have_the_exact_distribution(void **state)
 
     for (shard.step = 0; shard.step < UPDATES; shard.step++) {
         hm_arena_reset(&scratch);
-        assert_ok(model->class->gradient(model, &shard));
+        assert_ok(model->class->objectives->gradient(model, &shard));
     }
     exact_distribution(model, p);
     hidden_distribution(theta, p, p_hidden);
@@ -240,7 +244,7 @@ static void annealed_moves_have_the_exact_distribution(void **state)
     for (int64_t s = 0; s < STATES; s++) p[s] = exp(rbm_log_p_star(theta, V, H, s) - log_z);
     assert_ok(hm_arena_init(&scratch, model->class->annealing->scratch_bytes(model, CHAINS), "scratch"));
     hm_walk walk = {.seed = 3,
-                    .visible = {v, CHAINS, V},
+                    .state = {v, CHAINS, V},
                     .inputs = {inputs, CHAINS, H},
                     .energy = energy,
                     .base_energy = base_energy,
@@ -251,7 +255,7 @@ static void annealed_moves_have_the_exact_distribution(void **state)
         hm_arena_reset(&scratch);
         assert_ok(model->class->annealing->move(model, &walk, beta, HM_RNG_AIS_HIDDEN, HM_RNG_AIS_VISIBLE, step));
     }
-    count_states(walk.visible, counts);
+    count_states(walk.state, counts);
     check_counts("annealed at 0.6", counts, p, STATES, CHAINS);
     free(v), free(inputs), free(energy), free(base_energy), free(theta);
     hm_arena_free(&scratch);

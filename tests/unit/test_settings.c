@@ -121,9 +121,9 @@ static void model_tables_fit_their_loop(void **state)
         free(settings);
     }
     hm_model_class holed = *hm_model_classes[0];
-    holed.gradient = NULL;
+    holed.free_energy = NULL;
     assert_int_equal(hm_model_class_check(&holed), HM_EINTERNAL);
-    assert_non_null(strstr(hm_error_message(), "`gradient`"));
+    assert_non_null(strstr(hm_error_message(), "`free_energy`"));
     hm_error_clear();
     assert_null(hm_model_find("dragon"));
 }

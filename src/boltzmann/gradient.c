@@ -1,0 +1,321 @@
+/* A shard's rows are stacked: first the positive phase, then the negative one,
+ *
+ *   a = [x_l; x~_l]    b = [x_{l+1}; -weight x~_{l+1}]    so that    dW_l = a'b,
+ *
+ * with weight = batch / chains, so that all is counted in rows of the batch. A layer in the middle is `a` of one
+ * product and `b` of another: its weighted rows are a copy. Centring (Melchior, Fischer, Wiskott 2016; Montavon &
+ * Mueller 2012) is a linear change of these sums, and made in hm_machine_finish: the rows here stay binary, mostly
+ * zeros, which products skip.
+ */
+#include "boltzmann/gradient.h"
+
+#include "core/kernels.h"
+#include "core/memory.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { EXACT_TRAINING_MAX = 16 }; /* units of the enumerated side whose configurations fit in a shard's scratch */
+
+typedef struct phases {
+    int64_t positive, negative;     /* rows */
+    float *x[HM_LAYERS_MAX];        /* (positive + negative, units) */
+    float *weighted[HM_LAYERS_MAX]; /* the same, negative rows times -weight; layers above the lowest */
+    double *weight;                 /* (negative) of each row of the negative phase, or NULL: */
+    float common_weight;            /* the same for all */
+} phases;
+
+static hm_states part_of(const hm_machine *machine, const phases *p, bool negative)
+{
+    hm_states states = {.rows = negative ? p->negative : p->positive};
+    for (int l = 0; l < machine->layers; l++)
+        states.at[l] = p->x[l] + (negative ? p->positive * machine->layer[l].units : 0);
+    return states;
+}
+
+/* ---- the negative phase ----------------------------------------------------------------------------------------- */
+
+static int64_t exact_rows(const hm_machine *machine, int shards, int shard)
+{
+    int64_t units = hm_side_units(machine, hm_smaller_side(machine));
+    return hm_count(hm_part((int64_t)1 << units, shards, shard));
+}
+
+static int64_t negative_rows(const hm_machine *machine, const hm_contrast_settings *how, int shards, int shard,
+                             int64_t rows, int64_t chains)
+{
+    switch ((hm_estimator)how->estimator) {
+    case HM_EXACT: return exact_rows(machine, shards, shard);
+    case HM_CD: return rows;
+    case HM_PCD: return chains;
+    }
+    return 0;
+}
+
+/* k Gibbs steps of states of the odd side, in place; the last even states and p(x_odd | those) into the rows of the
+ * negative phase. */
+static hm_status run_chains(const hm_model *model, const hm_machine *machine, const hm_shard *shard, hm_states *chains,
+                            int64_t first_chain, const phases *p)
+{
+    hm_states negative = part_of(machine, p, true);
+    for (int l = 0; l < machine->layers; l += 2) chains->at[l] = negative.at[l];
+    for (int64_t k = 0; k < shard->how->k; k++) {
+        uint64_t step = shard->step * (uint64_t)shard->how->k + (uint64_t)k;
+        hm_draw draw = {shard->seed, {HM_RNG_CHAIN_VISIBLE, HM_RNG_CHAIN_HIDDEN}, step, first_chain};
+        hm_half_step even = {.side = HM_EVEN, .from = chains, .sample = chains, .draw = &draw, .beta = 1};
+        hm_half_step odd = {
+            .side = HM_ODD, .from = chains, .prob = &negative, .sample = chains, .draw = &draw, .beta = 1};
+        HM_TRY(hm_machine_half(model, machine, &even, shard->scratch));
+        HM_TRY(hm_machine_half(model, machine, &odd, shard->scratch));
+    }
+    return HM_OK;
+}
+
+static hm_status negative_pcd(const hm_model *model, const hm_machine *machine, hm_shard *shard, phases *p)
+{
+    hm_states chains = {0};
+    p->common_weight = (float)((double)shard->batch / (double)shard->all_chains);
+    HM_TRY(hm_side_load(machine, HM_ODD, shard->chains, shard->scratch, &chains));
+    HM_TRY(run_chains(model, machine, shard, &chains, shard->first_chain, p));
+    hm_side_store(machine, HM_ODD, &chains, shard->chains);
+    return HM_OK;
+}
+
+/* Chains that start anew from the positive phase (Hinton 2002). */
+static hm_status negative_cd(const hm_model *model, const hm_machine *machine, hm_shard *shard, phases *p)
+{
+    hm_states chains = {0};
+    HM_TRY(hm_side_alloc(machine, HM_ODD, p->positive, shard->scratch, &chains));
+    for (int l = 1; l < machine->layers; l += 2) {
+        int64_t units = machine->layer[l].units;
+        hm_stream start = {shard->seed, HM_RNG_POSITIVE, shard->step * (uint64_t)(machine->layers / 2) + l / 2};
+        for (int64_t row = 0; row < p->positive; row++)
+            hm_kernels_best()->bernoulli(units, p->x[l] + row * units, &start, shard->first_row + row,
+                                         chains.at[l] + row * units);
+    }
+    p->common_weight = 1.0f;
+    return run_chains(model, machine, shard, &chains, shard->first_row, p);
+}
+
+/* Samples of the even side that the loop has made (parallel tempering). */
+static hm_status negative_given(const hm_model *model, const hm_machine *machine, hm_shard *shard, phases *p)
+{
+    hm_states negative = part_of(machine, p, true), given = {0};
+    p->common_weight = (float)((double)shard->batch / (double)shard->all_chains);
+    HM_TRY(hm_side_load(machine, HM_EVEN, shard->samples, shard->scratch, &given));
+    for (int l = 0; l < machine->layers; l += 2)
+        memcpy(negative.at[l], given.at[l], (size_t)(p->negative * machine->layer[l].units) * sizeof(float));
+    hm_half_step odd = {.side = HM_ODD, .from = &negative, .prob = &negative, .beta = 1};
+    return hm_machine_half(model, machine, &odd, shard->scratch);
+}
+
+/* All configurations of this shard's part of the smaller side, each weighted by its probability. */
+static hm_status negative_exact(const hm_model *model, const hm_machine *machine, hm_shard *shard, phases *p)
+{
+    hm_side side = hm_smaller_side(machine);
+    hm_range part = hm_part((int64_t)1 << hm_side_units(machine, side), shard->shards, shard->index);
+    hm_states negative = part_of(machine, p, true);
+    float *weights;
+    HM_TRY(hm_arena_floats(shard->scratch, p->negative * 2, &weights));
+    p->weight = (double *)(void *)weights; /* arenas are aligned for any type */
+    hm_side_configurations(machine, side, part.begin, &negative);
+    HM_TRY(hm_side_log_prob(model, machine, side, &negative, shard->scratch, p->weight));
+    for (int64_t row = 0; row < p->negative; row++)
+        p->weight[row] = (double)shard->batch * exp(p->weight[row] - shard->log_z);
+    hm_half_step other = {.side = side == HM_ODD ? HM_EVEN : HM_ODD, .from = &negative, .prob = &negative, .beta = 1};
+    return hm_machine_half(model, machine, &other, shard->scratch);
+}
+
+static hm_status (*const negative_phases[])(const hm_model *, const hm_machine *, hm_shard *, phases *) = {
+    [HM_EXACT] = negative_exact,
+    [HM_CD] = negative_cd,
+    [HM_PCD] = negative_pcd,
+};
+
+hm_status hm_machine_check_exact(const hm_machine *machine, const hm_contrast_settings *how)
+{
+    int64_t units = hm_side_units(machine, hm_smaller_side(machine));
+    HM_REQUIRE(how->estimator != HM_EXACT || units <= EXACT_TRAINING_MAX, HM_EUSAGE,
+               "train.estimator: exact enumerates the smaller layer, which may have at most %d units and has %lld; "
+               "use pcd or cd",
+               EXACT_TRAINING_MAX, (long long)units);
+    return HM_OK;
+}
+
+/* ---- both phases ------------------------------------------------------------------------------------------------ */
+
+size_t hm_machine_gradient_bytes(const hm_machine *machine, const hm_contrast_settings *how, int shards, int64_t rows,
+                                 int64_t chains)
+{
+    int64_t negative = negative_rows(machine, how, shards, shards - 1, rows, chains), all = rows + negative;
+    size_t stacked = hm_side_bytes(machine, HM_EVEN, all) + hm_side_bytes(machine, HM_ODD, all);
+    return 2 * stacked + hm_side_bytes(machine, HM_ODD, negative) + hm_side_bytes(machine, HM_EVEN, negative) +
+           hm_arena_bytes(negative * 2) + 2 * hm_layer_bytes(machine, all);
+}
+
+/* sums += sum of the positive rows - weighted sum of the negative ones. */
+static void add_difference(const phases *p, int64_t columns, const float *rows, float *sums)
+{
+    const hm_kernels *kernels = hm_kernels_best();
+    const float *negative = rows + p->positive * columns;
+    kernels->add_columns(p->positive, columns, rows, 1.0f, sums);
+    if (!p->weight) kernels->add_columns(p->negative, columns, negative, -p->common_weight, sums);
+    for (int64_t row = 0; p->weight && row < p->negative; row++)
+        kernels->add_columns(1, columns, negative + row * columns, (float)-p->weight[row], sums);
+}
+
+/* weighted = x with its negative rows times -weight; a layer that no further product needs is changed in place. */
+static hm_status weigh_layer(const hm_machine *machine, hm_shard *shard, phases *p, int l)
+{
+    int64_t units = machine->layer[l].units, rows = p->positive + p->negative;
+    p->weighted[l] = p->x[l];
+    if (l + 1 < machine->layers) {
+        HM_TRY(hm_arena_floats(shard->scratch, rows * units, &p->weighted[l]));
+        memcpy(p->weighted[l], p->x[l], (size_t)(p->positive * units) * sizeof(float));
+    }
+    for (int64_t row = 0; row < p->negative; row++) {
+        float weight = p->weight ? (float)p->weight[row] : p->common_weight;
+        const float *from = p->x[l] + (p->positive + row) * units;
+        float *to = p->weighted[l] + (p->positive + row) * units;
+        for (int64_t j = 0; j < units; j++) to[j] = from[j] * -weight;
+    }
+    return HM_OK;
+}
+
+static hm_status give(const hm_model *model, const hm_machine *machine, hm_shard *shard, phases *p)
+{
+    const hm_kernels *kernels = hm_kernels_best();
+    int64_t rows = p->positive + p->negative;
+    for (int l = 0; l < machine->layers; l++) {
+        const hm_layer *layer = &machine->layer[l];
+        add_difference(p, layer->units, p->x[l], hm_shard_direct(shard, &model->layout, layer->bias));
+        kernels->add_columns(p->positive, layer->units, p->x[l], 1.0f,
+                             hm_shard_direct(shard, &model->layout, layer->mean));
+    }
+    for (int l = 0; l + 1 < machine->layers; l++) {
+        HM_TRY(weigh_layer(machine, shard, p, l + 1));
+        shard->outer[machine->weights[l]] = (hm_outer){
+            .a = {p->x[l], rows, machine->layer[l].units},
+            .b = {p->weighted[l + 1], rows, machine->layer[l + 1].units},
+        };
+    }
+    return HM_OK;
+}
+
+hm_status hm_machine_gradient(const hm_model *model, const hm_machine *machine, hm_shard *shard,
+                              hm_positive_phase positive)
+{
+    phases p = {.positive = shard->data.rows};
+    p.negative = negative_rows(machine, shard->how, shard->shards, shard->index, p.positive, shard->chains.rows);
+    for (int l = 0; l < machine->layers; l++)
+        HM_TRY(hm_arena_floats(shard->scratch, (p.positive + p.negative) * machine->layer[l].units, &p.x[l]));
+    hm_states states = part_of(machine, &p, false);
+    HM_TRY(positive(model, machine, shard, &states));
+    HM_TRY((shard->samples.at ? negative_given : negative_phases[shard->how->estimator])(model, machine, shard, &p));
+    return give(model, machine, shard, &p);
+}
+
+/* ---- once an update --------------------------------------------------------------------------------------------- */
+
+/* The centred gradient, in the parameters of the plain machine (Melchior et al. 2016, eq. 9-11): both phases have the
+ * same weight, so that
+ *     <(x - mu)(y - lambda)'>_data - <(x - mu)(y - lambda)'>_model = dW - mu dc' - db lambda',
+ * x and y neighbours with plain bias gradients db and dc; and with these dW a bias gradient loses dW lambda for the
+ * layer above and dW' mu for the layer below. */
+static void center_weights(hm_model *model, const hm_machine *machine, int l, float *grad)
+{
+    const hm_kernels *kernels = hm_kernels_best();
+    const hm_layer *lower = &machine->layer[l], *upper = &machine->layer[l + 1];
+    hm_matrix dW = hm_pack_matrix(&model->layout, grad, machine->weights[l]);
+    const float *db = hm_pack_matrix(&model->layout, grad, lower->bias).at;
+    const float *dc = hm_pack_matrix(&model->layout, grad, upper->bias).at;
+    const float *mu = hm_model_tensor(model, lower->mean), *lambda = hm_model_tensor(model, upper->mean);
+    for (int64_t i = 0; i < dW.rows; i++) {
+        float *row = dW.at + i * dW.columns;
+        kernels->add_columns(1, dW.columns, dc, -mu[i], row);
+        kernels->add_columns(1, dW.columns, lambda, -db[i], row);
+    }
+}
+
+static void center_biases(hm_model *model, const hm_machine *machine, int l, float *grad)
+{
+    const hm_kernels *kernels = hm_kernels_best();
+    const hm_layer *lower = &machine->layer[l], *upper = &machine->layer[l + 1];
+    hm_matrix dW = hm_pack_matrix(&model->layout, grad, machine->weights[l]);
+    float *db = hm_pack_matrix(&model->layout, grad, lower->bias).at;
+    float *dc = hm_pack_matrix(&model->layout, grad, upper->bias).at;
+    const float *mu = hm_model_tensor(model, lower->mean), *lambda = hm_model_tensor(model, upper->mean);
+    for (int64_t i = 0; i < dW.rows; i++) {
+        const float *row = dW.at + i * dW.columns;
+        db[i] -= (float)kernels->dot(dW.columns, row, lambda);
+        kernels->add_columns(1, dW.columns, row, -mu[i], dc);
+    }
+}
+
+/* Pull the running mean activity q_j of each hidden unit to the target: the derivative q - target of the cross-entropy
+ * penalty, on the bias and, through the units that feed it, on the weights (Hinton 2010, section 11). */
+static void add_sparsity(const hm_model *model, const hm_machine *machine, int l, const hm_contrast_settings *how,
+                         int64_t batch, float *grad)
+{
+    const hm_layer *lower = &machine->layer[l], *upper = &machine->layer[l + 1];
+    hm_matrix dW = hm_pack_matrix(&model->layout, grad, machine->weights[l]);
+    float *dc = hm_pack_matrix(&model->layout, grad, upper->bias).at;
+    const float *sum_x = hm_pack_matrix(&model->layout, grad, lower->mean).at, *q = hm_model_tensor(model, upper->mean);
+    for (int64_t j = 0; j < dW.columns; j++)
+        dc[j] += (float)((double)batch * how->sparsity_cost * (how->sparsity_target - (double)q[j]));
+    for (int64_t i = 0; i < dW.rows; i++)
+        for (int64_t j = 0; j < dW.columns; j++)
+            dW.at[i * dW.columns + j] +=
+                (float)(how->sparsity_cost * (how->sparsity_target - (double)q[j]) * (double)sum_x[i]);
+}
+
+/* mean += rate (batch mean - mean). */
+static void move_running(const hm_model *model, int index, double rate, int64_t batch, const float *grad)
+{
+    const float *sums = grad + model->layout.tensors[index].offset;
+    float *mean = hm_model_tensor(model, index);
+    int64_t size = hm_tensor_size(&model->layout.tensors[index]);
+    for (int64_t i = 0; i < size; i++) mean[i] += (float)(rate * ((double)sums[i] / (double)batch - (double)mean[i]));
+}
+
+void hm_machine_finish(hm_model *model, const hm_machine *machine, const hm_contrast_settings *how, int64_t batch,
+                       float *grad)
+{
+    int links = machine->layers - 1;
+    for (int l = 0; how->centered && l < links; l++) center_weights(model, machine, l, grad);
+    for (int l = 0; how->centered && l < links; l++) center_biases(model, machine, l, grad);
+    for (int l = 0; how->sparsity_cost > 0 && l < links; l++) add_sparsity(model, machine, l, how, batch, grad);
+    for (int l = 0; l < machine->layers; l++)
+        move_running(model, machine->layer[l].mean, how->offset_rate, batch, grad);
+}
+
+/* ---- chains ----------------------------------------------------------------------------------------------------- */
+
+int64_t hm_machine_chain_columns(const hm_machine *machine) { return hm_side_units(machine, HM_ODD); }
+
+size_t hm_machine_start_bytes(const hm_machine *machine, int64_t chains)
+{
+    return hm_side_bytes(machine, HM_EVEN, chains) + hm_side_bytes(machine, HM_ODD, chains) +
+           hm_layer_bytes(machine, chains);
+}
+
+hm_status hm_machine_start_chains(const hm_model *model, const hm_machine *machine, hm_shard *shard)
+{
+    hm_states states = {0};
+    int64_t chains = shard->chains.rows;
+    hm_draw draw = {shard->seed, {HM_RNG_CHAIN_START, HM_RNG_CHAIN_START}, 1, shard->first_chain};
+    HM_TRY(hm_side_alloc(machine, HM_EVEN, chains, shard->scratch, &states));
+    HM_TRY(hm_side_load(machine, HM_ODD, shard->chains, shard->scratch, &states));
+    for (int l = 0; l < machine->layers; l += 2) {
+        const hm_layer *layer = &machine->layer[l];
+        const float *rates = hm_model_tensor(model, l == 0 ? machine->base_rate : layer->mean);
+        hm_stream start = {shard->seed, HM_RNG_CHAIN_START, l == 0 ? 0 : 1000 + (uint64_t)l};
+        for (int64_t chain = 0; chain < chains; chain++)
+            hm_kernels_best()->bernoulli(layer->units, rates, &start, shard->first_chain + chain,
+                                         states.at[l] + chain * layer->units);
+    }
+    hm_half_step odd = {.side = HM_ODD, .from = &states, .sample = &states, .draw = &draw, .beta = 1};
+    HM_TRY(hm_machine_half(model, machine, &odd, shard->scratch));
+    hm_side_store(machine, HM_ODD, &states, shard->chains);
+    return HM_OK;
+}

@@ -1,0 +1,40 @@
+/* The gradient of the log-likelihood of a Boltzmann machine, or of its variational bound:
+ *
+ *   d log p / dW_l = <x_l x_{l+1}'>_data - <x_l x_{l+1}'>_model,      d / db_l = <x_l>_data - <x_l>_model
+ *
+ * The family gives the states under the data (exact for an RBM, mean field for a DBM); the negative phase, centring,
+ * sparsity and running means are made here.
+ */
+#ifndef HM_MACHINE_GRADIENT_H
+#define HM_MACHINE_GRADIENT_H
+
+#include "boltzmann/machine.h"
+
+/* Fills all layers of `states` (rows of the shard's data) with what the positive phase expects of them. Scratch of what
+ * it needs is part of the family's scratch_bytes. */
+typedef hm_status (*hm_positive_phase)(const hm_model *model, const hm_machine *machine, hm_shard *shard,
+                                       const hm_states *states);
+
+/* As the family's gradient (models/model.h): rows of products in shard->outer, the rest in shard->direct. The layers
+ * are those of `machine`, which is the model's or a pair of its layers. */
+hm_status hm_machine_gradient(const hm_model *model, const hm_machine *machine, hm_shard *shard,
+                              hm_positive_phase positive);
+
+/* Scratch of hm_machine_gradient without that of the positive phase. */
+size_t hm_machine_gradient_bytes(const hm_machine *machine, const hm_contrast_settings *how, int shards, int64_t rows,
+                                 int64_t chains);
+
+/* Once an update: centring, sparsity, running means. */
+void hm_machine_finish(hm_model *model, const hm_machine *machine, const hm_contrast_settings *how, int64_t batch,
+                       float *grad);
+
+/* Persistent chains are states of the odd side. They start from p(x_odd | x_even), the even layers drawn from their
+ * running means (the visible ones from the base rates). */
+int64_t hm_machine_chain_columns(const hm_machine *machine);
+hm_status hm_machine_start_chains(const hm_model *model, const hm_machine *machine, hm_shard *shard);
+size_t hm_machine_start_bytes(const hm_machine *machine, int64_t chains);
+
+/* HM_EUSAGE when exact gradients would enumerate too many units. */
+hm_status hm_machine_check_exact(const hm_machine *machine, const hm_contrast_settings *how);
+
+#endif

@@ -1,0 +1,379 @@
+#include "boltzmann/machine.h"
+
+#include "core/kernels.h"
+#include "core/memory.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- a machine -------------------------------------------------------------------------------------------------- */
+
+/* Names of tensors and axes: [0] when there is one hidden layer, else [l]. */
+static const char *const weight_names[] = {"W", "W1", "W2", "W3", "W4", "W5", "W6", "W7"},
+                         *const bias_names[] = {"c", "c1", "c2", "c3", "c4", "c5", "c6", "c7"},
+                         *const mean_names[] = {"lambda",  "lambda1", "lambda2", "lambda3",
+                                                "lambda4", "lambda5", "lambda6", "lambda7"},
+                         *const axis_names[] = {"hidden",  "hidden1", "hidden2", "hidden3",
+                                                "hidden4", "hidden5", "hidden6", "hidden7"};
+
+static hm_status declare_weights(hm_model *model, int l, bool numbered)
+{
+    hm_machine *machine = model->machine;
+    const char *lower = l == 0 ? "visible" : axis_names[l];
+    return hm_layout_add(&model->layout,
+                         (hm_tensor){.name = weight_names[numbered ? l + 1 : 0],
+                                     .dims = 2,
+                                     .shape = {machine->layer[l].units, machine->layer[l + 1].units},
+                                     .axes = {lower, axis_names[numbered ? l + 1 : 0]},
+                                     .decays = true,
+                                     .products = true,
+                                     .description = numbered ? "weights between two layers: E has -x_l' W x_(l+1)"
+                                                             : "weights of E(v, h) = -b'v - c'h - v'W h"},
+                         &machine->weights[l]);
+}
+
+static hm_status declare_layer(hm_model *model, int l, bool numbered)
+{
+    hm_layer *layer = &model->machine->layer[l];
+    int name = numbered ? l : 0;
+    const char *axis = l == 0 ? "visible" : axis_names[name];
+    HM_TRY(hm_layout_add(&model->layout,
+                         (hm_tensor){.name = l == 0 ? "b" : bias_names[name],
+                                     .dims = 1,
+                                     .shape = {layer->units},
+                                     .axes = {axis},
+                                     .description = l == 0 ? "visible biases" : "hidden biases"},
+                         &layer->bias));
+    return hm_layout_add(&model->layout,
+                         (hm_tensor){.name = l == 0 ? "mu" : mean_names[name],
+                                     .dims = 1,
+                                     .shape = {layer->units},
+                                     .axes = {axis},
+                                     .role = HM_RUNNING,
+                                     .description = l == 0 ? "running mean of the visible units under the data"
+                                                           : "running mean of the hidden units under the data"},
+                         &layer->mean);
+}
+
+hm_status hm_machine_declare(hm_model *model, int count, const int64_t hidden[])
+{
+    hm_machine *machine;
+    HM_REQUIRE(count >= 1 && count < HM_LAYERS_MAX, HM_EUSAGE, "%d hidden layers; there may be 1 to %d", count,
+               HM_LAYERS_MAX - 1);
+    HM_TRY(hm_alloc(&machine, 1, sizeof *machine, "a Boltzmann machine"));
+    model->machine = machine;
+    machine->layers = count + 1;
+    machine->layer[0].units = model->visible;
+    for (int l = 0; l < count; l++) {
+        machine->layer[l + 1].units = hidden[l];
+        machine->up_scale[l] = machine->down_scale[l] = 1.0f;
+    }
+    for (int l = 0; l < count; l++) HM_TRY(declare_weights(model, l, count > 1));
+    for (int l = 0; l <= count; l++) HM_TRY(declare_layer(model, l, count > 1));
+    return hm_layout_add(
+        &model->layout,
+        (hm_tensor){.name = "base_rate",
+                    .dims = 1,
+                    .shape = {model->visible},
+                    .axes = {"visible"},
+                    .role = HM_RUNNING,
+                    .description =
+                        "smoothed mean of each visible unit over the training data: the base distribution of AIS"},
+        &machine->base_rate);
+}
+
+hm_status hm_machine_allocate(hm_model *model)
+{
+    hm_machine *machine = model->machine;
+    for (int l = 0; l + 1 < machine->layers; l++) {
+        HM_TRY(hm_packed_init(&machine->up[l], machine->layer[l].units, machine->layer[l + 1].units));
+        HM_TRY(hm_packed_init(&machine->down[l], machine->layer[l + 1].units, machine->layer[l].units));
+    }
+    return hm_alloc(&machine->base_bias, hm_side_units(machine, HM_EVEN), sizeof(float), "base biases");
+}
+
+void hm_machine_free(hm_model *model)
+{
+    hm_machine *machine = model->machine;
+    if (!machine) return;
+    for (int l = 0; l + 1 < machine->layers; l++) {
+        hm_packed_free(&machine->up[l]);
+        hm_packed_free(&machine->down[l]);
+    }
+    free(machine->base_bias);
+    free(machine);
+    model->machine = NULL;
+}
+
+static void init_weights(hm_model *model, uint64_t seed, double init_std, int l)
+{
+    hm_matrix W = hm_pack_matrix(&model->layout, model->params, model->machine->weights[l]);
+    hm_stream stream = {.seed = seed, .purpose = HM_RNG_INIT, .step = (uint64_t)model->machine->weights[l]};
+    for (int64_t i = 0; i < W.rows; i++)
+        for (int64_t j = 0; j < W.columns; j++)
+            W.at[i * W.columns + j] = (float)(init_std * hm_random_normal(&stream, i, j));
+}
+
+hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const float base_rates[])
+{
+    const hm_machine *machine = model->machine;
+    for (int l = 0; l + 1 < machine->layers; l++) {
+        const hm_layer *layer = &machine->layer[l + 1];
+        init_weights(model, seed, init_std, l);
+        for (int64_t j = 0; j < layer->units; j++) hm_model_tensor(model, layer->mean)[j] = 0.5f; /* sigmoid(0) */
+    }
+    for (int64_t i = 0; i < model->visible; i++) {
+        HM_REQUIRE(base_rates[i] > 0 && base_rates[i] < 1, HM_EINTERNAL, "base rate %lld is %g, not inside (0, 1)",
+                   (long long)i, (double)base_rates[i]);
+        hm_model_tensor(model, machine->layer[0].bias)[i] =
+            (float)log((double)base_rates[i] / (1.0 - (double)base_rates[i]));
+        hm_model_tensor(model, machine->base_rate)[i] = base_rates[i];
+        hm_model_tensor(model, machine->layer[0].mean)[i] = base_rates[i];
+    }
+    return HM_OK;
+}
+
+void hm_machine_refresh(hm_model *model)
+{
+    hm_machine *machine = model->machine;
+    for (int l = 0; l + 1 < machine->layers; l++) {
+        hm_matrix W = hm_pack_matrix(&model->layout, model->params, machine->weights[l]);
+        hm_pack_weights(&machine->up[l], W, model->team);
+        hm_pack_transposed(&machine->down[l], W, model->team);
+    }
+    const float *rate = hm_model_tensor(model, machine->base_rate);
+    for (int64_t i = 0; i < model->visible; i++)
+        machine->base_bias[i] = (float)log((double)rate[i] / (1.0 - (double)rate[i]));
+}
+
+hm_machine hm_machine_pair(const hm_machine *machine, int l, float up_scale, float down_scale)
+{
+    return (hm_machine){
+        .layers = 2,
+        .layer = {machine->layer[l], machine->layer[l + 1]},
+        .weights = {machine->weights[l]},
+        .up = {machine->up[l]},
+        .down = {machine->down[l]},
+        .up_scale = {up_scale},
+        .down_scale = {down_scale},
+        .base_rate = l == 0 ? machine->base_rate : machine->layer[l].mean,
+    };
+}
+
+int64_t hm_side_units(const hm_machine *machine, hm_side side)
+{
+    int64_t units = 0;
+    for (int l = side; l < machine->layers; l += 2) units += machine->layer[l].units;
+    return units;
+}
+
+int64_t hm_layer_column(const hm_machine *machine, int l)
+{
+    int64_t column = 0;
+    for (int before = l % 2; before < l; before += 2) column += machine->layer[before].units;
+    return column;
+}
+
+static int side_layers(const hm_machine *machine, hm_side side) { return (machine->layers + 1 - (int)side) / 2; }
+
+/* ---- states ----------------------------------------------------------------------------------------------------- */
+
+size_t hm_side_bytes(const hm_machine *machine, hm_side side, int64_t rows)
+{
+    size_t bytes = 0;
+    for (int l = side; l < machine->layers; l += 2) bytes += hm_arena_bytes(rows * machine->layer[l].units);
+    return bytes;
+}
+
+static int64_t most_units(const hm_machine *machine)
+{
+    int64_t most = 0;
+    for (int l = 0; l < machine->layers; l++)
+        if (machine->layer[l].units > most) most = machine->layer[l].units;
+    return most;
+}
+
+size_t hm_layer_bytes(const hm_machine *machine, int64_t rows) { return hm_arena_bytes(rows * most_units(machine)); }
+
+hm_status hm_side_alloc(const hm_machine *machine, hm_side side, int64_t rows, hm_arena *scratch, hm_states *states)
+{
+    states->rows = rows;
+    for (int l = side; l < machine->layers; l += 2)
+        HM_TRY(hm_arena_floats(scratch, rows * machine->layer[l].units, &states->at[l]));
+    return HM_OK;
+}
+
+/* Between rows of a side and its layers. */
+static void copy_side(const hm_machine *machine, hm_side side, const hm_states *states, hm_matrix rows, bool load)
+{
+    int64_t column = 0;
+    for (int l = side; l < machine->layers; l += 2) {
+        int64_t units = machine->layer[l].units;
+        for (int64_t row = 0; row < rows.rows; row++) {
+            float *in_row = rows.at + row * rows.columns + column, *in_layer = states->at[l] + row * units;
+            memcpy(load ? in_layer : in_row, load ? in_row : in_layer, (size_t)units * sizeof(float));
+        }
+        column += units;
+    }
+}
+
+hm_status hm_side_load(const hm_machine *machine, hm_side side, hm_matrix rows, hm_arena *scratch, hm_states *states)
+{
+    if (side_layers(machine, side) == 1) {
+        states->rows = rows.rows;
+        states->at[side] = rows.at;
+        return HM_OK;
+    }
+    HM_TRY(hm_side_alloc(machine, side, rows.rows, scratch, states));
+    copy_side(machine, side, states, rows, true);
+    return HM_OK;
+}
+
+void hm_side_store(const hm_machine *machine, hm_side side, const hm_states *states, hm_matrix rows)
+{
+    if (states->at[side] != rows.at) copy_side(machine, side, states, rows, false);
+}
+
+/* ---- conditionals ----------------------------------------------------------------------------------------------- */
+
+hm_status hm_layer_input(const hm_machine *machine, int l, const hm_states *states, hm_arena *scratch, float *out)
+{
+    int64_t size = states->rows * machine->layer[l].units;
+    size_t mark = scratch->used;
+    float *above = out;
+    if (l > 0) hm_product(hm_layer_of(machine, states, l - 1), &machine->up[l - 1], out);
+    if (l + 1 == machine->layers) return HM_OK;
+    if (l > 0) HM_TRY(hm_arena_floats(scratch, size, &above));
+    hm_product(hm_layer_of(machine, states, l + 1), &machine->down[l], above);
+    if (l > 0) hm_kernels_best()->add(size, out, above, out);
+    scratch->used = mark;
+    return HM_OK;
+}
+
+/* Inputs through the weights of a pair may count more than once; a machine of many layers has no scales. */
+static float input_scale(const hm_machine *machine, int l)
+{
+    return l > 0 ? machine->up_scale[l - 1] : machine->down_scale[0];
+}
+
+hm_status hm_machine_half(const hm_model *model, const hm_machine *machine, const hm_half_step *step, hm_arena *scratch)
+{
+    const hm_kernels *kernels = hm_kernels_best();
+    int pieces = side_layers(machine, step->side);
+    int64_t column = 0;
+    for (int l = step->side; l < machine->layers; l += 2) {
+        int64_t units = machine->layer[l].units;
+        float *prob = step->prob ? step->prob->at[l] : NULL, *sample = step->sample ? step->sample->at[l] : NULL;
+        float *x = prob ? prob : sample;
+        const float *bias = step->biases ? step->biases + column : hm_model_tensor(model, machine->layer[l].bias);
+        hm_stream stream = {0};
+        if (step->draw)
+            stream = (hm_stream){step->draw->seed, step->draw->purpose[step->side],
+                                 step->draw->step * (uint64_t)pieces + (uint64_t)(l / 2)};
+        HM_TRY(hm_layer_input(machine, l, step->from, scratch, x));
+        kernels->activate(step->from->rows, units, x, (float)step->beta * input_scale(machine, l), bias, prob, sample,
+                          &stream, step->draw ? step->draw->first_row : 0);
+        column += units;
+    }
+    return HM_OK;
+}
+
+size_t hm_machine_gibbs_bytes(const hm_model *model, int64_t rows)
+{
+    const hm_machine *machine = model->machine;
+    return hm_side_bytes(machine, HM_EVEN, rows) + hm_side_bytes(machine, HM_ODD, rows) +
+           2 * hm_layer_bytes(machine, rows);
+}
+
+hm_status hm_machine_gibbs(const hm_model *model, uint64_t seed, hm_matrix state, int64_t first_row,
+                           uint64_t first_step, int64_t steps, hm_arena *scratch, float *prob)
+{
+    const hm_machine *machine = model->machine;
+    hm_states states = {0}, probs = {0};
+    size_t bytes = (size_t)(state.rows * machine->layer[0].units) * sizeof(float);
+    HM_TRY(hm_side_load(machine, HM_EVEN, state, scratch, &states));
+    HM_TRY(hm_side_alloc(machine, HM_ODD, state.rows, scratch, &states));
+    for (int l = 0; l < machine->layers; l++) probs.at[l] = states.at[l];
+    probs.rows = state.rows;
+    if (prob) HM_TRY(hm_arena_floats(scratch, state.rows * machine->layer[0].units, &probs.at[0]));
+    for (int64_t step = 0; step < steps; step++) {
+        hm_draw draw = {seed, {HM_RNG_SAMPLE_VISIBLE, HM_RNG_SAMPLE_HIDDEN}, first_step + (uint64_t)step, first_row};
+        hm_half_step odd = {.side = HM_ODD, .from = &states, .sample = &states, .draw = &draw, .beta = 1};
+        hm_half_step even = {
+            .side = HM_EVEN, .from = &states, .prob = &probs, .sample = &states, .draw = &draw, .beta = 1};
+        HM_TRY(hm_machine_half(model, machine, &odd, scratch));
+        HM_TRY(hm_machine_half(model, machine, &even, scratch));
+    }
+    if (prob && steps > 0) memcpy(prob, probs.at[0], bytes);
+    hm_side_store(machine, HM_EVEN, &states, state);
+    return HM_OK;
+}
+
+/* ---- probabilities ---------------------------------------------------------------------------------------------- */
+
+size_t hm_side_log_prob_bytes(const hm_machine *machine, int64_t rows) { return 2 * hm_layer_bytes(machine, rows); }
+
+hm_status hm_side_log_prob(const hm_model *model, const hm_machine *machine, hm_side side, const hm_states *states,
+                           hm_arena *scratch, double out[])
+{
+    const hm_kernels *kernels = hm_kernels_best();
+    size_t mark = scratch->used;
+    float *x;
+    memset(out, 0, (size_t)states->rows * sizeof out[0]);
+    HM_TRY(hm_arena_floats(scratch, states->rows * most_units(machine), &x));
+    for (int l = 0; l < machine->layers; l++) {
+        int64_t units = machine->layer[l].units;
+        const float *bias = hm_model_tensor(model, machine->layer[l].bias);
+        bool given = l % 2 == (int)side;
+        if (!given) HM_TRY(hm_layer_input(machine, l, states, scratch, x));
+        for (int64_t row = 0; row < states->rows; row++)
+            out[row] += given ? kernels->dot(units, states->at[l] + row * units, bias)
+                              : kernels->sum_softplus(units, x + row * units, 1.0f, bias);
+    }
+    scratch->used = mark;
+    return HM_OK;
+}
+
+hm_side hm_smaller_side(const hm_machine *machine)
+{
+    return hm_side_units(machine, HM_ODD) < hm_side_units(machine, HM_EVEN) ? HM_ODD : HM_EVEN;
+}
+
+void hm_side_configurations(const hm_machine *machine, hm_side side, int64_t begin, hm_states *states)
+{
+    int64_t unit = 0;
+    for (int l = side; l < machine->layers; l += 2)
+        for (int64_t at = 0; at < machine->layer[l].units; at++, unit++)
+            for (int64_t row = 0; row < states->rows; row++)
+                states->at[l][row * machine->layer[l].units + at] = (float)((begin + row) >> unit & 1);
+}
+
+static int64_t enumerated_units(const hm_model *model)
+{
+    return hm_side_units(model->machine, hm_smaller_side(model->machine));
+}
+
+static size_t enumeration_bytes(const hm_model *model, int64_t count)
+{
+    return hm_side_bytes(model->machine, hm_smaller_side(model->machine), count) +
+           hm_side_log_prob_bytes(model->machine, count);
+}
+
+static hm_status enumerate(const hm_model *model, int64_t begin, int64_t count, hm_arena *scratch, double out[])
+{
+    const hm_machine *machine = model->machine;
+    hm_side side = hm_smaller_side(machine);
+    hm_states states = {0};
+    HM_TRY(hm_side_alloc(machine, side, count, scratch, &states));
+    hm_side_configurations(machine, side, begin, &states);
+    return hm_side_log_prob(model, machine, side, &states, scratch, out);
+}
+
+const hm_enumeration hm_machine_enumeration = {
+    .units = enumerated_units,
+    .scratch_bytes = enumeration_bytes,
+    .log_prob = enumerate,
+};
+
+const float *hm_machine_base_biases(const hm_model *model) { return model->machine->base_bias; }

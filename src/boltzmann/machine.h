@@ -1,0 +1,148 @@
+/* A Boltzmann machine of layers, with connections between neighbouring layers only:
+ *
+ *   E(x_0 .. x_L) = - sum_l b_l'x_l - sum_l x_l' W_l x_{l+1}
+ *
+ * x_0 is the visible layer. With one hidden layer this is the RBM, with more the deep Boltzmann machine (Salakhutdinov
+ * & Hinton 2009). Given the even layers the odd ones are independent, and the other way round: two sides, as an RBM has
+ * them. What is made of the two sides is written once, here and in this folder (gradients, annealing, enumeration), and
+ * a family (src/models) adds what is its own: tensors, settings, the positive phase.
+ *
+ * States of a side travel as rows (chains, units of the side), its layers next to each other; for products every layer
+ * needs a dense matrix of its own, and hm_states holds one a layer.
+ */
+#ifndef HM_MACHINE_H
+#define HM_MACHINE_H
+
+#include "core/product.h"
+#include "models/model.h"
+
+enum { HM_LAYERS_MAX = 8 };
+
+typedef enum hm_side { HM_EVEN, HM_ODD } hm_side;
+
+typedef struct hm_layer {
+    int64_t units;
+    int bias, mean; /* tensors: b_l; the running mean of x_l under the data */
+} hm_layer;
+
+struct hm_machine {
+    int layers; /* L + 1 */
+    hm_layer layer[HM_LAYERS_MAX];
+    int weights[HM_LAYERS_MAX];    /* tensors: W_l, (units of layer l, units of layer l + 1) */
+    hm_packed up[HM_LAYERS_MAX];   /* W_l, packed: x_l W_l */
+    hm_packed down[HM_LAYERS_MAX]; /* W_l transposed: x_{l+1} W_l' */
+    float up_scale[HM_LAYERS_MAX]; /* of the inputs through W_l, upward and downward; 1 but where a layer is trained */
+    float down_scale[HM_LAYERS_MAX]; /* ... as part of a deeper machine (hm_machine_pair) */
+    int base_rate;                   /* tensor: smoothed means of layer 0 over the training data */
+    float *base_bias;                /* (units of the even side) log-odds of those, 0 for hidden units */
+};
+
+/* One dense matrix a layer, (rows, units of the layer); NULL where a layer is not held. */
+typedef struct hm_states {
+    int64_t rows;
+    float *at[HM_LAYERS_MAX];
+} hm_states;
+
+/* ---- a machine -------------------------------------------------------------------------------------------------- */
+
+/* The layers of a machine with `hidden[0 .. count)` units above the visible ones, and their tensors in model->layout:
+ * weights W, biases b and c, running means mu and lambda, base rates; numbered W1, c1, lambda1 ... when `count` > 1.
+ * model->machine is made, and freed with hm_machine_free. Not collective. */
+hm_status hm_machine_declare(hm_model *model, int count, const int64_t hidden[]);
+/* Room for packed weights. */
+hm_status hm_machine_allocate(hm_model *model);
+void hm_machine_free(hm_model *model);
+
+/* W ~ N(0, init_std^2); visible biases = the log-odds of the base rates, hidden biases 0 (Hinton 2010, section 8). */
+hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const float base_rates[]);
+
+/* Packs the weights. */
+void hm_machine_refresh(hm_model *model);
+
+/* Layers l and l + 1 as a machine of their own, which shares tensors and packed weights with `machine` and needs no
+ * freeing. Inputs through the weights count so many times. */
+hm_machine hm_machine_pair(const hm_machine *machine, int l, float up_scale, float down_scale);
+
+/* Units of the layers of a side; their place in a row of the side. */
+int64_t hm_side_units(const hm_machine *machine, hm_side side);
+int64_t hm_layer_column(const hm_machine *machine, int l);
+
+static inline float *hm_model_tensor(const hm_model *model, int tensor)
+{
+    return hm_pack_matrix(&model->layout, model->params, tensor).at;
+}
+
+static inline hm_matrix hm_layer_of(const hm_machine *machine, const hm_states *states, int l)
+{
+    return (hm_matrix){states->at[l], states->rows, machine->layer[l].units};
+}
+
+/* ---- states ----------------------------------------------------------------------------------------------------- */
+
+/* Bytes of scratch for the layers of a side; for one layer of the largest size. */
+size_t hm_side_bytes(const hm_machine *machine, hm_side side, int64_t rows);
+size_t hm_layer_bytes(const hm_machine *machine, int64_t rows);
+
+/* Room for the layers of a side. */
+hm_status hm_side_alloc(const hm_machine *machine, hm_side side, int64_t rows, hm_arena *scratch, hm_states *states);
+
+/* The layers of a side as they lie in `rows` (n, units of the side): a view when the side has one layer, a copy
+ * otherwise, in scratch of hm_side_bytes. hm_side_store writes them back (nothing to do for a view). */
+hm_status hm_side_load(const hm_machine *machine, hm_side side, hm_matrix rows, hm_arena *scratch, hm_states *states);
+void hm_side_store(const hm_machine *machine, hm_side side, const hm_states *states, hm_matrix rows);
+
+/* ---- conditionals ----------------------------------------------------------------------------------------------- */
+
+/* Where random numbers of a half-step come from: layer l of its side takes step * (layers of a side) + l / 2. */
+typedef struct hm_draw {
+    uint64_t seed;
+    hm_purpose purpose[2]; /* of the even and of the odd side */
+    uint64_t step;
+    int64_t first_row;
+} hm_draw;
+
+/* out (rows, units of layer l) = x_{l-1} W_{l-1} + x_{l+1} W_l', without the bias. scratch: hm_layer_bytes, for layers
+ * with two neighbours. */
+hm_status hm_layer_input(const hm_machine *machine, int l, const hm_states *states, hm_arena *scratch, float *out);
+
+/* p(x_l = 1 | neighbours) into prob, and a draw of it into sample, either NULL, for each layer of a side, from the
+ * states of the other side. beta: the energy is multiplied by it, biases (units of the side) replace the model's when
+ * given. scratch as above. */
+typedef struct hm_half_step {
+    hm_side side;
+    const hm_states *from;
+    const hm_states *prob, *sample; /* either may be NULL; may be the same as each other */
+    const hm_draw *draw;            /* with `sample` */
+    double beta;
+    const float *biases; /* (units of the side), as they are; NULL: the model's, times beta */
+} hm_half_step;
+hm_status hm_machine_half(const hm_model *model, const hm_machine *machine, const hm_half_step *step,
+                          hm_arena *scratch);
+
+/* `steps` Gibbs steps on states of the even side, (rows, units of the side), in place; prob, if not NULL, (rows, units
+ * of layer 0), receives p(x_0 | the rest) of the last step. Streams (HM_RNG_SAMPLE_*, first_step + i). */
+hm_status hm_machine_gibbs(const hm_model *model, uint64_t seed, hm_matrix state, int64_t first_row,
+                           uint64_t first_step, int64_t steps, hm_arena *scratch, float *prob);
+size_t hm_machine_gibbs_bytes(const hm_model *model, int64_t rows);
+
+/* ---- probabilities ---------------------------------------------------------------------------------------------- */
+
+/* out[row] = log sum over the other side of exp(-E), for states of one side. scratch: hm_side_log_prob_bytes. */
+hm_status hm_side_log_prob(const hm_model *model, const hm_machine *machine, hm_side side, const hm_states *states,
+                           hm_arena *scratch, double out[]);
+size_t hm_side_log_prob_bytes(const hm_machine *machine, int64_t rows);
+
+/* The side with fewer units, whose configurations are enumerated. */
+hm_side hm_smaller_side(const hm_machine *machine);
+
+/* Configurations begin .. begin + rows of a side in binary (unit u is bit u) into states. */
+void hm_side_configurations(const hm_machine *machine, hm_side side, int64_t begin, hm_states *states);
+
+/* For the tables of families whose model->machine says all: exact log Z by enumeration; annealing along
+ *   p_beta(x) ~ exp((1 - beta) base'x_even + beta E)        (Salakhutdinov & Murray 2008, eq. 17)
+ * with states of the even side, the odd one summed out; its base biases. */
+extern const hm_enumeration hm_machine_enumeration;
+extern const hm_annealing hm_machine_annealing;
+const float *hm_machine_base_biases(const hm_model *model);
+
+#endif
