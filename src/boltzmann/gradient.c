@@ -203,14 +203,14 @@ static hm_status give(const hm_model *model, const hm_machine *machine, hm_shard
 }
 
 hm_status hm_machine_gradient(const hm_model *model, const hm_machine *machine, hm_shard *shard,
-                              hm_positive_phase positive)
+                              hm_positive_phase positive, const void *context)
 {
     phases p = {.positive = shard->data.rows};
     p.negative = negative_rows(machine, shard->how, shard->shards, shard->index, p.positive, shard->chains.rows);
     for (int l = 0; l < machine->layers; l++)
         HM_TRY(hm_arena_floats(shard->scratch, (p.positive + p.negative) * machine->layer[l].units, &p.x[l]));
     hm_states states = part_of(machine, &p, false);
-    HM_TRY(positive(model, machine, shard, &states));
+    HM_TRY(positive(model, machine, shard, &states, context));
     HM_TRY((shard->samples.at ? negative_given : negative_phases[shard->how->estimator])(model, machine, shard, &p));
     return give(model, machine, shard, &p);
 }

@@ -11,14 +11,14 @@
 #include "boltzmann/machine.h"
 
 /* Fills all layers of `states` (rows of the shard's data) with what the positive phase expects of them. Scratch of what
- * it needs is part of the family's scratch_bytes. */
+ * it needs is part of the family's scratch_bytes; `context` is the caller's. */
 typedef hm_status (*hm_positive_phase)(const hm_model *model, const hm_machine *machine, hm_shard *shard,
-                                       const hm_states *states);
+                                       const hm_states *states, const void *context);
 
 /* As the family's gradient (models/model.h): rows of products in shard->outer, the rest in shard->direct. The layers
  * are those of `machine`, which is the model's or a pair of its layers. */
 hm_status hm_machine_gradient(const hm_model *model, const hm_machine *machine, hm_shard *shard,
-                              hm_positive_phase positive);
+                              hm_positive_phase positive, const void *context);
 
 /* Scratch of hm_machine_gradient without that of the positive phase. */
 size_t hm_machine_gradient_bytes(const hm_machine *machine, const hm_contrast_settings *how, int shards, int64_t rows,

@@ -65,10 +65,8 @@ hm_status hm_machine_declare(hm_model *model, int count, const int64_t hidden[])
     model->machine = machine;
     machine->layers = count + 1;
     machine->layer[0].units = model->visible;
-    for (int l = 0; l < count; l++) {
-        machine->layer[l + 1].units = hidden[l];
-        machine->up_scale[l] = machine->down_scale[l] = 1.0f;
-    }
+    machine->up_scale = machine->down_scale = 1.0f;
+    for (int l = 0; l < count; l++) machine->layer[l + 1].units = hidden[l];
     for (int l = 0; l < count; l++) HM_TRY(declare_weights(model, l, count > 1));
     for (int l = 0; l <= count; l++) HM_TRY(declare_layer(model, l, count > 1));
     return hm_layout_add(
@@ -155,8 +153,8 @@ hm_machine hm_machine_pair(const hm_machine *machine, int l, float up_scale, flo
         .weights = {machine->weights[l]},
         .up = {machine->up[l]},
         .down = {machine->down[l]},
-        .up_scale = {up_scale},
-        .down_scale = {down_scale},
+        .up_scale = up_scale,
+        .down_scale = down_scale,
         .base_rate = l == 0 ? machine->base_rate : machine->layer[l].mean,
     };
 }
@@ -251,16 +249,11 @@ hm_status hm_layer_input(const hm_machine *machine, int l, const hm_states *stat
     return HM_OK;
 }
 
-/* Inputs through the weights of a pair may count more than once; a machine of many layers has no scales. */
-static float input_scale(const hm_machine *machine, int l)
-{
-    return l > 0 ? machine->up_scale[l - 1] : machine->down_scale[0];
-}
-
 hm_status hm_machine_half(const hm_model *model, const hm_machine *machine, const hm_half_step *step, hm_arena *scratch)
 {
     const hm_kernels *kernels = hm_kernels_best();
     int pieces = side_layers(machine, step->side);
+    float scale = step->side == HM_EVEN ? machine->down_scale : machine->up_scale;
     int64_t column = 0;
     for (int l = step->side; l < machine->layers; l += 2) {
         int64_t units = machine->layer[l].units;
@@ -272,8 +265,8 @@ hm_status hm_machine_half(const hm_model *model, const hm_machine *machine, cons
             stream = (hm_stream){step->draw->seed, step->draw->purpose[step->side],
                                  step->draw->step * (uint64_t)pieces + (uint64_t)(l / 2)};
         HM_TRY(hm_layer_input(machine, l, step->from, scratch, x));
-        kernels->activate(step->from->rows, units, x, (float)step->beta * input_scale(machine, l), bias, prob, sample,
-                          &stream, step->draw ? step->draw->first_row : 0);
+        kernels->activate(step->from->rows, units, x, (float)step->beta * scale, bias, prob, sample, &stream,
+                          step->draw ? step->draw->first_row : 0);
         column += units;
     }
     return HM_OK;

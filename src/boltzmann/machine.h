@@ -31,10 +31,9 @@ struct hm_machine {
     int weights[HM_LAYERS_MAX];    /* tensors: W_l, (units of layer l, units of layer l + 1) */
     hm_packed up[HM_LAYERS_MAX];   /* W_l, packed: x_l W_l */
     hm_packed down[HM_LAYERS_MAX]; /* W_l transposed: x_{l+1} W_l' */
-    float up_scale[HM_LAYERS_MAX]; /* of the inputs through W_l, upward and downward; 1 but where a layer is trained */
-    float down_scale[HM_LAYERS_MAX]; /* ... as part of a deeper machine (hm_machine_pair) */
-    int base_rate;                   /* tensor: smoothed means of layer 0 over the training data */
-    float *base_bias;                /* (units of the even side) log-odds of those, 0 for hidden units */
+    float up_scale, down_scale;    /* of inputs through the weights; 1, except in a pair (hm_machine_pair) */
+    int base_rate;                 /* tensor: smoothed means of layer 0 over the training data */
+    float *base_bias;              /* (units of the even side) log-odds of those, 0 for hidden units */
 };
 
 /* One dense matrix a layer, (rows, units of the layer); NULL where a layer is not held. */
@@ -60,7 +59,7 @@ hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const
 void hm_machine_refresh(hm_model *model);
 
 /* Layers l and l + 1 as a machine of their own, which shares tensors and packed weights with `machine` and needs no
- * freeing. Inputs through the weights count so many times. */
+ * freeing. Inputs through the weights count so many times upward and downward. */
 hm_machine hm_machine_pair(const hm_machine *machine, int l, float up_scale, float down_scale);
 
 /* Units of the layers of a side; their place in a row of the side. */

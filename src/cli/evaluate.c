@@ -180,8 +180,8 @@ static hm_status choose_default(const evaluation *e, bool chosen[METHODS])
 {
     const hm_model_class *class = e->model->class;
     chosen[EXACT] = class->enumeration && class->enumeration->units(e->model) <= EXACT_BY_DEFAULT;
-    chosen[AIS] = chosen[AIS_UNIFORM] = chosen[REVERSE_AIS] = chosen[RAISE] = class->annealing != NULL;
-    if (e->split[raise_split(e)]->rows < 2) chosen[RAISE] = false;
+    chosen[AIS] = chosen[AIS_UNIFORM] = chosen[REVERSE_AIS] = class->annealing != NULL;
+    chosen[RAISE] = class->annealing && !class->bound && e->split[raise_split(e)]->rows >= 2;
     return HM_OK;
 }
 
@@ -291,7 +291,8 @@ static void report_method(const evaluation *e, int method, hm_report *report)
         if (!applies(e, method, split)) continue;
         char key[64], label[64];
         snprintf(key, sizeof key, "%s_log_prob", split_names[split]);
-        snprintf(label, sizeof label, "%s log-probability", split_names[split]);
+        snprintf(label, sizeof label, "%s log-probability%s", split_names[split],
+                 e->model->class->bound ? " (bound)" : "");
         hm_report_real(report, key, label, log_prob(e, split, method), 3, "nats");
         snprintf(key, sizeof key, "%s_log_prob_stderr", split_names[split]);
         hm_report_real(report, key, "  standard error", log_prob_error(e, split, method), 3, "nats");
@@ -364,6 +365,8 @@ static hm_status report(const evaluation *e, const char *folder)
     hm_report *report = hm_report_new();
     hm_report_text(report, "run", "run", folder);
     hm_report_text(report, "family", "family", e->model->class->name);
+    if (e->model->class->bound)
+        hm_report_text(report, "bound", "log-probabilities are lower bounds", e->model->class->bound);
     for (int method = 0; method < METHODS; method++)
         if (e->estimates[method].done) report_method(e, method, report);
     report_bracket(e, report);
@@ -429,6 +432,7 @@ static hm_status store_method(const evaluation *e, int method, stored *s)
     }
     if ((method == REVERSE_AIS || method == RAISE) && find_bracket(e, &s->bracket))
         s->notes[notes++] = (hm_note){"verdict", s->bracket.verdict};
+    if (e->model->class->bound) s->notes[notes++] = (hm_note){"log_prob_is_bound", e->model->class->bound};
     s->notes[notes++] = (hm_note){"config", e->run.yaml};
     s->evaluation = (hm_evaluation){methods[method].name, methods[method].describe, s->results, count, s->notes, notes};
     return HM_OK;

@@ -58,6 +58,9 @@ typedef struct hm_kernels {
     double (*sum)(int64_t columns, const float *x);
     double (*dot)(int64_t n, const float *a, const float *b);
 
+    /* The greatest |a[i] - b[i]|, 0 for n = 0; a NaN may be overlooked. */
+    float (*max_difference)(int64_t n, const float *a, const float *b);
+
     /* sums[c] += sign * sum_r x[r][c]. */
     void (*add_columns)(int64_t rows, int64_t columns, const float *x, float sign, float *sums);
     /* out = a + b; out may be either. */

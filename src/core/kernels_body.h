@@ -269,6 +269,21 @@ static double dot(int64_t n, const float *a, const float *b)
     return total;
 }
 
+/* A maximum is the same in any order. */
+static float max_difference(int64_t n, const float *a, const float *b)
+{
+    vf most = vf_set(0.0f);
+    float lanes[VL], greatest = 0.0f;
+    for (int64_t i = 0; i < n; i += VL) {
+        int left = n - i < VL ? (int)(n - i) : VL;
+        vf difference = vf_sub(vf_load_first(a + i, left), vf_load_first(b + i, left));
+        most = vf_max(vf_from_bits(vi_and(vf_bits(difference), vi_set(0x7fffffff))), most);
+    }
+    vf_store(lanes, most);
+    for (int lane = 0; lane < VL; lane++) greatest = lanes[lane] > greatest ? lanes[lane] : greatest;
+    return greatest;
+}
+
 /* sums[c] += sign * x[r][c], rows in order. */
 static void add_columns(int64_t rows, int64_t columns, const float *x, float sign, float *sums)
 {
@@ -356,6 +371,7 @@ const hm_kernels HM_KERNEL_TABLE = {
     .sum_softplus = sum_softplus,
     .sum = sum,
     .dot = dot,
+    .max_difference = max_difference,
     .add_columns = add_columns,
     .add = add,
     .product = product,

@@ -76,8 +76,10 @@ static hm_status rbm_free_energy(const hm_model *model, hm_matrix v, hm_arena *s
 /* ---- the likelihood as an objective ----------------------------------------------------------------------------- */
 
 /* v as it is, h = p(h | v). */
-static hm_status positive(const hm_model *model, const hm_machine *machine, hm_shard *shard, const hm_states *states)
+static hm_status positive(const hm_model *model, const hm_machine *machine, hm_shard *shard, const hm_states *states,
+                          const void *context)
 {
+    (void)context;
     hm_half_step odd = {.side = HM_ODD, .from = states, .prob = states, .beta = 1};
     memcpy(states->at[0], shard->data.at, (size_t)(shard->data.rows * model->visible) * sizeof(float));
     return hm_machine_half(model, machine, &odd, shard->scratch);
@@ -85,7 +87,7 @@ static hm_status positive(const hm_model *model, const hm_machine *machine, hm_s
 
 static hm_status rbm_gradient(const hm_model *model, hm_shard *shard)
 {
-    return hm_machine_gradient(model, model->machine, shard, positive);
+    return hm_machine_gradient(model, model->machine, shard, positive, NULL);
 }
 
 static void rbm_finish(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad)

@@ -38,6 +38,11 @@ static void run_sums(const hm_kernels *k, trial *t)
     t->sums[1] = k->sum(ROWS * t->n, t->y);
     t->sums[2] = k->dot(ROWS * t->n, t->x, t->y);
 }
+static void run_max_difference(const hm_kernels *k, trial *t)
+{
+    for (int64_t row = 0; row < ROWS; row++)
+        t->out1[row] = k->max_difference(t->n, t->x + row * t->n, t->y + row * t->n);
+}
 static void run_add_columns(const hm_kernels *k, trial *t) { k->add_columns(ROWS, t->n, t->x, -0.5f, t->out3); }
 static void run_add(const hm_kernels *k, trial *t) { k->add(ROWS * t->n, t->x, t->out2, t->out2); }
 static void run_transpose(const hm_kernels *k, trial *t) { k->transpose(ROWS, t->n, t->x, t->n, t->out1, ROWS); }
@@ -65,6 +70,7 @@ static const struct kernel_run {
     {"bernoulli", run_bernoulli},
     {"softplus", run_softplus},
     {"sums", run_sums},
+    {"max_difference", run_max_difference},
     {"add_columns", run_add_columns},
     {"add", run_add},
     {"transpose", run_transpose},

@@ -1,0 +1,132 @@
+#include "boltzmann/mean_field.h"
+
+#include "core/kernels.h"
+#include "core/memory.h"
+
+#include <math.h>
+#include <string.h>
+
+/* What stays the same in one inference. */
+typedef struct inference {
+    const hm_model *model;
+    const hm_machine *machine;
+    const hm_mean_field *how;
+    const hm_states *states;
+    hm_arena *scratch;
+    float *from_visible; /* (rows, units of layer 1): v W_0 */
+    float *fresh;        /* (rows, units of the layer at hand) */
+} inference;
+
+size_t hm_mean_field_bytes(const hm_machine *machine, int64_t rows)
+{
+    return hm_arena_bytes(rows * machine->layer[1].units) + 2 * hm_layer_bytes(machine, rows);
+}
+
+/* q_l from below alone; what a layer above would say is guessed to be the same again. */
+static void pass_upward(const inference *in)
+{
+    const hm_machine *machine = in->machine;
+    for (int l = 1; l < machine->layers; l++) {
+        float *q = in->states->at[l];
+        float twice = l + 1 < machine->layers ? 2.0f : 1.0f;
+        int64_t units = machine->layer[l].units;
+        if (l == 1)
+            memcpy(q, in->from_visible, (size_t)(in->states->rows * units) * sizeof(float));
+        else
+            hm_product(hm_layer_of(machine, in->states, l - 1), &machine->up[l - 1], q);
+        hm_kernels_best()->activate(in->states->rows, units, q, twice,
+                                    hm_model_tensor(in->model, machine->layer[l].bias), q, NULL, NULL, 0);
+    }
+}
+
+/* Inputs of layer l into in->fresh; v's part is known. */
+static hm_status inputs(const inference *in, int l)
+{
+    const hm_machine *machine = in->machine;
+    int64_t size = in->states->rows * machine->layer[1].units;
+    if (l > 1) return hm_layer_input(machine, l, in->states, in->scratch, in->fresh);
+    if (machine->layers == 2) {
+        memcpy(in->fresh, in->from_visible, (size_t)size * sizeof(float));
+        return HM_OK;
+    }
+    hm_product(hm_layer_of(machine, in->states, 2), &machine->down[1], in->fresh);
+    hm_kernels_best()->add(size, in->from_visible, in->fresh, in->fresh);
+    return HM_OK;
+}
+
+/* One layer given its neighbours; *residual becomes the largest change so far, when it is wanted. */
+static hm_status update_layer(const inference *in, int l, double damping, double *residual)
+{
+    const hm_kernels *kernels = hm_kernels_best();
+    int64_t units = in->machine->layer[l].units, size = in->states->rows * units;
+    float *q = in->states->at[l], keep = (float)damping;
+    HM_TRY(inputs(in, l));
+    kernels->activate(in->states->rows, units, in->fresh, 1.0f, hm_model_tensor(in->model, in->machine->layer[l].bias),
+                      in->fresh, NULL, NULL, 0);
+    for (int64_t i = 0; damping > 0 && i < size; i++) in->fresh[i] += keep * (q[i] - in->fresh[i]);
+    if (residual) *residual = fmax(*residual, (double)kernels->max_difference(size, in->fresh, q));
+    memcpy(q, in->fresh, (size_t)size * sizeof(float));
+    return HM_OK;
+}
+
+static hm_status update_side(const inference *in, hm_side side, double damping, double *residual)
+{
+    for (int l = side == HM_ODD ? 1 : 2; l < in->machine->layers; l += 2)
+        HM_TRY(update_layer(in, l, damping, residual));
+    return HM_OK;
+}
+
+/* The residual of the even layers: that of the odd ones follows from it. */
+static hm_status iterate(const inference *in, hm_mean_field_result *result)
+{
+    const hm_mean_field *how = in->how;
+    while (result->updates < how->updates) {
+        bool wanted = how->tolerance > 0 || result->updates + 1 == how->updates;
+        result->residual = 0;
+        HM_TRY(update_side(in, HM_ODD, how->damping, NULL));
+        HM_TRY(update_side(in, HM_EVEN, how->damping, wanted ? &result->residual : NULL));
+        result->updates++;
+        if (how->tolerance > 0 && result->residual <= how->tolerance) break;
+    }
+    return update_side(in, HM_ODD, 0, NULL);
+}
+
+hm_status hm_mean_field_run(const hm_model *model, const hm_machine *machine, const hm_mean_field *how, bool warm,
+                            const hm_states *states, hm_arena *scratch, hm_mean_field_result *result)
+{
+    inference in = {.model = model, .machine = machine, .how = how, .states = states, .scratch = scratch};
+    size_t mark = scratch->used;
+    int64_t most = 0;
+    for (int l = 1; l < machine->layers; l++)
+        if (machine->layer[l].units > most) most = machine->layer[l].units;
+    *result = (hm_mean_field_result){0};
+    HM_TRY(hm_arena_floats(scratch, states->rows * machine->layer[1].units, &in.from_visible));
+    HM_TRY(hm_arena_floats(scratch, states->rows * most, &in.fresh));
+    hm_product(hm_layer_of(machine, states, 0), &machine->up[0], in.from_visible);
+    if (!warm || machine->layers == 2) pass_upward(&in);
+    if (machine->layers > 2) HM_TRY(iterate(&in, result));
+    scratch->used = mark;
+    return HM_OK;
+}
+
+/* H(q) of one unit, nats. */
+static double entropy(double q)
+{
+    double not_q = 1 - q;
+    return -(q > 0 ? q * log(q) : 0) - (not_q > 0 ? not_q * log(not_q) : 0);
+}
+
+hm_status hm_variational_free_energy(const hm_model *model, const hm_machine *machine, const hm_states *states,
+                                     hm_arena *scratch, double out[])
+{
+    HM_TRY(hm_side_log_prob(model, machine, HM_EVEN, states, scratch, out));
+    for (int64_t row = 0; row < states->rows; row++) {
+        for (int l = 2; l < machine->layers; l += 2) {
+            int64_t units = machine->layer[l].units;
+            const float *q = states->at[l] + row * units;
+            for (int64_t j = 0; j < units; j++) out[row] += entropy((double)q[j]);
+        }
+        out[row] = -out[row];
+    }
+    return HM_OK;
+}

@@ -1,0 +1,41 @@
+/* Mean field: the factorial q(h) = prod q_l that is nearest to p(h | v) of a machine with several hidden layers, by
+ *
+ *   q_l = sigmoid(q_{l-1} W_{l-1} + q_{l+1} W_l' + b_l),     q_0 = v
+ *
+ * for the odd layers given the even ones, then the other way round, until nothing moves (Salakhutdinov & Hinton 2009,
+ * eq. 8-9). Each half is exact coordinate ascent of the bound
+ *
+ *   log p(v) >= E_q[-E(v, h)] + H(q) - log Z,
+ *
+ * which with the odd layers at their optimum is b'v + sum over even hidden layers (b'q + H(q)) + sum over odd layers of
+ * softplus(inputs + b), minus log Z.
+ */
+#ifndef HM_MEAN_FIELD_H
+#define HM_MEAN_FIELD_H
+
+#include "boltzmann/machine.h"
+
+typedef struct hm_mean_field {
+    int64_t updates;  /* of all hidden layers, at most */
+    double tolerance; /* ... or until no q moves by more; 0: always all updates */
+    double damping;   /* share of the old q that is kept, in [0, 1) */
+} hm_mean_field;
+
+typedef struct hm_mean_field_result {
+    int64_t updates; /* done */
+    double residual; /* the largest change of a q in the last one */
+} hm_mean_field_result;
+
+/* Layer 0 of states is given, room for the others too: they receive q. They start from one pass upward with the inputs
+ * of layers that also have a layer above counted twice (Salakhutdinov & Hinton 2009, section 3.1), or, `warm`, from
+ * what they hold. With one hidden layer the pass is exact and the only one. Scratch of hm_mean_field_bytes. */
+hm_status hm_mean_field_run(const hm_model *model, const hm_machine *machine, const hm_mean_field *how, bool warm,
+                            const hm_states *states, hm_arena *scratch, hm_mean_field_result *result);
+size_t hm_mean_field_bytes(const hm_machine *machine, int64_t rows);
+
+/* out[row] = minus the bound without -log Z, nats; the odd layers of `states` must be at their optimum, as they are
+ * after hm_mean_field_run without damping. Scratch of hm_side_log_prob_bytes. */
+hm_status hm_variational_free_energy(const hm_model *model, const hm_machine *machine, const hm_states *states,
+                                     hm_arena *scratch, double out[]);
+
+#endif

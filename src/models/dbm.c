@@ -1,0 +1,339 @@
+/* The deep Boltzmann machine (Salakhutdinov & Hinton 2009), of any number of hidden layers:
+ *
+ *   E(v, h_1 .. h_L) = -b'v - sum_l c_l'h_l - v'W_1 h_1 - sum_l h_l'W_{l+1} h_{l+1}
+ *
+ * Its posterior p(h | v) is replaced by a factorial q(h), found by mean field, so that log p(v) is known by the bound
+ *
+ *   log p(v) >= E_q[-E(v, h)] + H(q) - log Z.
+ *
+ * The gradient is that of the bound: statistics of q on the data against those of the model, whose chains take Gibbs
+ * steps in two blocks, even and odd layers. (Goodfellow, Bengio, Courville 2016, section 20.4.) Two ways to train it:
+ * all layers from the start, centred (Montavon & Mueller 2012), or after layer-wise pre-training, where a layer of the
+ * finished machine gets input from both its neighbours but has only one of them: that one's input is counted twice.
+ */
+#include "boltzmann/gradient.h"
+#include "boltzmann/machine.h"
+#include "boltzmann/mean_field.h"
+#include "boltzmann/pretrain.h"
+#include "core/kernels.h"
+#include "core/memory.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- settings and tensors --------------------------------------------------------------------------------------- */
+
+typedef struct dbm_settings {
+    hm_reals hidden;
+    double init_std;
+    hm_mean_field mean_field;
+} dbm_settings;
+
+#define FIELD(NAME) .offset = offsetof(dbm_settings, NAME)
+static const hm_setting dbm_entries[] = {
+    {.key = "hidden",
+     .type = HM_SET_REALS,
+     FIELD(hidden),
+     .min = 1,
+     .max = 1e6,
+     .describe = "hidden units of each layer, from the lowest"},
+    {.key = "init_std",
+     .type = HM_SET_REAL,
+     FIELD(init_std),
+     .min = 0,
+     .max = 10,
+     .fallback = "0.01",
+     .describe = "standard deviation of the initial weights"},
+    {.key = "mean_field_updates",
+     .type = HM_SET_INT,
+     FIELD(mean_field.updates),
+     .min = 1,
+     .max = 1e6,
+     .fallback = "10",
+     .describe = "mean-field updates of all hidden layers in training, at most"},
+    {.key = "mean_field_tolerance",
+     .type = HM_SET_REAL,
+     FIELD(mean_field.tolerance),
+     .min = 0,
+     .max = 1,
+     .fallback = "0",
+     .describe = "... or until no probability moves by more; 0: always all updates"},
+    {.key = "mean_field_damping",
+     .type = HM_SET_REAL,
+     FIELD(mean_field.damping),
+     .min = 0,
+     .max = 0.99,
+     .fallback = "0",
+     .describe = "share of the old probabilities that each update keeps"},
+    {.key = NULL},
+};
+#undef FIELD
+
+/* Inference on a finished model goes on until nothing moves. */
+static const hm_mean_field converged = {.updates = 1000, .tolerance = 1e-6, .damping = 0};
+
+static const dbm_settings *settings_of(const hm_model *model) { return model->settings; }
+
+static hm_status dbm_check(const void *settings)
+{
+    const hm_reals *hidden = &((const dbm_settings *)settings)->hidden;
+    HM_REQUIRE(hidden->count >= 1 && hidden->count < HM_LAYERS_MAX, HM_EUSAGE,
+               "hidden: %lld layers; there may be 1 to %d, as [500, 1000]", (long long)hidden->count,
+               HM_LAYERS_MAX - 1);
+    for (int64_t l = 0; l < hidden->count; l++)
+        HM_REQUIRE(hidden->at[l] == floor(hidden->at[l]), HM_EUSAGE, "hidden: %g is not a number of units",
+                   hidden->at[l]);
+    return HM_OK;
+}
+
+static hm_status dbm_declare(hm_model *model)
+{
+    const hm_reals *hidden = &settings_of(model)->hidden;
+    int64_t units[HM_LAYERS_MAX];
+    HM_TRY(dbm_check(model->settings));
+    for (int64_t l = 0; l < hidden->count; l++) units[l] = (int64_t)hidden->at[l];
+    return hm_machine_declare(model, (int)hidden->count, units);
+}
+
+static hm_status dbm_init(hm_model *model, uint64_t seed, const float base_rates[])
+{
+    return hm_machine_init(model, seed, settings_of(model)->init_std, base_rates);
+}
+
+/* ---- inference -------------------------------------------------------------------------------------------------- */
+
+static hm_status states_alloc(const hm_machine *machine, int64_t rows, hm_arena *scratch, hm_states *states)
+{
+    HM_TRY(hm_side_alloc(machine, HM_EVEN, rows, scratch, states));
+    return hm_side_alloc(machine, HM_ODD, rows, scratch, states);
+}
+
+static size_t states_bytes(const hm_machine *machine, int64_t rows)
+{
+    return hm_side_bytes(machine, HM_EVEN, rows) + hm_side_bytes(machine, HM_ODD, rows);
+}
+
+static size_t inference_bytes(const hm_machine *machine, int64_t rows)
+{
+    size_t field = hm_mean_field_bytes(machine, rows), energy = hm_side_log_prob_bytes(machine, rows);
+    return states_bytes(machine, rows) + (field > energy ? field : energy);
+}
+
+/* The bound, with mean field to convergence. */
+static hm_status dbm_free_energy(const hm_model *model, hm_matrix v, hm_arena *scratch, double out[])
+{
+    const hm_machine *machine = model->machine;
+    hm_mean_field_result result;
+    hm_states states = {0};
+    HM_TRY(states_alloc(machine, v.rows, scratch, &states));
+    memcpy(states.at[0], v.at, (size_t)(v.rows * v.columns) * sizeof(float));
+    HM_TRY(hm_mean_field_run(model, machine, &converged, false, &states, scratch, &result));
+    return hm_variational_free_energy(model, machine, &states, scratch, out);
+}
+
+static size_t dbm_sampling_bytes(const hm_model *model, int64_t rows)
+{
+    size_t gibbs = hm_machine_gibbs_bytes(model, rows), energy = inference_bytes(model->machine, rows);
+    return gibbs > energy ? gibbs : energy;
+}
+
+/* ---- the bound as an objective ---------------------------------------------------------------------------------- */
+
+static hm_status positive(const hm_model *model, const hm_machine *machine, hm_shard *shard, const hm_states *states,
+                          const void *context)
+{
+    hm_mean_field_result result;
+    (void)context;
+    memcpy(states->at[0], shard->data.at, (size_t)(shard->data.rows * model->visible) * sizeof(float));
+    return hm_mean_field_run(model, machine, &settings_of(model)->mean_field, false, states, shard->scratch, &result);
+}
+
+static hm_status dbm_gradient(const hm_model *model, hm_shard *shard)
+{
+    return hm_machine_gradient(model, model->machine, shard, positive, NULL);
+}
+
+static void dbm_finish(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad)
+{
+    hm_machine_finish(model, model->machine, how, batch, grad);
+}
+
+static int64_t dbm_chain_columns(const hm_model *model, const hm_contrast_settings *how)
+{
+    (void)how;
+    return hm_machine_chain_columns(model->machine);
+}
+
+static hm_status dbm_start_chains(const hm_model *model, hm_shard *shard)
+{
+    return hm_machine_start_chains(model, model->machine, shard);
+}
+
+static hm_status dbm_check_bound(const hm_model *model, const hm_contrast_settings *how)
+{
+    return hm_machine_check_exact(model->machine, how);
+}
+
+static size_t dbm_scratch_bytes(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
+                                int64_t chains)
+{
+    const hm_machine *machine = model->machine;
+    size_t gradient =
+        hm_machine_gradient_bytes(machine, how, shards, rows, chains) + hm_mean_field_bytes(machine, rows);
+    size_t start = hm_machine_start_bytes(machine, chains);
+    size_t monitor = inference_bytes(machine, rows) + hm_arena_bytes(2 * rows) + hm_arena_bytes(rows * model->visible);
+    size_t most = gradient > start ? gradient : start;
+    return most > monitor ? most : monitor;
+}
+
+static const hm_monitor dbm_monitors[] = {
+    {"reconstruction_error", NULL, "mean squared difference of v and p(v | q of the first layer), per visible unit"},
+    {"free_energy", "nats",
+     "variational free energy of the minibatch, after mean field as in training; its level has no meaning"},
+    {"mean_field_residual", NULL, "largest change of a probability in the last mean-field update, mean over shards"},
+    {"mean_field_updates", NULL, "mean-field updates made, mean over shards"},
+    {NULL, NULL, NULL},
+};
+
+static hm_status reconstruct(const hm_model *model, hm_shard *shard, const hm_states *states)
+{
+    const hm_kernels *kernels = hm_kernels_best();
+    int64_t V = model->visible, rows = shard->data.rows;
+    float *v;
+    HM_TRY(hm_arena_floats(shard->scratch, rows * V, &v));
+    hm_product(hm_layer_of(model->machine, states, 1), &model->machine->down[0], v);
+    kernels->activate(rows, V, v, 1.0f, hm_model_tensor(model, model->machine->layer[0].bias), v, NULL, NULL, 0);
+    for (int64_t i = 0; i < rows * V; i++) v[i] -= shard->data.at[i];
+    shard->monitors[0] += kernels->dot(rows * V, v, v) / (double)V;
+    return HM_OK;
+}
+
+static hm_status dbm_monitor(const hm_model *model, hm_shard *shard)
+{
+    const hm_machine *machine = model->machine;
+    int64_t rows = shard->data.rows;
+    hm_mean_field_result result;
+    hm_states states = {0};
+    float *energies;
+    HM_TRY(hm_arena_floats(shard->scratch, 2 * rows, &energies));
+    double *energy = (double *)(void *)energies; /* arenas are aligned for any type */
+    HM_TRY(states_alloc(machine, rows, shard->scratch, &states));
+    memcpy(states.at[0], shard->data.at, (size_t)(rows * model->visible) * sizeof(float));
+    HM_TRY(hm_mean_field_run(model, machine, &settings_of(model)->mean_field, false, &states, shard->scratch, &result));
+    HM_TRY(hm_variational_free_energy(model, machine, &states, shard->scratch, energy));
+    for (int64_t row = 0; row < rows; row++) shard->monitors[1] += energy[row];
+    shard->monitors[2] += (double)rows * result.residual;
+    shard->monitors[3] += (double)(rows * result.updates);
+    return reconstruct(model, shard, &states);
+}
+
+/* ---- layer-wise pre-training ------------------------------------------------------------------------------------ */
+
+/* A layer that will have a neighbour on its other side too counts the input of the one it has twice. */
+static hm_machine pair_of(const hm_model *model, int l)
+{
+    int top = model->machine->layers - 1;
+    return hm_machine_pair(model->machine, l, l + 1 < top ? 2.0f : 1.0f, l > 0 ? 2.0f : 1.0f);
+}
+static hm_machine trained_pair(const hm_model *model, const hm_contrast_settings *how)
+{
+    return pair_of(model, (int)how->layer - 1);
+}
+
+static hm_status pretrain_check(const hm_model *model, const hm_contrast_settings *how)
+{
+    return hm_pretrain_check(model, how, model->machine->layers - 1, pair_of);
+}
+
+static bool pretrain_learns(const hm_model *model, const hm_contrast_settings *how, int tensor)
+{
+    hm_machine pair = trained_pair(model, how);
+    return hm_pretrain_learns(&pair, tensor);
+}
+
+static int64_t pretrain_chain_columns(const hm_model *model, const hm_contrast_settings *how)
+{
+    hm_machine pair = trained_pair(model, how);
+    return hm_machine_chain_columns(&pair);
+}
+
+static size_t pretrain_bytes(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
+                             int64_t chains)
+{
+    return hm_pretrain_bytes(model, how, shards, rows, chains, pair_of);
+}
+
+static hm_status pretrain_start_chains(const hm_model *model, hm_shard *shard)
+{
+    hm_machine pair = trained_pair(model, shard->how);
+    return hm_machine_start_chains(model, &pair, shard);
+}
+
+static hm_status pretrain_gradient(const hm_model *model, hm_shard *shard)
+{
+    return hm_pretrain_gradient(model, shard, pair_of);
+}
+
+static hm_status pretrain_monitor(const hm_model *model, hm_shard *shard)
+{
+    return hm_pretrain_monitor(model, shard, pair_of);
+}
+
+static void pretrain_finish(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad)
+{
+    hm_machine pair = trained_pair(model, how);
+    hm_machine_finish(model, &pair, how, batch, grad);
+}
+
+/* ---- the table -------------------------------------------------------------------------------------------------- */
+
+static const hm_objective dbm_objectives[] = {
+    {
+        .name = "likelihood",
+        .describe = "the variational bound of all layers together, by contrast of the data with the model",
+        .monitors = dbm_monitors,
+        .check = dbm_check_bound,
+        .tempers = true,
+        .chain_columns = dbm_chain_columns,
+        .scratch_bytes = dbm_scratch_bytes,
+        .start_chains = dbm_start_chains,
+        .gradient = dbm_gradient,
+        .monitor = dbm_monitor,
+        .finish = dbm_finish,
+    },
+    {
+        .name = "pretrain",
+        .describe = "layer `layer` as an RBM on states of the layer below",
+        .monitors = hm_pretrain_monitors,
+        .check = pretrain_check,
+        .learns = pretrain_learns,
+        .chain_columns = pretrain_chain_columns,
+        .scratch_bytes = pretrain_bytes,
+        .start_chains = pretrain_start_chains,
+        .gradient = pretrain_gradient,
+        .monitor = pretrain_monitor,
+        .finish = pretrain_finish,
+    },
+    {.name = NULL},
+};
+
+const hm_model_class hm_model_dbm = {
+    .name = "dbm",
+    .describe = "deep Boltzmann machine, binary units, any number of hidden layers",
+    .settings = {"model", dbm_entries},
+    .settings_size = sizeof(dbm_settings),
+    .check = dbm_check,
+    .declare = dbm_declare,
+    .allocate = hm_machine_allocate,
+    .destroy = hm_machine_free,
+    .init = dbm_init,
+    .refresh = hm_machine_refresh,
+    .objectives = dbm_objectives,
+    .free_energy = dbm_free_energy,
+    .bound = "mean field",
+    .annealing = &hm_machine_annealing,
+    .enumeration = &hm_machine_enumeration,
+    .base_biases = hm_machine_base_biases,
+    .sampling_bytes = dbm_sampling_bytes,
+    .gibbs = hm_machine_gibbs,
+};

@@ -1,0 +1,121 @@
+/* Small deep Boltzmann machines and what is true of them, by enumeration of all layers in float64. */
+#ifndef HM_TEST_SMALL_DBM_H
+#define HM_TEST_SMALL_DBM_H
+
+#include "boltzmann/machine.h"
+#include "small_rbm.h"
+
+enum { DBM_LAYERS_MAX = 4, DBM_UNITS_MAX = 16 };
+
+/* A machine in float64: units of all layers one after another, biases, and weights as a symmetric matrix. */
+typedef struct exact_dbm {
+    int layers, units, of_layer[DBM_LAYERS_MAX], first[DBM_LAYERS_MAX];
+    double bias[DBM_UNITS_MAX], weight[DBM_UNITS_MAX][DBM_UNITS_MAX];
+} exact_dbm;
+
+static inline exact_dbm exact_dbm_of(const hm_model *model)
+{
+    const hm_machine *machine = model->machine;
+    exact_dbm exact = {.layers = machine->layers};
+    for (int l = 0; l < exact.layers; l++) {
+        exact.of_layer[l] = (int)machine->layer[l].units;
+        exact.first[l] = exact.units;
+        for (int i = 0; i < exact.of_layer[l]; i++)
+            exact.bias[exact.units + i] = (double)hm_model_tensor(model, machine->layer[l].bias)[i];
+        exact.units += exact.of_layer[l];
+    }
+    for (int l = 0; l + 1 < exact.layers; l++) {
+        const float *W = hm_model_tensor(model, machine->weights[l]);
+        for (int i = 0; i < exact.of_layer[l]; i++)
+            for (int j = 0; j < exact.of_layer[l + 1]; j++) {
+                int a = exact.first[l] + i, b = exact.first[l + 1] + j;
+                exact.weight[a][b] = exact.weight[b][a] = (double)W[i * exact.of_layer[l + 1] + j];
+            }
+    }
+    return exact;
+}
+
+/* -E of a configuration, unit u is bit u. */
+static inline double exact_dbm_score(const exact_dbm *exact, int64_t x)
+{
+    double score = 0;
+    for (int a = 0; a < exact->units; a++) {
+        if (!(x >> a & 1)) continue;
+        score += exact->bias[a];
+        for (int b = 0; b < a; b++) score += (x >> b & 1) ? exact->weight[a][b] : 0;
+    }
+    return score;
+}
+
+/* log of the sum of exp(-E) over configurations whose first `fixed` units are the bits of v. */
+static inline double exact_dbm_log_sum(const exact_dbm *exact, int64_t v, int fixed)
+{
+    double sum = 0;
+    for (int64_t rest = 0; rest < (int64_t)1 << (exact->units - fixed); rest++)
+        sum += exp(exact_dbm_score(exact, v | rest << fixed));
+    return log(sum);
+}
+
+static inline double exact_dbm_log_z(const exact_dbm *exact) { return exact_dbm_log_sum(exact, 0, 0); }
+
+/* p(unit = 1) of every unit. */
+static inline void exact_dbm_marginals(const exact_dbm *exact, double marginals[DBM_UNITS_MAX])
+{
+    double log_z = exact_dbm_log_z(exact);
+    for (int a = 0; a < exact->units; a++) marginals[a] = 0;
+    for (int64_t x = 0; x < (int64_t)1 << exact->units; x++) {
+        double p = exp(exact_dbm_score(exact, x) - log_z);
+        for (int a = 0; a < exact->units; a++) marginals[a] += (x >> a & 1) ? p : 0;
+    }
+}
+
+/* The greatest bound E_q[-E] + H(q) of a factorial q(h | v), by coordinate ascent one unit at a time; q receives it. */
+static inline double exact_dbm_bound(const exact_dbm *exact, int64_t v, double q[DBM_UNITS_MAX])
+{
+    int V = exact->of_layer[0];
+    double bound = 0;
+    for (int a = 0; a < exact->units; a++) q[a] = a < V ? (double)(v >> a & 1) : 0.5;
+    for (int sweep = 0; sweep < 2000; sweep++)
+        for (int a = V; a < exact->units; a++) {
+            double input = exact->bias[a];
+            for (int b = 0; b < exact->units; b++) input += exact->weight[a][b] * q[b];
+            q[a] = 1 / (1 + exp(-input));
+        }
+    for (int a = 0; a < exact->units; a++) {
+        bound += exact->bias[a] * q[a];
+        for (int b = 0; b < a; b++) bound += exact->weight[a][b] * q[a] * q[b];
+        if (a >= V) bound -= q[a] * log(q[a]) + (1 - q[a]) * log(1 - q[a]);
+    }
+    return bound;
+}
+
+/* A model of family dbm with normal weights and biases of the given deviations; hidden as "[3, 2]". Mean field runs
+ * until nothing moves. */
+static inline hm_model *small_dbm(int64_t visible, const char *hidden, double weights, double biases, uint64_t seed,
+                                  const hm_team *team)
+{
+    const hm_model_class *class = hm_model_find("dbm");
+    const char *complaint = NULL, *const chosen[][2] = {{"hidden", hidden},
+                                                        {"mean_field_updates", "500"},
+                                                        {"mean_field_tolerance", "1e-7"}};
+    void *settings = calloc(1, class->settings_size);
+    hm_model *model;
+    assert_ok(hm_settings_default(&class->settings, settings));
+    for (size_t at = 0; at < sizeof chosen / sizeof chosen[0]; at++)
+        assert_ok(
+            hm_setting_parse(hm_settings_find(&class->settings, chosen[at][0]), settings, chosen[at][1], &complaint));
+    assert_ok(hm_model_create(class, settings, visible, team, &model));
+    hm_settings_free(&class->settings, settings);
+    free(settings);
+    for (int tensor = 0; tensor < model->layout.count; tensor++) {
+        hm_matrix values = hm_pack_matrix(&model->layout, model->params, tensor);
+        bool learnt = model->layout.tensors[tensor].role == HM_LEARNT;
+        double deviation = model->layout.tensors[tensor].products ? weights : biases;
+        for (int64_t i = 0; i < values.rows * values.columns; i++) values.at[i] = 0.5f;
+        if (learnt) small_rbm_normal(values, deviation, seed, (uint64_t)tensor);
+    }
+    class->refresh(model);
+    return model;
+}
+
+#endif

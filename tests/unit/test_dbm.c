@@ -1,0 +1,225 @@
+/* The deep Boltzmann machine against enumeration of all its layers in float64. */
+#include "small_dbm.h"
+
+#include "boltzmann/mean_field.h"
+#include "train/contrast.h"
+
+enum { V = 5, VISIBLE_STATES = 1 << V };
+
+static const char *const shapes[] = {"[4, 3]", "[3, 2, 3]", "[4]"};
+enum { SHAPES = sizeof shapes / sizeof shapes[0] };
+
+static void visible_states(float *v)
+{
+    for (int64_t s = 0; s < VISIBLE_STATES; s++)
+        for (int i = 0; i < V; i++) v[s * V + i] = (float)(s >> i & 1);
+}
+
+/* Exact log Z of the smaller side, and the chance that AIS gives it. */
+static void log_z_is_that_of_enumeration(void **state)
+{
+    (void)state;
+    for (int shape = 0; shape < SHAPES; shape++) {
+        hm_model *model = small_dbm(V, shapes[shape], 1.0, 0.7, 3, &one_thread);
+        exact_dbm exact = exact_dbm_of(model);
+        hm_workers workers = serial_workers(&one_thread, 4, 9);
+        hm_ais_settings ais = {.chains = 200, .ladder = HM_LADDER_LINEAR, .temperatures = 1000};
+        hm_ais_result result;
+        float base[DBM_UNITS_MAX] = {0};
+        double log_z, expected = exact_dbm_log_z(&exact);
+        assert_ok(hm_exact_log_z(model, &workers, &log_z));
+        assert_close(log_z, expected, 1e-5);
+        assert_ok(hm_ais(model, base, &ais, &workers, &result));
+        assert_close(result.log_z, expected, 0.1);
+        assert_true(fabs(result.log_z - expected) <= 4 * result.log_z_stderr);
+        hm_ais_result_free(&result);
+        hm_model_free(model);
+    }
+}
+
+/* Reverse AIS from exact samples is high on average, and close here. */
+static void reverse_ais_finds_log_z(void **state)
+{
+    (void)state;
+    hm_model *model = small_dbm(V, "[4, 3]", 0.8, 0.5, 4, &one_thread);
+    exact_dbm exact = exact_dbm_of(model);
+    hm_workers workers = serial_workers(&one_thread, 4, 9);
+    hm_ais_settings ais = {.chains = 200, .ladder = HM_LADDER_LINEAR, .temperatures = 1000, .burn_in = 200};
+    hm_ais_result result;
+    float base[DBM_UNITS_MAX] = {0}, start[200 * V] = {0};
+    assert_ok(hm_ais_reverse(model, base, (hm_matrix){start, 200, V}, &ais, 0, NULL, &workers, &result));
+    assert_close(result.log_z, exact_dbm_log_z(&exact), 0.1);
+    hm_ais_result_free(&result);
+    hm_model_free(model);
+}
+
+/* The bound is the best factorial one, never above log p(v), and exact when there is one hidden layer. */
+static void bound_is_the_best_factorial_one(void **state)
+{
+    (void)state;
+    for (int shape = 0; shape < SHAPES; shape++) {
+        hm_model *model = small_dbm(V, shapes[shape], 0.8, 0.6, 5, &one_thread);
+        exact_dbm exact = exact_dbm_of(model);
+        float v[VISIBLE_STATES * V];
+        double energy[VISIBLE_STATES], q[DBM_UNITS_MAX], loosest = 0;
+        hm_arena scratch;
+        visible_states(v);
+        assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, VISIBLE_STATES), "scratch"));
+        assert_ok(model->class->free_energy(model, (hm_matrix){v, VISIBLE_STATES, V}, &scratch, energy));
+        for (int64_t s = 0; s < VISIBLE_STATES; s++) {
+            double log_p_star = exact_dbm_log_sum(&exact, s, V), bound = exact_dbm_bound(&exact, s, q);
+            if (!(fabs(-energy[s] - bound) <= 1e-4)) fail_msg("v %d: bound %.8f, best %.8f", (int)s, -energy[s], bound);
+            if (!(-energy[s] <= log_p_star + 1e-5))
+                fail_msg("v %d: bound %.8f above %.8f", (int)s, -energy[s], log_p_star);
+            loosest = fmax(loosest, log_p_star + energy[s]);
+        }
+        print_message("  hidden %s: at most %.4f nats below log p\n", shapes[shape], loosest);
+        assert_true(exact.layers > 2 ? loosest > 1e-3 : loosest < 1e-4);
+        hm_arena_free(&scratch);
+        hm_model_free(model);
+    }
+}
+
+/* ---- the gradient ----------------------------------------------------------------------------------------------- */
+
+enum { ROWS = 24 };
+
+/* Mean of the best bound over the rows, minus log Z: what the exact gradient climbs. */
+static double mean_bound(const exact_dbm *exact, const unsigned char *data)
+{
+    double sum = 0, q[DBM_UNITS_MAX];
+    for (int row = 0; row < ROWS; row++) {
+        int64_t v = 0;
+        for (int i = 0; i < V; i++) v |= (int64_t)(data[row * V + i] > 0) << i;
+        sum += exact_dbm_bound(exact, v, q);
+    }
+    return sum / ROWS - exact_dbm_log_z(exact);
+}
+
+/* Central difference of one parameter of the float64 machine: a bias (b < 0) or a weight. */
+static double difference(const exact_dbm *exact, const unsigned char *data, int a, int b)
+{
+    const double step = 1e-4;
+    double side[2];
+    for (int up = 0; up < 2; up++) {
+        exact_dbm moved = *exact;
+        if (b < 0)
+            moved.bias[a] += up ? step : -step;
+        else
+            moved.weight[a][b] = moved.weight[b][a] += up ? step : -step;
+        side[up] = mean_bound(&moved, data);
+    }
+    return (side[1] - side[0]) / (2 * step);
+}
+
+static unsigned char *random_rows(void)
+{
+    unsigned char *data = malloc(ROWS * V);
+    hm_stream stream = {.seed = 3, .purpose = HM_RNG_SYNTH};
+    for (int row = 0; row < ROWS; row++)
+        for (int i = 0; i < V; i++) data[row * V + i] = hm_random_uniform(&stream, row, i) < 0.4f ? 255 : 0;
+    return data;
+}
+
+static void check_gradient(const char *hidden)
+{
+    hm_model *model = small_dbm(V, hidden, 0.6, 0.4, 6, &three_threads);
+    exact_dbm exact = exact_dbm_of(model);
+    unsigned char *data = random_rows();
+    hm_workers workers = serial_workers(&three_threads, 4, 7);
+    hm_transform transform = {.binarize = HM_BINARIZE_NONE, .seed = 7};
+    hm_train_settings train = {.epochs = 1, .batch = ROWS};
+    hm_contrast_settings how = {.estimator = HM_EXACT, .k = 1, .offset_rate = 0.01};
+    hm_optimizer_settings optimizer = {.learning_rate = 0.1};
+    hm_source *source;
+    hm_feed *feed;
+    hm_contrast *contrast;
+    float *grad;
+    double worst = 0;
+    assert_ok(hm_source_memory(HM_UINT8, ROWS, V, data, &source));
+    assert_ok(hm_feed_open(source, &transform, 64, ROWS, 4, (hm_range){0, 4}, &feed));
+    assert_ok(hm_contrast_create(model, NULL, feed, &train, &how, &optimizer, &workers, &contrast));
+    assert_ok(hm_pack_alloc(&model->layout, "a gradient", &grad));
+    assert_ok(hm_contrast_gradient(contrast, 0, 0, grad));
+    for (int l = 0; l < exact.layers; l++) {
+        const float *db = hm_pack_matrix(&model->layout, grad, model->machine->layer[l].bias).at;
+        for (int i = 0; i < exact.of_layer[l]; i++)
+            worst = fmax(worst, fabs((double)db[i] / ROWS - difference(&exact, data, exact.first[l] + i, -1)));
+        if (l + 1 == exact.layers) break;
+        hm_matrix dW = hm_pack_matrix(&model->layout, grad, model->machine->weights[l]);
+        for (int i = 0; i < dW.rows; i++)
+            for (int j = 0; j < dW.columns; j++)
+                worst = fmax(worst, fabs((double)dW.at[i * dW.columns + j] / ROWS -
+                                         difference(&exact, data, exact.first[l] + i, exact.first[l + 1] + j)));
+    }
+    print_message("  hidden %s: greatest error of a derivative %.2g\n", hidden, worst);
+    assert_true(worst < 1e-5);
+    free(grad);
+    hm_contrast_free(contrast);
+    hm_feed_close(feed);
+    source->close(source);
+    free(data);
+    hm_model_free(model);
+}
+
+static void gradient_is_that_of_the_bound(void **state)
+{
+    (void)state;
+    for (int shape = 0; shape < SHAPES; shape++) check_gradient(shapes[shape]);
+}
+
+/* ---- chains ----------------------------------------------------------------------------------------------------- */
+
+enum { CHAINS = 4000, BURN_IN = 60, MEASURED = 40 };
+
+/* Means over chains and steps against the exact marginals; the error is estimated from means of independent chains. */
+static void check_means(const char *what, const double *mean, const double *square, const double *marginals, int units)
+{
+    for (int a = 0; a < units; a++) {
+        double error = sqrt(fmax(square[a] - mean[a] * mean[a], 1e-12) / CHAINS);
+        if (!(fabs(mean[a] - marginals[a]) <= 4.5 * error))
+            fail_msg("%s: unit %d is on %.5f of the time, should be %.5f, error %.5f", what, a, mean[a], marginals[a],
+                     error);
+    }
+}
+
+/* What is even: v, h2; states of hm_machine_gibbs. */
+static void gibbs_steps_have_the_exact_marginals(void **state)
+{
+    (void)state;
+    hm_model *model = small_dbm(V, "[3, 2, 3]", 0.8, 0.5, 8, &one_thread);
+    exact_dbm exact = exact_dbm_of(model);
+    double marginals[DBM_UNITS_MAX], mean[DBM_UNITS_MAX] = {0}, square[DBM_UNITS_MAX] = {0}, expected[DBM_UNITS_MAX];
+    int columns = (int)hm_state_columns(model);
+    float *states = calloc((size_t)(CHAINS * columns + 64), sizeof *states);
+    double *sums = calloc((size_t)(CHAINS * columns), sizeof *sums);
+    hm_arena scratch;
+    assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, CHAINS), "scratch"));
+    for (int step = 0; step < BURN_IN + MEASURED; step++) {
+        hm_arena_reset(&scratch);
+        assert_ok(
+            model->class->gibbs(model, 5, (hm_matrix){states, CHAINS, columns}, 0, (uint64_t)step, 1, &scratch, NULL));
+        for (int i = 0; step >= BURN_IN && i < CHAINS * columns; i++) sums[i] += (double)states[i] / MEASURED;
+    }
+    for (int i = 0; i < CHAINS * columns; i++) {
+        mean[i % columns] += sums[i] / CHAINS;
+        square[i % columns] += sums[i] * sums[i] / CHAINS;
+    }
+    exact_dbm_marginals(&exact, marginals);
+    for (int i = 0; i < V; i++) expected[i] = marginals[i];
+    for (int i = 0; i < exact.of_layer[2]; i++) expected[V + i] = marginals[exact.first[2] + i];
+    check_means("Gibbs", mean, square, expected, columns);
+    free(states), free(sums);
+    hm_arena_free(&scratch);
+    hm_model_free(model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(log_z_is_that_of_enumeration),         cmocka_unit_test(reverse_ais_finds_log_z),
+        cmocka_unit_test(bound_is_the_best_factorial_one),      cmocka_unit_test(gradient_is_that_of_the_bound),
+        cmocka_unit_test(gibbs_steps_have_the_exact_marginals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
