@@ -76,6 +76,8 @@ static hm_status write_info(hm_store *store, const hm_checkpoint_info *info)
     HM_TRY(hm_store_set_int(store, "/", "shards", info->shards));
     HM_TRY(hm_store_set_int(store, "/", "data", info->data));
     HM_TRY(hm_store_set_text(store, "/", "stage", info->stage));
+    HM_TRY(hm_store_set_int(store, "/", "stage_step", info->stage_step));
+    HM_TRY(hm_store_set_int(store, "/", "stage_epoch", info->stage_epoch));
     HM_TRY(hm_store_set_text(store, "/", "config", info->config));
     return hm_store_set_text(store, "/", "rng", rng_description);
 }
@@ -255,6 +257,8 @@ static hm_status read_info(hm_store *store, hm_checkpoint_info *info)
     HM_TRY(hm_store_get_int(store, "/", "shards", &info->shards));
     HM_TRY(hm_store_get_int(store, "/", "data", &info->data));
     HM_TRY(hm_store_get_text(store, "/", "stage", &info->stage));
+    HM_TRY(hm_store_get_int(store, "/", "stage_step", &info->stage_step));
+    HM_TRY(hm_store_get_int(store, "/", "stage_epoch", &info->stage_epoch));
     HM_TRY(hm_store_get_text(store, "/", "config", &info->config));
     return chains_shape(store, &info->all_chains, &info->chain_columns, &bits);
 }

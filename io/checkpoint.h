@@ -1,6 +1,7 @@
 /* checkpoint.h5: the state of a run between two updates, from which it goes on bit for bit, on any number of ranks.
  *
- *     /                     attributes step, epoch, seed, shards, data, stage, rng, config (YAML)
+ *     /                     attributes step, epoch, stage, stage_step, stage_epoch, seed, shards, data, rng,
+ *                           config (YAML)
  *     /parameters/NAME      float32, as in model.h5
  *     /optimizer/PACK/NAME  the optimiser's packs (velocity, moments), the same shapes
  *     /chains               (chains, columns) in global order: float32, or uint8 with 8 columns a byte when all are 0
@@ -49,11 +50,12 @@ typedef struct hm_checkpoint {
 /* The attributes of the root. Texts are the caller's when written; owned (hm_checkpoint_info_free) when read. */
 typedef struct hm_checkpoint_info {
     uint64_t seed;
-    int64_t step;  /* updates done */
-    int64_t epoch; /* epochs done */
+    int64_t step;  /* updates done, over all stages */
+    int64_t epoch; /* epochs done, over all stages */
     int64_t shards;
     int64_t data;                      /* fingerprint of the training data; the caller's idea of it */
-    char *stage;                       /* which loop: "contrast" */
+    char *stage;                       /* the one that is under way, by name */
+    int64_t stage_step, stage_epoch;   /* updates and epochs done in it */
     char *config;                      /* the resolved configuration, YAML */
     int64_t all_chains, chain_columns; /* read only: of /chains; 0 without chains */
 } hm_checkpoint_info;

@@ -20,6 +20,8 @@ struct hm_config {
     char *name;
     entry *entries;
     int count;
+    char list[KEY_BYTES]; /* the section that is a list of mappings, or "" */
+    int items;            /* of it */
 };
 
 /* ---- from YAML to entries --------------------------------------------------------------------------------------- */
@@ -101,6 +103,38 @@ static hm_status add_value(hm_config *config, const char *key, yaml_document_t *
     return add_entry(config, key, value, line);
 }
 
+static hm_status add_mapping(hm_config *config, const char *section, yaml_document_t *document,
+                             const yaml_node_t *mapping);
+
+/* A list whose first item is a mapping. */
+static bool is_list_of_mappings(yaml_document_t *document, const yaml_node_t *node)
+{
+    if (node->type != YAML_SEQUENCE_NODE || node->data.sequence.items.start == node->data.sequence.items.top)
+        return false;
+    const yaml_node_t *first = yaml_document_get_node(document, *node->data.sequence.items.start);
+    return first && first->type == YAML_MAPPING_NODE;
+}
+
+/* Its items as sections NAME.1, NAME.2, ... */
+static hm_status add_list(hm_config *config, const char *name, yaml_document_t *document, const yaml_node_t *list)
+{
+    enum { ITEMS_MAX = 99 };
+    HM_REQUIRE(!*config->list, HM_EUSAGE, "%s:%d: key '%s' is given twice", config->name, line_of(list), name);
+    snprintf(config->list, sizeof config->list, "%s", name);
+    for (yaml_node_item_t *item = list->data.sequence.items.start; item < list->data.sequence.items.top; item++) {
+        const yaml_node_t *mapping = yaml_document_get_node(document, *item);
+        char section[KEY_BYTES];
+        HM_REQUIRE(mapping && mapping->type == YAML_MAPPING_NODE, HM_EUSAGE,
+                   "%s:%d: %s: every item must be a list of 'key: value'", config->name, line_of(list), name);
+        HM_REQUIRE(config->items < ITEMS_MAX, HM_EUSAGE, "%s:%d: %s: more than %d items", config->name,
+                   line_of(mapping), name, ITEMS_MAX);
+        int length = snprintf(section, sizeof section, "%s.%d", name, ++config->items);
+        HM_REQUIRE(length < KEY_BYTES, HM_EUSAGE, "%s:%d: a key of more than 127 letters", config->name, line_of(list));
+        HM_TRY(add_mapping(config, section, document, mapping));
+    }
+    return HM_OK;
+}
+
 /* The pairs of a mapping; `section` is "" at the top. */
 static hm_status add_mapping(hm_config *config, const char *section, yaml_document_t *document,
                              const yaml_node_t *mapping)
@@ -116,6 +150,8 @@ static hm_status add_mapping(hm_config *config, const char *section, yaml_docume
         HM_REQUIRE(length < KEY_BYTES, HM_EUSAGE, "%s:%d: a key of more than 127 letters", config->name, line_of(key));
         if (!*section && value->type == YAML_MAPPING_NODE)
             HM_TRY(add_mapping(config, name, document, value));
+        else if (!*section && is_list_of_mappings(document, value))
+            HM_TRY(add_list(config, name, document, value));
         else
             HM_TRY(add_value(config, name, document, value, line_of(key)));
     }
@@ -200,6 +236,11 @@ const char *hm_config_get(const hm_config *config, const char *key)
     return found ? found->value : NULL;
 }
 
+int hm_config_count(const hm_config *config, const char *name)
+{
+    return strcmp(config->list, name) == 0 ? config->items : 0;
+}
+
 const char *hm_config_where(const hm_config *config, const char *key)
 {
     static _Thread_local char where[WHERE_BYTES];
@@ -273,21 +314,36 @@ static hm_status fill_entry(const hm_config *config, const entry *given, const h
 static hm_status check_required(const hm_config *config, const hm_section *section)
 {
     for (const hm_setting *setting = section->table.entries; setting->key; setting++) {
-        char key[KEY_BYTES], accepts[320];
+        char key[KEY_BYTES], base_key[KEY_BYTES], accepts[320];
         const char *name = section->table.section;
-        if (setting->fallback) continue;
+        if (setting->fallback || section->optional) continue;
         snprintf(key, sizeof key, "%s%s%s", name, *name ? "." : "", setting->key);
+        snprintf(base_key, sizeof base_key, "%s.%s", section->base ? section->base : name, setting->key);
         hm_setting_accepts(setting, accepts, sizeof accepts);
-        HM_REQUIRE(find(config, key), HM_EUSAGE, "%s: key '%s' is missing (%s); it must be %s", config->name, key,
-                   setting->describe, accepts);
+        HM_REQUIRE(find(config, key) || find(config, base_key), HM_EUSAGE,
+                   "%s: key '%s' is missing (%s); it must be %s", config->name, key, setting->describe, accepts);
     }
     return HM_OK;
+}
+
+/* "stages.1.epochs" is of a list, "train.epochs" is not. */
+static bool in_list(const hm_config *config, const entry *given)
+{
+    size_t length = strlen(config->list);
+    return length > 0 && strncmp(given->key, config->list, length) == 0 && given->key[length] == '.';
 }
 
 hm_status hm_config_fill(const hm_config *config, const hm_section sections[], int count)
 {
     for (int at = 0; at < count; at++) HM_TRY(hm_settings_default(&sections[at].table, sections[at].settings));
-    for (int at = 0; at < config->count; at++) HM_TRY(fill_entry(config, &config->entries[at], sections, count));
+    /* First what gives defaults to others, then those. */
+    for (int at = 0; at < config->count; at++)
+        if (!in_list(config, &config->entries[at])) HM_TRY(fill_entry(config, &config->entries[at], sections, count));
+    for (int at = 0; at < count; at++)
+        if (sections[at].base)
+            HM_TRY(hm_settings_copy(&sections[at].table, sections[at].base_settings, sections[at].settings));
+    for (int at = 0; at < config->count; at++)
+        if (in_list(config, &config->entries[at])) HM_TRY(fill_entry(config, &config->entries[at], sections, count));
     for (int at = 0; at < count; at++) HM_TRY(check_required(config, &sections[at]));
     return HM_OK;
 }
@@ -338,13 +394,22 @@ static void write_sections(FILE *out, const hm_section sections[], int count, ch
 {
     for (int at = 0; at < count; at++) {
         const hm_settings_table *table = &sections[at].table;
+        if (sections[at].optional) continue; /* its values stand in the sections that had them as defaults */
         bool continued = at > 0 && strcmp(table->section, sections[at - 1].table.section) == 0;
-        if (*table->section && !continued) fprintf(out, "%s:\n", table->section);
+        const char *item = strchr(table->section, '.');
+        const char *indent = !*table->section ? "" : item ? "    " : "  ";
+        bool first_key = !continued;
+        if (item && strcmp(item, ".1") == 0 && first_key)
+            fprintf(out, "%.*s:\n", (int)(item - table->section), table->section);
+        else if (*table->section && !item && first_key)
+            fprintf(out, "%s:\n", table->section);
         for (const hm_setting *setting = table->entries; setting->key; setting++) {
             bool empty =
                 setting->type == HM_SET_REALS &&
                 ((const hm_reals *)(const void *)((const char *)sections[at].settings + setting->offset))->count == 0;
-            if (!empty) write_setting(out, *table->section ? "  " : "", setting, sections[at].settings, value, size);
+            if (empty) continue;
+            write_setting(out, item && first_key ? "  - " : indent, setting, sections[at].settings, value, size);
+            first_key = false;
         }
     }
 }

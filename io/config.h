@@ -1,7 +1,8 @@
 /* The configuration of a run: YAML, read by the tables of settings (core/settings.h).
  *
  * A file has top-level keys and sections one level deep (data, model, train, ais, ...); section "model" is read by the
- * table of the family that `model.family` names. Every refusal names file, line, key and what is accepted:
+ * table of the family that `model.family` names. A section may be a list of mappings (stages): its items are the
+ * sections "stages.1", "stages.2", ... Every refusal names file, line, key and what is accepted:
  *
  *     rbm.yaml:12: train.batch: '4x' - must be an integer between 1 and 1000000
  *     rbm.yaml:9: unknown key 'train.lerning_rate'; did you mean 'learning_rate'? accepted: batch, epochs, ...
@@ -18,6 +19,9 @@
 typedef struct hm_section {
     hm_settings_table table;
     void *settings;
+    const char *base;          /* the section whose values are this one's defaults, by the same table; or NULL */
+    const void *base_settings; /* ... and its struct; its section comes earlier */
+    bool optional;             /* required keys may be missing: it only gives defaults to others */
 } hm_section;
 
 typedef struct hm_config hm_config;
@@ -32,6 +36,9 @@ hm_status hm_config_set(hm_config *config, const char *assignment);
 
 /* The value of one key as text ("model.family"), or NULL when the configuration does not have it. */
 const char *hm_config_get(const hm_config *config, const char *key);
+
+/* Items of the list that the file has as section `name`; 0 when it has none. */
+int hm_config_count(const hm_config *config, const char *name);
 
 /* Fills the sections: defaults, then the configuration. Refuses unknown sections and keys, repeated keys, missing
  * required ones, values that the tables do not accept. Several sections may share a name (train: general and loop);

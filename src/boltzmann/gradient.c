@@ -13,6 +13,7 @@
 #include "core/memory.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { EXACT_TRAINING_MAX = 16 }; /* units of the enumerated side whose configurations fit in a shard's scratch */
@@ -287,6 +288,24 @@ void hm_machine_finish(hm_model *model, const hm_machine *machine, const hm_cont
     for (int l = 0; how->sparsity_cost > 0 && l < links; l++) add_sparsity(model, machine, l, how, batch, grad);
     for (int l = 0; l < machine->layers; l++)
         move_running(model, machine->layer[l].mean, how->offset_rate, batch, grad);
+}
+
+static const double DEAD = 1e-3; /* running mean of a unit that is off for all data; one that is on: 1 - DEAD */
+static const double DEAD_SHARE = 0.9;
+
+const char *hm_machine_fault(const hm_model *model, const hm_machine *machine)
+{
+    static _Thread_local char text[96];
+    for (int l = 1; l < machine->layers; l++) {
+        const float *mean = hm_model_tensor(model, machine->layer[l].mean);
+        int64_t units = machine->layer[l].units, dead = 0;
+        for (int64_t j = 0; j < units; j++) dead += !((double)mean[j] >= DEAD && (double)mean[j] <= 1 - DEAD);
+        if ((double)dead < DEAD_SHARE * (double)units) continue;
+        snprintf(text, sizeof text, "%lld of %lld units of hidden layer %d are dead (always on, or always off)",
+                 (long long)dead, (long long)units, l);
+        return text;
+    }
+    return NULL;
 }
 
 /* ---- chains ----------------------------------------------------------------------------------------------------- */

@@ -28,6 +28,9 @@ size_t hm_machine_gradient_bytes(const hm_machine *machine, const hm_contrast_se
 void hm_machine_finish(hm_model *model, const hm_machine *machine, const hm_contrast_settings *how, int64_t batch,
                        float *grad);
 
+/* An objective's `fault`: a hidden layer of which nine units in ten are on, or off, for all data. */
+const char *hm_machine_fault(const hm_model *model, const hm_machine *machine);
+
 /* Persistent chains are states of the odd side. They start from p(x_odd | x_even), the even layers drawn from their
  * running means (the visible ones from the base rates). */
 int64_t hm_machine_chain_columns(const hm_machine *machine);

@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char stage[] = "contrast";
-
 static void add_scalar(hm_checkpoint *checkpoint, const char *name, int index, const double *value)
 {
     hm_checkpoint_scalar *scalar = &checkpoint->scalars[checkpoint->scalar_count++];
@@ -31,9 +29,10 @@ static hm_checkpoint contents(const hm_contrast *contrast)
     for (int moment = 0; moment < contrast->optimizer.moments; moment++)
         checkpoint.packs[moment] =
             (hm_checkpoint_pack){contrast->optimizer.moment_names[moment], contrast->optimizer.moment[moment]};
-    _Static_assert(1 + 2 * (int)HM_TEMPERATURES_MAX <= (int)HM_CHECKPOINT_SCALARS,
+    _Static_assert(2 + 2 * (int)HM_TEMPERATURES_MAX <= (int)HM_CHECKPOINT_SCALARS,
                    "a checkpoint has room for a ladder");
     add_scalar(&checkpoint, "seconds", -1, &contrast->seconds);
+    add_scalar(&checkpoint, "seconds_before", -1, &contrast->seconds_before);
     for (int at = 0; at < contrast->tempering.count; at++) {
         add_scalar(&checkpoint, "beta", at, &contrast->tempering.betas[at]);
         add_scalar(&checkpoint, "swap_rate", at, &contrast->tempering.rates[at]);
@@ -49,11 +48,13 @@ static hm_status write_checkpoint(hm_checkpoints *c, const hm_contrast *contrast
     double start = hm_clock();
     hm_checkpoint_info info = {
         .seed = c->run->workers.seed,
-        .step = contrast->step,
-        .epoch = contrast->epoch,
+        .step = contrast->steps_before + contrast->step,
+        .epoch = contrast->epochs_before + contrast->epoch,
         .shards = c->run->general.shards,
         .data = c->data,
-        .stage = (char *)stage,
+        .stage = c->stage->name,
+        .stage_step = contrast->step,
+        .stage_epoch = contrast->epoch,
         .config = c->run->yaml,
     };
     hm_checkpoint checkpoint = contents(contrast);
@@ -76,6 +77,14 @@ static hm_wish wish(const hm_checkpoints *c)
     return c->cli->comm->rank == 0 && late ? HM_WISH_CHECKPOINT : HM_WISH_NOTHING;
 }
 
+void hm_training_place(const hm_run *run, const hm_stage *stage, const hm_contrast *contrast,
+                       char where[HM_WHERE_BYTES])
+{
+    snprintf(where, HM_WHERE_BYTES, "update %lld of %lld%s%s%s", (long long)contrast->step,
+             (long long)hm_contrast_steps(contrast), run->staged ? " of stage '" : "", run->staged ? stage->name : "",
+             run->staged ? "'" : "");
+}
+
 hm_status hm_checkpoints_step(hm_checkpoints *c, const hm_contrast *contrast)
 {
     hm_comm *comm = c->cli->comm;
@@ -86,11 +95,12 @@ hm_status hm_checkpoints_step(hm_checkpoints *c, const hm_contrast *contrast)
     comm->wish = wish(c);
     if (!stop) return HM_OK;
     const char *signal = hm_signals_caught();
-    return hm_fail(
-        HM_EINTERRUPTED,
-        "stopped by %s after update %lld of %lld, with a checkpoint; the same command goes on from there, or "
-        "harmonium train --resume %s",
-        signal ? signal : "a signal", (long long)step, (long long)steps, c->folder);
+    char where[HM_WHERE_BYTES];
+    hm_training_place(c->run, c->stage, contrast, where);
+    return hm_fail(HM_EINTERRUPTED,
+                   "stopped by %s after %s, with a checkpoint; the same command goes on from there, or harmonium "
+                   "train --resume %s",
+                   signal ? signal : "a signal", where, c->folder);
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
@@ -100,7 +110,9 @@ static hm_status read_checkpoint(const hm_checkpoints *c, hm_contrast *contrast,
     hm_checkpoint_info info;
     hm_checkpoint checkpoint = contents(contrast);
     HM_TRY(hm_checkpoint_read_info(path, &info));
-    int64_t step = info.step, data = info.data, steps = hm_contrast_steps(contrast);
+    int64_t step = info.stage_step, data = info.data, steps = hm_contrast_steps(contrast);
+    contrast->steps_before = info.step - info.stage_step;
+    contrast->epochs_before = info.epoch - info.stage_epoch;
     hm_checkpoint_info_free(&info);
     HM_REQUIRE(data == c->data, HM_EDATA,
                "%s: the training data are not those that %s was trained on so far: %s has changed", path, c->folder,

@@ -18,11 +18,10 @@ static const struct attribute {
     const char *name;
     attribute_type type;
 } attributes[] = {
-    {"library_version", TEXT}, {"created", TEXT}, {"family", TEXT},
-    {"stage", TEXT},           {"rng", TEXT},     {"seed", SEED},
-    {"shards", WHOLE},         {"ranks", WHOLE},  {"epochs", WHOLE},
-    {"epoch", WHOLE},          {"step", WHOLE},   {"visible", WHOLE},
-    {"height", WHOLE},         {"width", WHOLE},
+    {"library_version", TEXT}, {"created", TEXT},      {"family", TEXT},  {"stage", TEXT},
+    {"stage_step", WHOLE},     {"stage_epoch", WHOLE}, {"rng", TEXT},     {"seed", SEED},
+    {"shards", WHOLE},         {"ranks", WHOLE},       {"epochs", WHOLE}, {"epoch", WHOLE},
+    {"step", WHOLE},           {"visible", WHOLE},     {"height", WHOLE}, {"width", WHOLE},
 };
 enum { ATTRIBUTES = sizeof attributes / sizeof attributes[0] };
 

@@ -84,21 +84,64 @@ static const hm_setting *family_entries(void)
     return entries;
 }
 
-static int list_sections(hm_run *run)
+static const hm_setting stage_entries[] = {
+    {.key = "name",
+     .type = HM_SET_TEXT,
+     .offset = offsetof(hm_stage, name),
+     .describe = "what the stage is called, in messages and checkpoints"},
+    {.key = NULL},
+};
+
+/* A stage's tables: its name, and those of section "train", which gives the defaults. */
+static void list_stage(hm_run *run, hm_stage *stage)
 {
-    const hm_section sections[HM_RUN_SECTIONS] = {
-        {{"", general_entries}, &run->general},
-        {hm_data_table, &run->data},
-        {{"model", family_entries()}, run},
-        {run->class->settings, run->model_settings},
-        {hm_train_table, &run->train},
-        {hm_contrast_table, &run->contrast},
-        {hm_optimizer_table, &run->optimizer},
-        {hm_ais_table, &run->ais},
-        {{"checkpoint", checkpoint_entries}, &run->checkpoint},
+    const char *at = stage->section, *base = "train";
+    const hm_section sections[HM_STAGE_TABLES] = {
+        {.table = {at, stage_entries}, .settings = stage},
+        {.table = {at, hm_train_table.entries}, .settings = &stage->train, .base = base, .base_settings = &run->train},
+        {.table = {at, hm_contrast_table.entries},
+         .settings = &stage->contrast,
+         .base = base,
+         .base_settings = &run->contrast},
+        {.table = {at, hm_optimizer_table.entries},
+         .settings = &stage->optimizer,
+         .base = base,
+         .base_settings = &run->optimizer},
+    };
+    memcpy(run->sections + run->section_count, sections, sizeof sections);
+    run->section_count += HM_STAGE_TABLES;
+}
+
+static hm_status list_stages(hm_run *run)
+{
+    int listed = hm_config_count(run->config, "stages");
+    HM_REQUIRE(listed <= HM_STAGES_MAX, HM_EUSAGE, "stages: %d are given; there may be %d", listed, HM_STAGES_MAX);
+    run->staged = listed > 0;
+    run->stage_count = listed > 0 ? listed : 1;
+    for (int stage = 0; stage < listed; stage++) {
+        snprintf(run->stages[stage].section, sizeof run->stages[stage].section, "stages.%d", stage + 1);
+        list_stage(run, &run->stages[stage]);
+    }
+    return HM_OK;
+}
+
+static hm_status list_sections(hm_run *run)
+{
+    bool staged = hm_config_count(run->config, "stages") > 0;
+    const hm_section sections[] = {
+        {.table = {"", general_entries}, .settings = &run->general},
+        {.table = hm_data_table, .settings = &run->data},
+        {.table = {"model", family_entries()}, .settings = run},
+        {.table = run->class->settings, .settings = run->model_settings},
+        {.table = hm_train_table, .settings = &run->train, .optional = staged},
+        {.table = hm_contrast_table, .settings = &run->contrast, .optional = staged},
+        {.table = hm_optimizer_table, .settings = &run->optimizer, .optional = staged},
+        {.table = hm_ais_table, .settings = &run->ais},
+        {.table = {"checkpoint", checkpoint_entries}, .settings = &run->checkpoint},
     };
     memcpy(run->sections, sections, sizeof sections);
-    return HM_RUN_SECTIONS;
+    run->section_count = sizeof sections / sizeof sections[0];
+    return list_stages(run);
 }
 
 /* ---- reading and checking --------------------------------------------------------------------------------------- */
@@ -186,12 +229,54 @@ static hm_status resolve_data_file(hm_run *run)
     return HM_OK;
 }
 
-static hm_status check_settings(hm_run *run, const hm_comm *comm)
+/* Without `stages`, section "train" is the only one. Its texts stay the section's. */
+static void make_only_stage(hm_run *run)
+{
+    hm_stage *stage = &run->stages[0];
+    if (run->staged) return;
+    stage->name = (char *)"train";
+    stage->train = run->train;
+    stage->contrast = run->contrast;
+    stage->optimizer = run->optimizer;
+    snprintf(stage->section, sizeof stage->section, "train");
+}
+
+static hm_status find_objective(const hm_run *run, hm_stage *stage)
+{
+    char known[256] = "";
+    size_t used = 0;
+    stage->objective = hm_objective_find(run->class, stage->train.objective);
+    for (const hm_objective *objective = run->class->objectives; objective->name && used < sizeof known; objective++)
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", objective->name);
+    HM_REQUIRE(stage->objective, HM_EUSAGE, "family %s cannot be trained for '%s'; it knows: %s", run->class->name,
+               stage->train.objective, known);
+    return HM_OK;
+}
+
+static hm_status at_stage_key(const hm_run *run, const hm_stage *stage, const char *key, hm_status status)
+{
+    char whole[64];
+    snprintf(whole, sizeof whole, "%s.%s", stage->section, key);
+    return at_key(run, whole, status);
+}
+
+static hm_status check_stage(hm_run *run, hm_stage *stage)
 {
     const char *key = "";
+    HM_REQUIRE(strlen(stage->name) <= HM_STAGE_NAME_MAX, HM_EUSAGE, "%s.name: more than %d letters", stage->section,
+               HM_STAGE_NAME_MAX);
+    for (hm_stage *other = run->stages; other < stage; other++)
+        if (strcmp(other->name, stage->name) == 0)
+            return at_stage_key(run, stage, "name", hm_fail(HM_EUSAGE, "two stages are called '%s'", stage->name));
+    HM_TRY(at_stage_key(run, stage, "objective", find_objective(run, stage)));
+    hm_status status = hm_contrast_check(&stage->train, &stage->contrast, (int)run->general.shards, &key);
+    return at_stage_key(run, stage, key, status);
+}
+
+static hm_status check_settings(hm_run *run, const hm_comm *comm)
+{
     HM_TRY(check_shards(run, comm));
-    hm_status status = hm_contrast_check(&run->train, &run->contrast, (int)run->general.shards, &key);
-    HM_TRY(at_key(run, key, status));
+    for (int stage = 0; stage < run->stage_count; stage++) HM_TRY(check_stage(run, &run->stages[stage]));
     HM_TRY(at_key(run, "ais.chains", hm_ais_settings_check(&run->ais)));
     if (run->class->check) HM_TRY(at_key(run, "model", run->class->check(run->model_settings)));
     return HM_OK;
@@ -202,11 +287,12 @@ static hm_status configure(hm_run *run, const hm_comm *comm, const char *name, c
     HM_TRY(hm_config_parse(name, text, &run->config));
     for (int set = 0; sets && set < sets->count; set++) HM_TRY(hm_config_set(run->config, sets->at[set]));
     HM_TRY(find_family(run));
-    int count = list_sections(run);
-    HM_TRY(hm_config_fill(run->config, run->sections, count));
+    HM_TRY(list_sections(run));
+    HM_TRY(hm_config_fill(run->config, run->sections, run->section_count));
+    make_only_stage(run);
     HM_TRY(check_settings(run, comm));
     HM_TRY(resolve_data_file(run));
-    return hm_config_resolved(run->sections, count, &run->yaml);
+    return hm_config_resolved(run->sections, run->section_count, &run->yaml);
 }
 
 hm_status hm_run_configure(hm_run *run, hm_cli *cli, const char *name, const char *text, const hm_texts *sets)
@@ -225,7 +311,7 @@ hm_status hm_run_configure(hm_run *run, hm_cli *cli, const char *name, const cha
 
 void hm_run_free(hm_run *run)
 {
-    for (int section = 0; section < HM_RUN_SECTIONS && run->sections[section].settings; section++)
+    for (int section = 0; section < run->section_count; section++)
         hm_settings_free(&run->sections[section].table, run->sections[section].settings);
     hm_config_free(run->config);
     free(run->model_settings);
@@ -235,10 +321,19 @@ void hm_run_free(hm_run *run)
 
 /* ---- is it the same run? ---------------------------------------------------------------------------------------- */
 
-/* May the epochs of a run that has done some be changed? */
-static bool epochs_are_free(const hm_run *stored, const hm_run *run, int64_t done)
+int hm_run_stage(const hm_run *run, const char *name)
 {
-    return stored->optimizer.schedule == HM_SCHEDULE_CONSTANT && run->train.epochs >= done;
+    for (int stage = 0; stage < run->stage_count; stage++)
+        if (strcmp(run->stages[stage].name, name) == 0) return stage;
+    return -1;
+}
+
+/* May the epochs of the last stage be changed, of a run that has done some? */
+static bool epochs_are_free(const hm_run *stored, const hm_run *run, int stage, int64_t done)
+{
+    int last = stored->stage_count - 1;
+    const hm_stage *before = &stored->stages[last], *now = &run->stages[last];
+    return before->optimizer.schedule == HM_SCHEDULE_CONSTANT && (stage < last || now->train.epochs >= done);
 }
 
 /* Adds "train.batch is 40, was 20" for each setting of a section that differs. */
@@ -247,7 +342,7 @@ static void add_differences(const hm_section *stored, const hm_section *now, boo
     const hm_settings_table *table = &now->table;
     for (const hm_setting *setting = table->entries; setting->key; setting++) {
         char is[64], was[64];
-        bool epochs = now->table.entries == hm_train_table.entries && strcmp(setting->key, "epochs") == 0;
+        bool epochs = table->entries == hm_train_table.entries && strcmp(setting->key, "epochs") == 0;
         size_t used = strlen(list);
         if (setting->free || (epochs && epochs_free) || hm_setting_same(setting, stored->settings, now->settings))
             continue;
@@ -258,13 +353,27 @@ static void add_differences(const hm_section *stored, const hm_section *now, boo
     }
 }
 
-hm_status hm_run_check_same(const hm_run *stored, const hm_run *run, const char *folder, int64_t epoch)
+/* Sections that only give defaults to stages say nothing themselves. */
+static bool is_compared(const hm_run *run, int section, bool same_family)
+{
+    const hm_section *at = &run->sections[section];
+    return !at->optional && (same_family || at->settings == run);
+}
+
+hm_status hm_run_check_same(const hm_run *stored, const hm_run *run, const char *folder, int stage, int64_t epoch)
 {
     char list[1024] = "";
-    bool same_family = stored->class == run->class, epochs_free = epochs_are_free(stored, run, epoch);
-    for (int section = 0; section < HM_RUN_SECTIONS; section++)
-        if (same_family || run->sections[section].settings == run)
-            add_differences(&stored->sections[section], &run->sections[section], epochs_free, list, sizeof list);
+    bool same_family = stored->class == run->class, same_stages = stored->section_count == run->section_count;
+    bool free_epochs = same_stages && epochs_are_free(stored, run, stage, epoch);
+    if (!same_stages)
+        snprintf(list, sizeof list, "%d stages, was %d", run->staged ? run->stage_count : 0,
+                 stored->staged ? stored->stage_count : 0);
+    for (int section = 0; same_stages && section < run->section_count; section++) {
+        bool last = section + HM_STAGE_TABLES >= run->section_count || !run->staged;
+        if (is_compared(run, section, same_family))
+            add_differences(&stored->sections[section], &run->sections[section], free_epochs && last, list,
+                            sizeof list);
+    }
     HM_REQUIRE(!*list, HM_EUSAGE,
                "%s holds another run, begun with other settings: %s; choose another folder, or --overwrite", folder,
                list);

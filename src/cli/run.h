@@ -22,7 +22,23 @@ typedef struct hm_checkpoint_settings {
     int64_t steps;  /* updates between checkpoints; 0: no limit */
 } hm_checkpoint_settings;
 
-enum { HM_RUN_SECTIONS = 9 };
+enum {
+    HM_STAGES_MAX = 16,
+    HM_STAGE_NAME_MAX = 40,
+    HM_STAGE_TABLES = 4,
+    HM_RUN_SECTIONS = 9 + HM_STAGES_MAX * HM_STAGE_TABLES
+};
+
+/* One item of `stages`; what it leaves out is as section "train" says. Without `stages` there is one, as that section.
+ */
+typedef struct hm_stage {
+    char *name;
+    hm_train_settings train;
+    hm_contrast_settings contrast;
+    hm_optimizer_settings optimizer;
+    const hm_objective *objective; /* what train.objective names */
+    char section[16];              /* "stages.1", or "train" */
+} hm_stage;
 
 /* Everything that one configuration file says. */
 typedef struct hm_run {
@@ -35,10 +51,14 @@ typedef struct hm_run {
     hm_train_settings train;
     hm_contrast_settings contrast;
     hm_optimizer_settings optimizer;
+    hm_stage stages[HM_STAGES_MAX];
+    int stage_count; /* at least 1 */
+    bool staged;     /* by `stages` */
     hm_ais_settings ais;
     hm_checkpoint_settings checkpoint;
     hm_section sections[HM_RUN_SECTIONS]; /* tables and structs of all that */
-    char *yaml;                           /* the resolved configuration */
+    int section_count;
+    char *yaml; /* the resolved configuration */
     hm_team team;
     hm_workers workers;
 } hm_run;
@@ -58,9 +78,12 @@ hm_status hm_run_configure(hm_run *run, hm_cli *cli, const char *name, const cha
 void hm_run_free(hm_run *run);
 
 /* HM_EUSAGE, naming them with both values, when `run` has settings other than `stored` had that change what is trained;
- * `epoch` of the stored one were done. More epochs are no change as long as the learning rate does not depend on their
- * number. Not collective. */
-hm_status hm_run_check_same(const hm_run *stored, const hm_run *run, const char *folder, int64_t epoch);
+ * stages before `stage` and `epoch` epochs of it were done. More epochs of the last stage are no change as long as its
+ * learning rate does not depend on their number. Not collective. */
+hm_status hm_run_check_same(const hm_run *stored, const hm_run *run, const char *folder, int stage, int64_t epoch);
+
+/* The stage called so, or -1. */
+int hm_run_stage(const hm_run *run, const char *name);
 
 /* The run's transform of a split's rows. */
 hm_transform hm_run_transform(const hm_run *run, hm_split split);

@@ -5,6 +5,7 @@
 
 #include "cli/checkpoints.h"
 #include "cli/cores.h"
+#include "cli/stages.h"
 #include "core/memory.h"
 #include "infer/progress.h"
 #include "io/checkpoint.h"
@@ -37,10 +38,12 @@ static const hm_option options[] = {
 
 /* What RUN held when this training came to it; the same on every rank. */
 typedef struct earlier_run {
-    bool there;          /* a run was begun */
-    bool model;          /* and came to its end */
-    bool checkpoint;     /* and can be gone on with */
-    int64_t step, epoch; /* done at the checkpoint; 0 without one */
+    bool there;                        /* a run was begun */
+    bool model;                        /* and came to its end */
+    bool checkpoint;                   /* and can be gone on with */
+    int64_t step;                      /* done at the checkpoint; 0 without one */
+    int64_t stage_epoch;               /* epochs done of its stage */
+    char stage[HM_STAGE_NAME_MAX + 1]; /* its name */
 } earlier_run;
 
 /* What one training needs, from the configuration to the end. */
@@ -51,17 +54,15 @@ typedef struct training {
     hm_folder folder; /* rank 0's */
     earlier_run earlier;
     char *earlier_config;
-    bool finished; /* nothing is left to do */
+    bool finished;   /* nothing is left to do */
+    int first_stage; /* to be trained, or to be gone on with */
     hm_run run;
     hm_source *source;
-    hm_feed *feed;
     hm_model *model;
-    hm_contrast *contrast;
+    hm_stages stages;
     hm_checkpoints checkpoints;
     hm_metrics *metrics; /* rank 0's */
-    hm_monitor metric_list[HM_METRICS_MAX];
-    double last_row[HM_METRICS_MAX];
-    int metric_count;
+    double last_row[HM_RUN_METRICS_MAX];
 } training;
 
 static bool is_root(const training *t) { return t->cli->comm->rank == 0; }
@@ -102,7 +103,8 @@ static hm_status find_earlier(training *t)
     if (warning) t->cli->log->warn(t->cli->log, warning);
     earlier->checkpoint = info.config != NULL;
     earlier->step = info.step;
-    earlier->epoch = info.epoch;
+    earlier->stage_epoch = info.stage_epoch;
+    snprintf(earlier->stage, sizeof earlier->stage, "%s", info.stage ? info.stage : "");
     if (status == HM_OK) status = find_config(t, &info);
     hm_checkpoint_info_free(&info);
     free(warning);
@@ -135,15 +137,20 @@ static hm_status configure_from_file(training *t)
 static hm_status compare(training *t, const hm_run *stored)
 {
     const earlier_run *earlier = &t->earlier;
-    bool finished = earlier->model && (!earlier->checkpoint || earlier->epoch >= stored->train.epochs);
+    int last = stored->stage_count - 1, stage = earlier->checkpoint ? hm_run_stage(stored, earlier->stage) : 0;
+    HM_REQUIRE(stage >= 0, HM_EDATA, "%s: its checkpoint is of stage '%s', which its configuration does not have",
+               t->path, earlier->stage);
+    bool ended = stage == last && earlier->stage_epoch >= stored->stages[last].train.epochs;
+    bool finished = earlier->model && (!earlier->checkpoint || ended);
     HM_REQUIRE(!finished || t->options->resume, HM_EUSAGE,
                "%s holds a finished run; choose another folder, or --overwrite (--resume with more train.epochs goes "
                "on with it)",
                t->path);
-    HM_TRY(hm_run_check_same(stored, &t->run, t->path, earlier->epoch));
-    t->finished = finished && t->run.train.epochs == stored->train.epochs;
+    HM_TRY(hm_run_check_same(stored, &t->run, t->path, stage, earlier->stage_epoch));
+    t->finished = finished && t->run.stages[last].train.epochs == stored->stages[last].train.epochs;
     HM_REQUIRE(!finished || t->finished || earlier->checkpoint, HM_EUSAGE, "%s holds no checkpoint to go on from",
                t->path);
+    t->first_stage = stage;
     return HM_OK;
 }
 
@@ -175,33 +182,41 @@ static hm_status prepare(training *t)
 
 /* ---- inputs ----------------------------------------------------------------------------------------------------- */
 
-static hm_status make_model(training *t)
+/* One pass over the training data, for base rates and fingerprint. */
+static hm_status survey(training *t, float rates[])
 {
-    float *rates = NULL;
     uint32_t fingerprint = 0;
-    HM_TRY(agree(t, hm_model_create(t->run.class, t->run.model_settings, t->source->columns, &t->run.team, &t->model)));
-    HM_TRY(agree(t, hm_alloc(&rates, t->source->columns, sizeof(float), "base rates")));
-    hm_status status = hm_feed_survey(t->feed, t->cli->comm, rates, &fingerprint);
-    if (status == HM_OK) status = agree(t, t->model->class->init(t->model, t->run.workers.seed, rates));
-    free(rates);
+    hm_feed *feed = NULL;
+    HM_TRY(agree(t, hm_stages_feed(&t->stages, 0, &feed)));
+    hm_status status = hm_feed_survey(feed, t->cli->comm, rates, &fingerprint);
+    hm_feed_close(feed);
     t->checkpoints.data = fingerprint;
     return status;
 }
 
+static hm_status make_model(training *t)
+{
+    float *rates = NULL;
+    HM_TRY(agree(t, hm_model_create(t->run.class, t->run.model_settings, t->source->columns, &t->run.team, &t->model)));
+    t->stages = (hm_stages){.cli = t->cli, .run = &t->run, .source = t->source, .model = t->model};
+    HM_TRY(agree(t, hm_alloc(&rates, t->source->columns, sizeof(float), "base rates")));
+    hm_status status = survey(t, rates);
+    if (status == HM_OK) status = agree(t, t->model->class->init(t->model, t->run.workers.seed, rates));
+    free(rates);
+    if (status == HM_OK) t->model->class->refresh(t->model);
+    return status;
+}
+
+static void enter_stage(training *t) { t->checkpoints.stage = &t->run.stages[t->stages.at]; }
+
 static hm_status open_inputs(training *t)
 {
-    hm_run *run = &t->run;
-    hm_transform transform = hm_run_transform(run, HM_TRAIN);
-    HM_TRY(hm_open_split(t->cli->comm, run->data.file, "train", &t->source));
-    hm_range own = hm_part(run->general.shards, t->cli->comm->size, t->cli->comm->rank);
-    hm_status status = hm_feed_open(t->source, &transform, run->data.window, run->train.batch, (int)run->general.shards,
-                                    own, &t->feed);
-    HM_TRY(agree(t, status));
+    HM_TRY(hm_open_split(t->cli->comm, t->run.data.file, "train", &t->source));
     HM_TRY(make_model(t));
-    HM_TRY(hm_contrast_create(t->model, NULL, t->feed, &run->train, &run->contrast, &run->optimizer, &run->workers,
-                              &t->contrast));
-    t->metric_count = hm_contrast_metrics(t->contrast->objective, &run->contrast, t->metric_list);
-    return t->earlier.checkpoint ? hm_checkpoints_restore(&t->checkpoints, t->contrast) : HM_OK;
+    HM_TRY(agree(t, hm_stages_prepare(&t->stages)));
+    HM_TRY(hm_stages_open(&t->stages, t->first_stage, !t->earlier.checkpoint));
+    enter_stage(t);
+    return t->earlier.checkpoint ? hm_checkpoints_restore(&t->checkpoints, t->stages.contrast) : HM_OK;
 }
 
 /* ---- outputs ---------------------------------------------------------------------------------------------------- */
@@ -209,18 +224,19 @@ static hm_status open_inputs(training *t)
 /* New, or those of the run that goes on, up to its checkpoint. */
 static hm_status open_metrics(training *t)
 {
-    hm_metric list[HM_METRICS_MAX];
+    hm_metric list[HM_RUN_METRICS_MAX];
+    const hm_monitor *metrics = t->stages.metrics;
+    int count = t->stages.metric_count;
     char *path;
     bool there = hm_folder_has(&t->folder, "metrics.h5");
-    for (int metric = 0; metric < t->metric_count; metric++)
-        list[metric] =
-            (hm_metric){t->metric_list[metric].name, t->metric_list[metric].unit, t->metric_list[metric].description};
+    for (int metric = 0; metric < count; metric++)
+        list[metric] = (hm_metric){metrics[metric].name, metrics[metric].unit, metrics[metric].description};
     if (t->earlier.checkpoint && !there)
         t->cli->log->warn(t->cli->log, "metrics.h5 is gone, and with it the rows before the checkpoint");
     HM_TRY(hm_path_in(t->path, "metrics.h5", &path));
     hm_status status = t->earlier.checkpoint && there
-                           ? hm_metrics_continue(path, list, t->metric_count, t->earlier.step, &t->metrics)
-                           : hm_metrics_create(path, list, t->metric_count, &t->metrics);
+                           ? hm_metrics_continue(path, list, count, t->earlier.step, &t->metrics)
+                           : hm_metrics_create(path, list, count, &t->metrics);
     free(path);
     return status;
 }
@@ -231,16 +247,16 @@ static hm_status open_outputs(training *t)
     HM_TRY(hm_folder_write(&t->folder, "config.yaml", t->run.yaml));
     HM_TRY(open_metrics(t));
     t->checkpoints.metrics = t->metrics;
-    memcpy(t->last_row, hm_metrics_last(t->metrics), (size_t)t->metric_count * sizeof(double));
+    memcpy(t->last_row, hm_metrics_last(t->metrics), (size_t)t->stages.metric_count * sizeof(double));
     return HM_OK;
 }
 
 static hm_status on_row(void *state, const hm_metric_row *row)
 {
     training *t = state;
-    memcpy(t->last_row, row->values, (size_t)t->metric_count * sizeof(double));
+    hm_stages_row(&t->stages, row->values, t->last_row);
     hm_status status = HM_OK;
-    if (is_root(t)) status = hm_metrics_append(t->metrics, row->step, row->epoch, row->seconds, row->values);
+    if (is_root(t)) status = hm_metrics_append(t->metrics, row->step, row->epoch, row->seconds, t->last_row);
     return agree(t, status);
 }
 
@@ -258,7 +274,7 @@ static hm_status write_model(training *t)
         .seed = t->run.workers.seed,
         .shards = t->run.general.shards,
         .ranks = t->cli->comm->size,
-        .epochs = t->contrast->epoch,
+        .epochs = t->stages.contrast->epochs_before + t->stages.contrast->epoch,
         .visible = t->model->visible,
         .height = t->source->height,
         .width = t->source->width,
@@ -291,7 +307,7 @@ static hm_status usage_of_all(const training *t, usage *out)
     HM_TRY(hm_alloc(&all, comm->size, sizeof(usage), "a report"));
     HM_TRY(hm_alloc(&begin, comm->size + 1, sizeof(int64_t), "a report"));
     getrusage(RUSAGE_SELF, &mine);
-    all[comm->rank] = (usage){(double)mine.ru_maxrss / 1e3, t->contrast->times};
+    all[comm->rank] = (usage){(double)mine.ru_maxrss / 1e3, hm_stages_times(&t->stages)};
     for (int rank = 0; rank <= comm->size; rank++) begin[rank] = rank * (int64_t)sizeof(usage);
     hm_status status = comm->all_gather(comm, all, begin);
     *out = (usage){0};
@@ -327,39 +343,61 @@ static void report_checkpoints(const training *t, double session, hm_report *rep
     hm_report_real(report, "checkpoint_percent", "  beside training", 100 * c->seconds / session, 2, "%");
 }
 
+/* Rows of minibatches that the whole training has seen. */
+static double samples_seen(const training *t)
+{
+    double samples = 0;
+    for (int at = 0; at < t->run.stage_count; at++) {
+        const hm_train_settings *train = &t->run.stages[at].train;
+        samples += (double)(t->source->rows / train->batch * train->batch * train->epochs);
+    }
+    return samples;
+}
+
+static void report_metrics(const training *t, hm_report *report)
+{
+    const hm_monitor *metrics = t->stages.metrics;
+    for (int metric = t->run.staged ? 0 : 1; metric < t->stages.metric_count; metric++)
+        if (!isnan(t->last_row[metric]))
+            hm_report_real(report, metrics[metric].name, metrics[metric].name, t->last_row[metric], 4,
+                           metrics[metric].unit);
+}
+
 static hm_status report(const training *t, double seconds_before)
 {
-    const hm_contrast *contrast = t->contrast;
-    double updates = (double)contrast->step / contrast->seconds;
+    const hm_contrast *contrast = t->stages.contrast;
+    double seconds = contrast->seconds_before + contrast->seconds;
+    int64_t updates = contrast->steps_before + contrast->step;
     usage used;
     HM_TRY(usage_of_all(t, &used));
     hm_report *report = hm_report_new();
     hm_report_text(report, "run", "run", t->path);
     hm_report_text(report, "family", "family", t->model->class->name);
-    hm_report_int(report, "epochs", "epochs", contrast->epoch, NULL);
-    hm_report_int(report, "updates", "updates", contrast->step, NULL);
+    if (t->run.staged) hm_report_int(report, "stages", "stages", t->run.stage_count, NULL);
+    hm_report_int(report, "epochs", "epochs", contrast->epochs_before + contrast->epoch, NULL);
+    hm_report_int(report, "updates", "updates", updates, NULL);
     if (t->earlier.checkpoint) hm_report_int(report, "resumed_from", "  of them before", t->earlier.step, NULL);
     hm_report_int(report, "ranks", "ranks", t->cli->comm->size, NULL);
     hm_report_int(report, "threads", "threads a rank", t->run.team.threads, NULL);
     hm_report_int(report, "shards", "shards", t->run.general.shards, NULL);
-    hm_report_real(report, "seconds", "training", contrast->seconds, 2, "s");
-    hm_report_real(report, "updates_per_s", "speed", updates, 1, "updates/s");
-    hm_report_real(report, "samples_per_s", "", updates * (double)t->run.train.batch, 0, "samples/s");
-    report_checkpoints(t, contrast->seconds - seconds_before, report);
+    hm_report_real(report, "seconds", "training", seconds, 2, "s");
+    hm_report_real(report, "updates_per_s", "speed", (double)updates / seconds, 1, "updates/s");
+    hm_report_real(report, "samples_per_s", "", samples_seen(t) / seconds, 0, "samples/s");
+    report_checkpoints(t, seconds - seconds_before, report);
     report_times(&used.times, report);
     hm_report_real(report, "peak_memory_mb", "peak memory of a rank", used.megabytes, 0, "MB");
-    for (int metric = 0; metric < t->metric_count; metric++)
-        hm_report_real(report, t->metric_list[metric].name, t->metric_list[metric].name, t->last_row[metric], 4,
-                       t->metric_list[metric].unit);
+    report_metrics(t, report);
     return hm_report_print(report, t->cli);
 }
 
 static hm_status report_finished(const training *t)
 {
+    int64_t epochs = 0;
+    for (int at = 0; at < t->run.stage_count; at++) epochs += t->run.stages[at].train.epochs;
     hm_report *report = hm_report_new();
     hm_report_text(report, "run", "run", t->path);
     hm_report_text(report, "state", "state", "finished before; nothing to do");
-    hm_report_int(report, "epochs", "epochs", t->run.train.epochs, NULL);
+    hm_report_int(report, "epochs", "epochs", epochs, NULL);
     return hm_report_print(report, t->cli);
 }
 
@@ -367,11 +405,23 @@ static hm_status report_finished(const training *t)
 
 static void say_going_on(const training *t)
 {
-    char line[512];
+    char line[512], where[HM_WHERE_BYTES];
     if (!t->earlier.checkpoint) return;
-    snprintf(line, sizeof line, "going on with %s after update %lld of %lld", t->path, (long long)t->earlier.step,
-             (long long)hm_contrast_steps(t->contrast));
+    hm_training_place(&t->run, t->checkpoints.stage, t->stages.contrast, where);
+    snprintf(line, sizeof line, "going on with %s after %s", t->path, where);
     t->cli->log->note(t->cli->log, line);
+}
+
+static hm_status run_stages(training *t)
+{
+    hm_observer observer = {.row = on_row, .step = on_step, .state = t};
+    HM_TRY(hm_contrast_run(t->stages.contrast, &observer));
+    while (t->stages.at + 1 < t->run.stage_count) {
+        HM_TRY(hm_stages_next(&t->stages));
+        enter_stage(t);
+        HM_TRY(hm_contrast_run(t->stages.contrast, &observer));
+    }
+    return HM_OK;
 }
 
 static hm_status train(training *t)
@@ -382,10 +432,9 @@ static hm_status train(training *t)
     HM_TRY(open_inputs(t));
     HM_TRY(agree(t, is_root(t) ? open_outputs(t) : HM_OK));
     say_going_on(t);
-    double seconds_before = t->contrast->seconds;
-    hm_observer observer = {.row = on_row, .step = on_step, .state = t};
+    double seconds_before = t->stages.contrast->seconds_before + t->stages.contrast->seconds;
     t->checkpoints.last = hm_clock();
-    HM_TRY(hm_contrast_run(t->contrast, &observer));
+    HM_TRY(run_stages(t));
     HM_TRY(agree(t, is_root(t) ? write_model(t) : HM_OK));
     return report(t, seconds_before);
 }
@@ -397,9 +446,8 @@ static void end_training(training *t, hm_status status)
     if (is_root(t) && status != HM_OK && !t->earlier.there && t->checkpoints.written == 0 && t->folder.lock >= 0)
         hm_folder_undo(&t->folder);
     if (is_root(t)) hm_folder_close(&t->folder);
-    hm_contrast_free(t->contrast);
+    hm_stages_close(&t->stages);
     hm_model_free(t->model);
-    hm_feed_close(t->feed);
     if (t->source) t->source->close(t->source);
     hm_run_free(&t->run);
     free(t->earlier_config);

@@ -225,6 +225,44 @@ hm_status hm_settings_default(const hm_settings_table *table, void *settings)
     return HM_OK;
 }
 
+static hm_status copy_text(const char *from, char **to)
+{
+    free(*to);
+    *to = NULL;
+    if (!from) return HM_OK;
+    HM_TRY(hm_alloc(to, (int64_t)strlen(from) + 1, 1, "a setting"));
+    memcpy(*to, from, strlen(from));
+    return HM_OK;
+}
+
+static hm_status copy_list(const hm_reals *from, hm_reals *to)
+{
+    free(to->at);
+    *to = (hm_reals){0};
+    if (from->count == 0) return HM_OK;
+    HM_TRY(hm_alloc(&to->at, from->count, sizeof(double), "a setting"));
+    memcpy(to->at, from->at, (size_t)from->count * sizeof(double));
+    to->count = from->count;
+    return HM_OK;
+}
+
+hm_status hm_settings_copy(const hm_settings_table *table, const void *from, void *to)
+{
+    for (const hm_setting *setting = table->entries; setting->key; setting++) {
+        const void *is = field_in(setting, from);
+        void *field = field_of(setting, to);
+        switch (setting->type) {
+        case HM_SET_INT: *(int64_t *)field = *(const int64_t *)is; break;
+        case HM_SET_REAL: *(double *)field = *(const double *)is; break;
+        case HM_SET_BOOL: *(bool *)field = *(const bool *)is; break;
+        case HM_SET_CHOICE: *(int *)field = *(const int *)is; break;
+        case HM_SET_TEXT: HM_TRY(copy_text(*(char *const *)is, field)); break;
+        case HM_SET_REALS: HM_TRY(copy_list(is, field)); break;
+        }
+    }
+    return HM_OK;
+}
+
 void hm_settings_free(const hm_settings_table *table, void *settings)
 {
     for (const hm_setting *setting = table->entries; setting->key; setting++) {

@@ -59,6 +59,9 @@ void hm_setting_accepts(const hm_setting *setting, char *out, size_t size);
 /* Gives every field its default (a required one its zero value). The struct must be zeroed before first use. */
 hm_status hm_settings_default(const hm_settings_table *table, void *settings);
 
+/* Every field of `from` into `to`, texts and lists as copies; `to` is as hm_settings_default leaves it, or zeroed. */
+hm_status hm_settings_copy(const hm_settings_table *table, const void *from, void *to);
+
 /* Frees texts and lists. */
 void hm_settings_free(const hm_settings_table *table, void *settings);
 

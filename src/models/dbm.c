@@ -158,6 +158,12 @@ static void dbm_finish(hm_model *model, const hm_contrast_settings *how, int64_t
     hm_machine_finish(model, model->machine, how, batch, grad);
 }
 
+static const char *dbm_fault(const hm_model *model, const hm_contrast_settings *how)
+{
+    (void)how;
+    return hm_machine_fault(model, model->machine);
+}
+
 static int64_t dbm_chain_columns(const hm_model *model, const hm_contrast_settings *how)
 {
     (void)how;
@@ -285,6 +291,12 @@ static void pretrain_finish(hm_model *model, const hm_contrast_settings *how, in
     hm_machine_finish(model, &pair, how, batch, grad);
 }
 
+static const char *pretrain_fault(const hm_model *model, const hm_contrast_settings *how)
+{
+    hm_machine pair = trained_pair(model, how);
+    return hm_machine_fault(model, &pair);
+}
+
 /* ---- the table -------------------------------------------------------------------------------------------------- */
 
 static const hm_objective dbm_objectives[] = {
@@ -300,6 +312,7 @@ static const hm_objective dbm_objectives[] = {
         .gradient = dbm_gradient,
         .monitor = dbm_monitor,
         .finish = dbm_finish,
+        .fault = dbm_fault,
     },
     {
         .name = "pretrain",
@@ -313,6 +326,7 @@ static const hm_objective dbm_objectives[] = {
         .gradient = pretrain_gradient,
         .monitor = pretrain_monitor,
         .finish = pretrain_finish,
+        .fault = pretrain_fault,
     },
     {.name = NULL},
 };

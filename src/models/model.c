@@ -72,7 +72,7 @@ void hm_model_free(hm_model *model)
 const hm_objective *hm_objective_find(const hm_model_class *class, const char *name)
 {
     for (const hm_objective *objective = class->objectives; objective->name; objective++)
-        if (!*name || strcmp(objective->name, name) == 0) return objective;
+        if (strcmp(name, "default") == 0 || strcmp(objective->name, name) == 0) return objective;
     return NULL;
 }
 

@@ -155,6 +155,9 @@ typedef struct hm_objective {
     /* Once an update, with the sums over all shards: turns `grad` into the direction of ascent (centring, sparsity) and
      * moves the running tensors. The same on every rank. May be NULL. */
     void (*finish)(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad);
+    /* At every row of metrics: what shows that training has diverged though all numbers are finite ("all units of layer
+     * 2 are dead"), in a static buffer of the thread, or NULL. May be NULL. */
+    const char *(*fault)(const hm_model *model, const hm_contrast_settings *how);
 } hm_objective;
 
 struct hm_model_class {
@@ -213,7 +216,7 @@ hm_status hm_model_create(const hm_model_class *class, const void *settings, int
                           hm_model **out);
 void hm_model_free(hm_model *model);
 
-/* The objective called so, or the first one when `name` is empty; NULL when there is none. */
+/* The objective called so, or the first one when `name` is "default"; NULL when there is none. */
 const hm_objective *hm_objective_find(const hm_model_class *class, const char *name);
 
 /* Units of a state that Gibbs sampling and annealing move: the visible ones, and hidden ones that are not summed out.

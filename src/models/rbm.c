@@ -95,6 +95,12 @@ static void rbm_finish(hm_model *model, const hm_contrast_settings *how, int64_t
     hm_machine_finish(model, model->machine, how, batch, grad);
 }
 
+static const char *rbm_fault(const hm_model *model, const hm_contrast_settings *how)
+{
+    (void)how;
+    return hm_machine_fault(model, model->machine);
+}
+
 static int64_t rbm_chain_columns(const hm_model *model, const hm_contrast_settings *how)
 {
     (void)how;
@@ -199,6 +205,7 @@ static const hm_objective rbm_objectives[] = {
         .gradient = rbm_gradient,
         .monitor = rbm_monitor,
         .finish = rbm_finish,
+        .fault = rbm_fault,
     },
     {.name = NULL},
 };

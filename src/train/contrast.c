@@ -6,6 +6,7 @@
 #include "infer/progress.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,8 @@ static const char *const sampler_names[] = {"gibbs", "pt", NULL};
 static const hm_setting contrast_entries[] = {
     {FIELD(estimator), .type = HM_SET_CHOICE, .choices = estimator_names, .fallback = "pcd",
      .describe = "negative phase: pcd (persistent chains; Tieleman 2008), cd (Hinton 2002), exact (enumeration)"},
+    {FIELD(layer), .type = HM_SET_INT, .min = 0, .max = 64, .fallback = "0",
+     .describe = "objectives that train one layer (pretrain): which, from 1"},
     {FIELD(k), .type = HM_SET_INT, .min = 1, .max = 1e6, .fallback = "1", .describe = "Gibbs steps an update"},
     {FIELD(chains), .type = HM_SET_INT, .min = 0, .max = 1e7, .fallback = "0",
      .describe = "persistent chains over all shards; 0: as many as the batch has rows"},
@@ -40,6 +43,8 @@ static const hm_setting contrast_entries[] = {
 #undef FIELD
 #define FIELD(NAME) .key = #NAME, .offset = offsetof(hm_train_settings, NAME)
 static const hm_setting train_entries[] = {
+    {FIELD(objective), .type = HM_SET_TEXT, .fallback = "default",
+     .describe = "what is climbed: one of the family's objectives; default: its first"},
     {FIELD(epochs), .type = HM_SET_INT, .min = 1, .max = 1e7, .describe = "passes over the training data"},
     {FIELD(batch), .type = HM_SET_INT, .min = 1, .max = 1e7, .fallback = "100",
      .describe = "rows of a minibatch over all shards"},
@@ -55,22 +60,22 @@ const hm_settings_table hm_train_table = {"train", train_entries};
 hm_status hm_contrast_check(const hm_train_settings *train, const hm_contrast_settings *how, int shards,
                             const char **key)
 {
-    *key = "train.batch";
+    *key = "batch";
     HM_REQUIRE(train->batch >= shards, HM_EUSAGE,
                "a batch of %lld cannot be cut into %d shards; batch must be at least %d", (long long)train->batch,
                shards, shards);
-    *key = "train.chains";
+    *key = "chains";
     HM_REQUIRE(how->chains == 0 || how->chains >= shards, HM_EUSAGE,
                "%lld chains cannot be cut into %d shards; chains must be 0 or at least %d", (long long)how->chains,
                shards, shards);
     HM_REQUIRE(how->chains == 0 || how->estimator == HM_PCD, HM_EUSAGE,
                "only estimator pcd has persistent chains; leave chains out with estimator %s",
                estimator_names[how->estimator]);
-    *key = "train.sampler";
+    *key = "sampler";
     HM_REQUIRE(how->sampler == HM_GIBBS || how->estimator == HM_PCD, HM_EUSAGE,
                "parallel tempering is of persistent chains; use estimator pcd, not %s",
                estimator_names[how->estimator]);
-    *key = "train.k";
+    *key = "k";
     HM_REQUIRE(how->estimator != HM_EXACT || how->k == 1, HM_EUSAGE,
                "estimator exact makes no Gibbs steps; leave k out");
     return HM_OK;
@@ -224,6 +229,7 @@ hm_status hm_contrast_create(hm_model *model, const hm_objective *objective, hm_
                                   .train = *train,
                                   .how = *how,
                                   .workers = workers,
+                                  .chain_sum = NAN,
                                   .feed = feed,
                                   .own = hm_part(workers->shards, comm->size, comm->rank)};
         status = hm_optimizer_init(&contrast->optimizer, optimizer, &model->layout);
@@ -380,19 +386,57 @@ static hm_status sum_gradient(hm_contrast *contrast, hm_status status)
     return HM_OK;
 }
 
+enum { STANDS_STILL = 100 };        /* updates, and an epoch, in which no unit of any chain is seen to change */
+static const double EXPLODED = 100; /* root mean square of weights; those of models that explain data are below 5 */
+
+/* "training diverged: WHAT after update 12 (epoch 3)..."; in a run of several stages the message names this one. */
+static hm_status diverged(const hm_contrast *contrast, const char *what)
+{
+    const char *stage = contrast->stage;
+    return hm_fail(
+        HM_ENUMERIC, "training diverged%s%s%s: %s after update %lld (epoch %lld); lower %slearning_rate (now %g)",
+        stage ? " in stage '" : "", stage ? stage : "", stage ? "'" : "", what, (long long)contrast->step,
+        (long long)contrast->epoch + 1, stage ? "its " : "train.", contrast->optimizer.settings.learning_rate);
+}
+
 hm_status hm_contrast_check_finite(const hm_contrast *contrast)
 {
     const hm_layout *layout = &contrast->model->layout;
     for (int tensor = 0; tensor < layout->count; tensor++) {
         hm_matrix values = hm_pack_matrix(layout, contrast->model->params, tensor);
-        HM_REQUIRE(
-            isfinite(hm_kernels_best()->sum(values.rows * values.columns, values.at)), HM_ENUMERIC,
-            "training diverged: parameter %s is not finite after update %lld (epoch %lld); lower train.learning_rate "
-            "(now %g)",
-            layout->tensors[tensor].name, (long long)contrast->step, (long long)contrast->epoch + 1,
-            contrast->optimizer.settings.learning_rate);
+        int64_t size = values.rows * values.columns;
+        char what[128];
+        double norm = sqrt(hm_kernels_best()->dot(size, values.at, values.at) / (double)size);
+        if (!isfinite(norm))
+            snprintf(what, sizeof what, "parameter %s is not finite", layout->tensors[tensor].name);
+        else if (layout->tensors[tensor].decays && norm > EXPLODED)
+            snprintf(what, sizeof what, "the weights %s have exploded (root mean square %.3g)",
+                     layout->tensors[tensor].name, norm);
+        else
+            continue;
+        return diverged(contrast, what);
     }
     return HM_OK;
+}
+
+/* What shows divergence only from one row of metrics to the next: dead units, and chains that stand still. */
+static hm_status check_alive(hm_contrast *contrast)
+{
+    hm_comm *comm = contrast->workers->comm;
+    const char *fault = contrast->objective->fault ? contrast->objective->fault(contrast->model, &contrast->how) : NULL;
+    if (fault) return diverged(contrast, fault);
+    if (contrast->all_chains == 0) return HM_OK;
+    /* A sum of the states with weights by their place: when it stays, to the last bit, so did they. */
+    double sum = 0, moved;
+    int64_t size = contrast->chains.rows * contrast->chains.columns, steps = hm_feed_steps(contrast->feed);
+    for (int64_t i = 0; i < size; i++) sum += (double)contrast->chains.at[i] * (double)(i % 8191 + 1);
+    moved = sum != contrast->chain_sum; /* a NaN before the first row differs */
+    contrast->chain_sum = sum;
+    HM_TRY(comm->reduce_double(comm, &moved, 1));
+    if (moved > 0) contrast->chains_moved = contrast->step;
+    int64_t still = contrast->step - contrast->chains_moved;
+    return still < steps || still < STANDS_STILL ? HM_OK
+                                                 : diverged(contrast, "the persistent chains have stopped moving");
 }
 
 /* log Z of the current parameters; where there is none, the message names the update rather than configurations. */
@@ -402,11 +446,7 @@ static hm_status log_z_of_update(const hm_contrast *contrast, double *log_z)
     if (status != HM_ENUMERIC) return status;
     hm_error_clear();
     HM_TRY(hm_contrast_check_finite(contrast));
-    return hm_fail(HM_ENUMERIC,
-                   "training diverged: log Z is not finite after update %lld (epoch %lld); lower train.learning_rate "
-                   "(now %g)",
-                   (long long)contrast->step, (long long)contrast->epoch + 1,
-                   contrast->optimizer.settings.learning_rate);
+    return diverged(contrast, "log Z is not finite");
 }
 
 /* The temperatures follow the swaps of all chains. */
@@ -431,7 +471,7 @@ static hm_status update_gradient(hm_contrast *contrast, int64_t epoch, int64_t s
         contrast->buffers->shard[local].log_z = log_z;
     }
     double last = hm_clock();
-    hm_status status = hm_feed_advance(contrast->feed, epoch, step_of_epoch);
+    hm_status status = hm_feed_advance(contrast->feed, contrast->epochs_before + epoch, step_of_epoch);
     lap(&last, &contrast->times.io);
     HM_TRY(sum_gradient(contrast, status));
     return contrast->tempering.count > 0 ? adapt_temperatures(contrast) : HM_OK;
@@ -543,7 +583,7 @@ static void show_progress(const hm_contrast *contrast, const double values[], bo
 {
     int64_t total = hm_contrast_steps(contrast);
     hm_progress progress = {
-        .what = "training",
+        .what = contrast->stage ? contrast->stage : "training",
         .done = contrast->step,
         .total = total,
         .epoch = contrast->epoch + 1,
@@ -561,9 +601,11 @@ static hm_status report(hm_contrast *contrast, const hm_observer *observer, doub
 {
     double last = hm_clock();
     HM_TRY(hm_contrast_check_finite(contrast));
+    HM_TRY(check_alive(contrast));
     HM_TRY(measure(contrast, values));
     lap(&last, &contrast->times.compute);
-    hm_metric_row row = {contrast->step, contrast->epoch + 1, contrast->seconds, values};
+    hm_metric_row row = {contrast->steps_before + contrast->step, contrast->epochs_before + contrast->epoch + 1,
+                         contrast->seconds_before + contrast->seconds, values};
     HM_TRY(observer->row(observer->state, &row));
     lap(&last, &contrast->times.io);
     return HM_OK;

@@ -16,6 +16,7 @@
 #include "train/tempering.h"
 
 typedef struct hm_train_settings {
+    char *objective; /* of the family's; "default": its first */
     int64_t epochs;
     int64_t batch;         /* rows of a minibatch over all shards */
     int64_t monitor_every; /* updates between two rows of metrics; 0: one a epoch */
@@ -24,7 +25,7 @@ typedef struct hm_train_settings {
 /* Section "train", read by three tables: these two and hm_optimizer_table. */
 extern const hm_settings_table hm_train_table, hm_contrast_table;
 
-/* What the tables cannot say: *key receives the key at fault, for a message with its line. HM_EUSAGE. */
+/* What the tables cannot say: *key receives the key at fault ("batch"), for a message with its line. HM_EUSAGE. */
 hm_status hm_contrast_check(const hm_train_settings *train, const hm_contrast_settings *how, int shards,
                             const char **key);
 
@@ -32,7 +33,7 @@ typedef struct hm_contrast hm_contrast;
 
 /* A row of metrics: values in the order of hm_contrast_metrics. */
 typedef struct hm_metric_row {
-    int64_t step, epoch; /* updates done; epoch from 1 */
+    int64_t step, epoch; /* updates done; epoch from 1; over all stages */
     double seconds;
     const double *values;
 } hm_metric_row;
@@ -71,8 +72,14 @@ struct hm_contrast {
     hm_feed *feed;
     hm_range own;        /* shards of this rank */
     int64_t step, epoch; /* updates and epochs done */
-    hm_matrix chains;    /* this rank's, in global order */
+    /* What came before this stage, of a run of several; set by the caller. */
+    const char *stage; /* its name for messages, or NULL */
+    int64_t steps_before, epochs_before;
+    double seconds_before;
+    hm_matrix chains; /* this rank's, in global order */
     int64_t first_chain, all_chains;
+    double chain_sum;       /* of this rank's chains at the last row of metrics, by which standing still is seen */
+    int64_t chains_moved;   /* the last update after which those of any rank were seen to have moved */
     hm_tempering tempering; /* of the chains; its betas and rates are state too */
     double seconds;         /* in the loop so far */
     hm_times times;         /* ... of this session, with all that was done beside updates */
@@ -90,13 +97,15 @@ void hm_contrast_free(hm_contrast *contrast);
  * they were then. Not collective. */
 void hm_contrast_resume(hm_contrast *contrast, int64_t step);
 
-/* HM_ENUMERIC, naming the update, when parameters are no longer finite. Not collective. */
+/* HM_ENUMERIC, naming stage and update, when parameters are no longer finite or weights have exploded. Not collective.
+ */
 hm_status hm_contrast_check_finite(const hm_contrast *contrast);
 
 /* Updates of the whole training. */
 int64_t hm_contrast_steps(const hm_contrast *contrast);
 
-/* Trains to the end. HM_ENUMERIC as hm_contrast_check_finite, at every row of metrics. Collective. */
+/* Trains to the end. HM_ENUMERIC, at every row of metrics, as hm_contrast_check_finite, or when the objective finds a
+ * fault or no persistent chain has moved for 100 updates and an epoch. Collective. */
 hm_status hm_contrast_run(hm_contrast *contrast, const hm_observer *observer);
 
 /* The gradient of one update as sums over the minibatch, before `finish`, into grad (a pack): for tests. Moves the

@@ -238,6 +238,47 @@ static void divergence_is_refused_at_its_update(void **state)
     must_diverge(model, HM_EXACT, 0.1);
 }
 
+/* Weights and biases that no update changes; what is wrong with them is found at a row of metrics. */
+static void expect_fault(float weight, float b, float c, double offset_rate, const char *words)
+{
+    enum { FAULT_V = 4, FAULT_H = 3, FAULT_ROWS = 16 };
+    unsigned char data[FAULT_ROWS * FAULT_V];
+    rbm_training t;
+    hm_model *model = small_rbm(FAULT_V, FAULT_H, 0.1, 0.1, 3, &one_thread);
+    const struct {
+        const char *name;
+        float value;
+    } values[] = {{"W", weight}, {"b", b}, {"c", c}, {"lambda", 0.5f}};
+    for (size_t at = 0; at < sizeof values / sizeof values[0]; at++) {
+        hm_matrix tensor = small_rbm_tensor(model, values[at].name);
+        for (int64_t i = 0; i < tensor.rows * tensor.columns; i++) tensor.at[i] = values[at].value;
+    }
+    for (int i = 0; i < FAULT_ROWS * FAULT_V; i++) data[i] = i < FAULT_ROWS * FAULT_V / 2 ? 255 : 0;
+    model->class->refresh(model);
+    rbm_training_start(
+        &t, model, data, FAULT_ROWS,
+        (rbm_training_options){.how = {.estimator = HM_PCD, .chains = 8, .offset_rate = offset_rate}, .epochs = 300});
+    t.contrast->stage = "frozen";
+    assert_int_equal(hm_contrast_run(t.contrast, &rbm_training_unobserved), words ? HM_ENUMERIC : HM_OK);
+    if (words) {
+        print_message("  %s\n", hm_error_message());
+        assert_non_null(strstr(hm_error_message(), words));
+        assert_non_null(strstr(hm_error_message(), "in stage 'frozen'"));
+        assert_non_null(strstr(hm_error_message(), "lower its learning_rate"));
+        hm_error_clear();
+    }
+    rbm_training_end(&t);
+}
+
+static void divergence_with_finite_numbers_is_noticed(void **state)
+{
+    (void)state;
+    expect_fault(1, 0, 40, 0.5, "3 of 3 units of hidden layer 1 are dead");
+    expect_fault(200, 0, 0, 0.01, "the weights W have exploded");
+    expect_fault(40, -60, -80, 0.01, "persistent chains have stopped moving"); /* all on or all off, for ever */
+    expect_fault(1, -1.5f, -2, 0.01, NULL);                                    /* the same, but they move */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +287,7 @@ int main(void)
         cmocka_unit_test(sparsity_pulls_every_unit_to_its_target),
         cmocka_unit_test(learning_rate_reported_is_that_of_the_last_update),
         cmocka_unit_test(divergence_is_refused_at_its_update),
+        cmocka_unit_test(divergence_with_finite_numbers_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,7 +42,7 @@ static void every_family_has_a_whole_table(void **state)
             while (objective->monitors[monitors].name) assert_non_null(objective->monitors[monitors++].description);
             assert_in_range(monitors, 1, HM_MONITORS_MAX);
         }
-        assert_ptr_equal(hm_objective_find(class, ""), class->objectives);
+        assert_ptr_equal(hm_objective_find(class, "default"), class->objectives);
         assert_null(hm_objective_find(class, "dragon"));
     }
     assert_true(families > 0);

@@ -1,0 +1,160 @@
+"""Stages: every family and stage gives the same bits on any ranks and threads, and after any interruption."""
+import os
+import random
+import shutil
+import signal
+import unittest
+
+import h5py
+import numpy
+
+from harmonium import Case, finish, main, messages, metrics, parameters, rank_processes, said, start, wait_for_rows
+
+# A model and the stages it is trained in; `train` gives what they have in common.
+COMMON = "batch: 44, learning_rate: 0.02, monitor_every: 7"
+RUNS = {
+    "dbm": ("family: dbm, hidden: [40, 30, 20]", """
+  - {name: first, objective: pretrain, layer: 1, estimator: cd, epochs: 6}
+  - {name: second, objective: pretrain, layer: 2, epochs: 6, chains: 50, momentum: 0.5}
+  - {name: third, objective: pretrain, layer: 3, estimator: cd, epochs: 6, optimizer: adam, learning_rate: 0.002}
+  - {name: joint, epochs: 6, k: 2, momentum: 0.5}
+"""),
+    "dbm, tempered": ("family: dbm, hidden: [30, 20], mean_field_tolerance: 1e-3, mean_field_damping: 0.1", """
+  - {name: joint, epochs: 5, sampler: pt, temperatures: 3, chains: 16}
+"""),
+}
+
+
+class Stages(Case):
+    def staged(self, kind, name="config.yaml", train=COMMON, stages=None):
+        model, listed = RUNS[kind]
+        if not os.path.exists(self.path("digits.h5")):
+            self.digits(rows=1000)
+        return self.write(name, f"data: {{file: {self.path('digits.h5')}, binarize: dynamic}}\nmodel: {{{model}}}\n"
+                                f"train: {{{train}}}\nstages:{stages or listed}\n")
+
+    def test_any_ranks_and_threads_give_the_same_bits(self):
+        for kind in RUNS:
+            config = self.staged(kind)
+            self.succeed("train", config, "-o", self.path("one"), "--overwrite", "--quiet")
+            for ranks, threads in ((2, 1), (4, 2), (1, 3)):
+                self.succeed("train", config, "-o", self.path("many"), "--overwrite", "--quiet", "--set",
+                             f"threads={threads}", ranks=ranks)
+                self.assert_same_run(self.path("many"), self.path("one"))
+
+    def test_an_interruption_in_any_stage_changes_nothing(self):
+        seed = random.randrange(1 << 30)
+        print("seed", seed)
+        choose = random.Random(seed)
+        for kind in RUNS:
+            config, folder = self.staged(kind), self.path("run")
+            shutil.rmtree(folder, ignore_errors=True)
+            self.succeed("train", config, "-o", self.path("whole"), "--overwrite", "--quiet")
+            whole = metrics(self.path("whole"))["stage"]
+            rows = 0
+            for stage in sorted(set(whole)):  # in each of them, while more than a few rows are left
+                there = numpy.flatnonzero(whole == stage)
+                rows = max(rows + 1, choose.choice(list(there[:-4])) + 1)
+                process = start("train", config, "-o", folder, ranks=choose.choice((0, 2, 4)))
+                wait_for_rows(folder, rows, process)
+                os.kill(rank_processes(process)[-1], signal.SIGTERM)
+                process = finish(process)
+                if process.returncode == 0:  # it was faster than the signal
+                    break
+                self.assertEqual(process.returncode, 6, said(process))
+                self.assertRegex(messages(process)[0], r"after update \d+ of \d+ of stage '\w+'")
+                with h5py.File(folder + "/checkpoint.h5") as file:
+                    rows = int(file.attrs["step"]) // 7
+            if not os.path.exists(folder + "/model.h5"):
+                self.succeed("train", "--resume", folder, "--quiet", ranks=2)
+            self.assert_same_run(folder, self.path("whole"))
+
+    def test_metrics_carry_the_stage(self):
+        config = self.staged("dbm")
+        self.succeed("train", config, "-o", self.path("run"), "--quiet")
+        rows = metrics(self.path("run"))
+        self.assertEqual(sorted(set(rows["stage"])), [1, 2, 3, 4])
+        self.assertEqual(rows["step"][-1], 4 * 6 * 22)
+        self.assertEqual(rows["epoch"][-1], 24)
+        joint = rows["stage"] == 4
+        self.assertTrue(numpy.isnan(rows["mean_field_updates"][~joint]).all())
+        self.assertTrue((rows["mean_field_updates"][joint] == 10).all())
+        self.assertFalse(numpy.isnan(rows["reconstruction_error"]).any())
+        with h5py.File(self.path("run/checkpoint.h5")) as file:
+            self.assertEqual((file.attrs["stage"], file.attrs["stage_epoch"], file.attrs["epoch"]), ("joint", 6, 24))
+        report = self.report("train", "--resume", self.path("run"))
+        self.assertEqual((report["state"], report["epochs"]), ("finished before; nothing to do", 24))
+
+    def test_a_layer_is_trained_by_its_stage_alone(self):
+        learnt = {}
+        for layer in (1, 2):
+            config = self.staged("dbm", stages=f"\n  - {{name: only, objective: pretrain, layer: {layer}, epochs: 1}}")
+            self.succeed("train", config, "-o", self.path("run"), "--quiet", "--overwrite")
+            learnt[layer] = parameters(self.path("run"))
+        same = {name for name in learnt[1] if numpy.array_equal(learnt[1][name], learnt[2][name])}
+        self.assertEqual(same, {"W3", "c3", "lambda3", "base_rate"})
+        self.assertTrue((learnt[1]["c2"] == 0).all() and (learnt[2]["b"] != 0).all())
+
+    def test_stages_have_defaults_and_can_be_set(self):
+        config = self.staged("dbm")
+        self.succeed("train", config, "-o", self.path("run"), "--quiet", "--set", "stages.2.epochs=1", "--set",
+                     "train.weight_decay=0.25")
+        with open(self.path("run/config.yaml")) as file:
+            text = file.read()
+        self.assertEqual(text.count("weight_decay: 0.25"), 4)
+        self.assertIn("  - name: \"second\"", text)
+        self.assertNotIn("\ntrain:", text)
+        # The resolved configuration is one.
+        self.succeed("train", self.path("run/config.yaml"), "-o", self.path("again"), "--quiet")
+        self.assert_same_run(self.path("again"), self.path("run"))
+
+    def test_what_is_wrong_with_a_stage_is_said(self):
+        for words, stages in (
+                (["config.yaml:5: stages.1.objective", "'wisdom'", "likelihood, pretrain"],
+                 "\n  - {name: a, epochs: 1, objective: wisdom}"),
+                (["layer", "must be 1 to 3, not 4"], "\n  - {name: a, epochs: 1, objective: pretrain, layer: 4}"),
+                (["'stages.1.epochs' is missing"], "\n  - {name: a}"),
+                (["'stages.1.name' is missing"], "\n  - {epochs: 1}"),
+                (["two stages are called 'a'"], "\n  - {name: a, epochs: 1}\n  - {name: a, epochs: 1}"),
+                (["unknown key 'stages.1.epoch'", "did you mean 'epochs'"], "\n  - {name: a, epoch: 1}"),
+                (["config.yaml:6", "key 'stages.1.name' is given twice"],
+                 "\n  - {name: a, epochs: 1,\n     name: b}"),
+                (["every item must be a list of 'key: value'"], "\n  - {name: a, epochs: 1}\n  - 7"),
+                (["stages.2.batch", "must be at least 8"],
+                 "\n  - {name: a, epochs: 1}\n  - {name: b, epochs: 1, batch: 7}"),
+        ):
+            config = self.staged("dbm", stages=stages)
+            self.refuse(2, words, "train", config, "-o", self.path("run"))
+            self.assertFalse(os.path.exists(self.path("run")))
+        self.refuse(2, "--set: unknown section of key 'stages.3.epochs'", "train",
+                    self.staged("dbm", stages="\n  - {name: a, epochs: 1}"), "-o", self.path("run"), "--set",
+                    "stages.3.epochs=2")
+
+    def test_settings_of_a_stage_that_change_the_result_are_refused(self):
+        config = self.staged("dbm")
+        self.succeed("train", config, "-o", self.path("run"), "--quiet")
+        for words, change in (("stages.2.chains is 60, was 50", "stages.2.chains=60"),
+                              ("stages.1.epochs is 7, was 6", "stages.1.epochs=7"),
+                              ("stages.3.learning_rate is 0.1, was 0.002", "stages.3.learning_rate=0.1")):
+            self.refuse(2, words, "train", "--resume", self.path("run"), "--set", change)
+        more = ("--set", "stages.4.epochs=8")
+        self.assertEqual(self.report("train", "--resume", self.path("run"), *more)["epochs"], 26)
+        self.succeed("train", config, "-o", self.path("whole"), "--quiet", *more)
+        self.assert_same_run(self.path("run"), self.path("whole"))
+        one = self.staged("dbm", "one.yaml", stages="\n  - {name: only, epochs: 1}")
+        self.succeed("train", one, "-o", self.path("one"), "--quiet")
+        os.unlink(self.path("one/model.h5"))
+        self.refuse(2, "4 stages, was 1", "train", config, "-o", self.path("one"))
+
+    def test_divergence_names_the_stage(self):
+        config = self.staged("dbm", stages="""
+  - {name: calm, epochs: 1, objective: pretrain, layer: 1}
+  - {name: wild, epochs: 9, learning_rate: 1000, momentum: 0.9}""")
+        self.refuse(5, ["in stage 'wild'", "exploded", "after update", "lower its learning_rate (now 1000)"], "train",
+                    config, "-o", self.path("run"), ranks=2)
+        with h5py.File(self.path("run/checkpoint.h5")) as file:  # what was learnt before is kept
+            self.assertEqual(file.attrs["stage"], "calm")
+
+
+if __name__ == "__main__":
+    main()
