@@ -150,6 +150,38 @@ hm_status hm_dataset_labels(const char *path, const char *split, int32_t **label
     return status;
 }
 
+/* Puts the place of a refused label before the message. */
+static hm_status in_split(const char *path, const char *split, hm_status status)
+{
+    char message[512];
+    if (status != HM_EDATA) return status;
+    snprintf(message, sizeof message, "%s", hm_error_message());
+    hm_error_clear();
+    return hm_fail(HM_EDATA, "%s: /%s/y: %s", path, split, message);
+}
+
+hm_status hm_dataset_open_labelled(const char *path, const char *split, int64_t classes, hm_source **out)
+{
+    int32_t *labels = NULL;
+    hm_source *rows;
+    *out = NULL;
+    HM_TRY(hm_dataset_open(path, split, &rows));
+    if (classes == 0) {
+        *out = rows;
+        return HM_OK;
+    }
+    hm_status status = read_labels((dataset *)rows, split, &labels);
+    if (status == HM_OK && !labels)
+        status =
+            hm_fail(HM_EDATA, "%s: has no labels (/%s/y), but model.classes is %lld", path, split, (long long)classes);
+    else if (status == HM_OK)
+        status = in_split(path, split, hm_source_labelled(rows, labels, classes, out));
+    if (status == HM_OK) return HM_OK;
+    free(labels);
+    rows->close(rows);
+    return status;
+}
+
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
 
 typedef struct value_range {

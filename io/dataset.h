@@ -14,6 +14,10 @@ hm_status hm_dataset_open(const char *path, const char *split, hm_source **out);
  * HM_EDATA. Not collective. */
 hm_status hm_dataset_labels(const char *path, const char *split, int32_t **labels, int64_t *rows);
 
+/* The rows of a split followed by their labels, as `classes` more columns (hm_source_labelled); without classes,
+ * hm_dataset_open. HM_EDATA, also when there are no labels or one is no class. Not collective. */
+hm_status hm_dataset_open_labelled(const char *path, const char *split, int64_t classes, hm_source **out);
+
 /* Writes a data file from a training and (unless its source is NULL) a test import, in bounded memory. The range of the
  * values becomes the attributes min and max of x (of a byte: of value / 255). Refuses values that are not finite,
  * splits of different width or type (HM_EDATA). HM_EOUTPUT when it cannot be written; then nothing is left. Not

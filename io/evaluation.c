@@ -19,6 +19,11 @@ enum { PATH_ROOM = 256 };
         .description = description_                                                                                    \
     }
 
+#define SQUARE(name_, rows_, columns_, description_)                                                                   \
+    {                                                                                                                  \
+        .name = name_, .type = HM_FIELD_FLOAT64, .dims = 2, .axes = {rows_, columns_}, .description = description_     \
+    }
+
 static const hm_field fields[] = {
     REAL("log_z", "nats", "log of the partition function"),
     REAL("log_z_stderr", "nats", "standard error of log_z"),
@@ -46,6 +51,14 @@ static const hm_field fields[] = {
     ARRAY("row_log_weights", "row", "nats",
           "minus the log of the mean weight of each row's annealing runs: its own estimate of log_z, less that of the "
           "base"),
+    REAL("train_error", NULL, "share of the training examples of which another class is the most probable"),
+    REAL("train_error_stderr", NULL, "standard error of train_error"),
+    REAL("train_cross_entropy", "nats", "mean of -log p(label) over the training examples"),
+    REAL("test_error", NULL, "share of the test examples of which another class is the most probable"),
+    REAL("test_error_stderr", NULL, "standard error of test_error"),
+    REAL("test_cross_entropy", "nats", "mean of -log p(label) over the test examples"),
+    SQUARE("train_confusion", "label", "told", "training examples by label (row) and most probable class (column)"),
+    SQUARE("test_confusion", "label", "told", "test examples by label (row) and most probable class (column)"),
     ARRAY("betas", "temperature", NULL, "inverse temperatures of the ladder, from 0 (the base) to 1 (the model)"),
 };
 
@@ -86,6 +99,12 @@ hm_status hm_result_array(hm_result results[], int *count, int room, const char 
     return add(results, count, room, name, HM_FIELD_FLOAT64, 1, (hm_result){.real = values, .count = size});
 }
 
+hm_status hm_result_square(hm_result results[], int *count, int room, const char *name, const double *values,
+                           int64_t size)
+{
+    return add(results, count, room, name, HM_FIELD_FLOAT64, 2, (hm_result){.real = values, .count = size});
+}
+
 /* ---- in the file ------------------------------------------------------------------------------------------------ */
 
 static hm_status write_result(hm_store *store, const char *group, const hm_result *result)
@@ -94,12 +113,12 @@ static hm_status write_result(hm_store *store, const char *group, const hm_resul
     hm_field field = result->field;
     int length = snprintf(path, sizeof path, "%s/%s", group, field.name);
     HM_REQUIRE(length < PATH_ROOM, HM_EINTERNAL, "evaluation: the name %s is too long", field.name);
-    HM_REQUIRE(field.dims <= 1, HM_EINTERNAL, "evaluation: %s has more than one dimension", field.name);
+    HM_REQUIRE(field.dims <= 2, HM_EINTERNAL, "evaluation: %s has more than two dimensions", field.name);
     HM_REQUIRE(field.type == HM_FIELD_FLOAT64 || field.type == HM_FIELD_INT64, HM_EINTERNAL,
                "evaluation: %s is neither float64 nor int64", field.name);
     field.name = path;
     const void *data = field.type == HM_FIELD_FLOAT64 ? (const void *)result->real : (const void *)result->whole;
-    return hm_store_write(store, &field, &result->count, data);
+    return hm_store_write(store, &field, (int64_t[]){result->count, result->count}, data);
 }
 
 static hm_status write_evaluation(hm_store *store, const hm_evaluation *evaluation)

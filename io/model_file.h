@@ -49,7 +49,7 @@ typedef struct hm_result {
     hm_field field;       /* unit, description, axes; float64 or int64 */
     const double *real;   /* the data of a float64 field */
     const int64_t *whole; /* the data of an int64 field */
-    int64_t count;        /* elements of an array (dims 1); ignored for a scalar */
+    int64_t count;        /* elements of an array (dims 1), rows of a square matrix (dims 2); ignored for a scalar */
 } hm_result;
 
 /* A setting of an estimate, stored as a text attribute: {"base", "data"}. */
@@ -78,6 +78,8 @@ hm_status hm_result_real(hm_result results[], int *count, int room, const char *
 hm_status hm_result_whole(hm_result results[], int *count, int room, const char *name, const int64_t *value);
 hm_status hm_result_array(hm_result results[], int *count, int room, const char *name, const double *values,
                           int64_t size);
+hm_status hm_result_square(hm_result results[], int *count, int room, const char *name, const double *values,
+                           int64_t size);
 
 /* Stores `count` evaluations in one atomic change. HM_EDATA when the file is not a model, HM_EOUTPUT. */
 hm_status hm_model_file_evaluations(const char *path, const hm_evaluation evaluations[], int count);

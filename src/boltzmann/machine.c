@@ -1,5 +1,6 @@
 #include "boltzmann/machine.h"
 
+#include "boltzmann/classifier.h"
 #include "core/kernels.h"
 #include "core/memory.h"
 
@@ -56,6 +57,15 @@ static hm_status declare_layer(hm_model *model, int l, bool numbered)
                          &layer->mean);
 }
 
+/* Of a machine with several hidden layers, it is also given their marginals. */
+static hm_status declare_classifier(hm_model *model)
+{
+    const hm_machine *machine = model->machine;
+    int64_t units[HM_LAYERS_MAX];
+    for (int l = 0; l < machine->layers; l++) units[l] = machine->layer[l].units;
+    return hm_classifier_declare(model, machine->layers - 1, units, machine->layers > 2);
+}
+
 hm_status hm_machine_declare(hm_model *model, int count, const int64_t hidden[])
 {
     hm_machine *machine;
@@ -68,7 +78,9 @@ hm_status hm_machine_declare(hm_model *model, int count, const int64_t hidden[])
     machine->up_scale = machine->down_scale = 1.0f;
     for (int l = 0; l < count; l++) machine->layer[l + 1].units = hidden[l];
     for (int l = 0; l < count; l++) HM_TRY(declare_weights(model, l, count > 1));
+    if (model->classes > 0) HM_TRY(declare_classifier(model));
     for (int l = 0; l <= count; l++) HM_TRY(declare_layer(model, l, count > 1));
+    if (model->classes > 0) HM_TRY(hm_classifier_declare_biases(model));
     return hm_layout_add(
         &model->layout,
         (hm_tensor){.name = "base_rate",
@@ -88,12 +100,14 @@ hm_status hm_machine_allocate(hm_model *model)
         HM_TRY(hm_packed_init(&machine->up[l], machine->layer[l].units, machine->layer[l + 1].units));
         HM_TRY(hm_packed_init(&machine->down[l], machine->layer[l + 1].units, machine->layer[l].units));
     }
+    if (model->classifier) HM_TRY(hm_classifier_allocate(model));
     return hm_alloc(&machine->base_bias, hm_side_units(machine, HM_EVEN), sizeof(float), "base biases");
 }
 
 void hm_machine_free(hm_model *model)
 {
     hm_machine *machine = model->machine;
+    hm_classifier_free(model);
     if (!machine) return;
     for (int l = 0; l + 1 < machine->layers; l++) {
         hm_packed_free(&machine->up[l]);
@@ -116,6 +130,7 @@ static void init_weights(hm_model *model, uint64_t seed, double init_std, int l)
 hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const float base_rates[])
 {
     const hm_machine *machine = model->machine;
+    model->seed = seed;
     for (int l = 0; l + 1 < machine->layers; l++) {
         const hm_layer *layer = &machine->layer[l + 1];
         init_weights(model, seed, init_std, l);
@@ -140,9 +155,22 @@ void hm_machine_refresh(hm_model *model)
         hm_pack_weights(&machine->up[l], W, model->team);
         hm_pack_transposed(&machine->down[l], W, model->team);
     }
+    if (model->classifier) hm_classifier_refresh(model);
     const float *rate = hm_model_tensor(model, machine->base_rate);
     for (int64_t i = 0; i < model->visible; i++)
         machine->base_bias[i] = (float)log((double)rate[i] / (1.0 - (double)rate[i]));
+}
+
+void hm_machine_start_classifier(hm_model *model)
+{
+    const hm_machine *machine = model->machine;
+    int weights[HM_LAYERS_MAX] = {0}, biases[HM_LAYERS_MAX] = {0};
+    if (hm_classifier_is_made(model)) return;
+    for (int l = 1; l < machine->layers; l++) {
+        weights[l] = machine->weights[l - 1];
+        biases[l] = machine->layer[l].bias;
+    }
+    hm_classifier_start(model, weights, biases);
 }
 
 hm_machine hm_machine_pair(const hm_machine *machine, int l, float up_scale, float down_scale)
@@ -157,6 +185,13 @@ hm_machine hm_machine_pair(const hm_machine *machine, int l, float up_scale, flo
         .down_scale = down_scale,
         .base_rate = l == 0 ? machine->base_rate : machine->layer[l].mean,
     };
+}
+
+bool hm_machine_has(const hm_machine *machine, int tensor)
+{
+    for (int l = 0; l < machine->layers; l++)
+        if (tensor == machine->layer[l].bias || (l + 1 < machine->layers && tensor == machine->weights[l])) return true;
+    return false;
 }
 
 int64_t hm_side_units(const hm_machine *machine, hm_side side)

@@ -46,7 +46,8 @@ typedef struct hm_states {
 
 /* The layers of a machine with `hidden[0 .. count)` units above the visible ones, and their tensors in model->layout:
  * weights W, biases b and c, running means mu and lambda, base rates; numbered W1, c1, lambda1 ... when `count` > 1.
- * model->machine is made, and freed with hm_machine_free. Not collective. */
+ * model->machine is made, and freed with hm_machine_free. With model->classes a classifier on the hidden layers is
+ * declared, allocated, packed and freed along (classifier.h). Not collective. */
 hm_status hm_machine_declare(hm_model *model, int count, const int64_t hidden[]);
 /* Room for packed weights. */
 hm_status hm_machine_allocate(hm_model *model);
@@ -58,9 +59,15 @@ hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const
 /* Packs the weights. */
 void hm_machine_refresh(hm_model *model);
 
+/* Gives the classifier the machine's weights, unless it has been given some. */
+void hm_machine_start_classifier(hm_model *model);
+
 /* Layers l and l + 1 as a machine of their own, which shares tensors and packed weights with `machine` and needs no
  * freeing. Inputs through the weights count so many times upward and downward. */
 hm_machine hm_machine_pair(const hm_machine *machine, int l, float up_scale, float down_scale);
+
+/* Is this tensor a weight or bias of the machine? */
+bool hm_machine_has(const hm_machine *machine, int tensor);
 
 /* Units of the layers of a side; their place in a row of the side. */
 int64_t hm_side_units(const hm_machine *machine, hm_side side);

@@ -17,11 +17,6 @@ hm_status hm_pretrain_check(const hm_model *model, const hm_contrast_settings *h
     return hm_machine_check_exact(&machine, how);
 }
 
-bool hm_pretrain_learns(const hm_machine *pair, int tensor)
-{
-    return tensor == pair->weights[0] || tensor == pair->layer[0].bias || tensor == pair->layer[1].bias;
-}
-
 /* ---- upward ----------------------------------------------------------------------------------------------------- */
 
 size_t hm_upward_bytes(const hm_model *model, int l, hm_pair_of pair, int64_t rows)

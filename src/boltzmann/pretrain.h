@@ -15,7 +15,6 @@ typedef hm_machine (*hm_pair_of)(const hm_model *model, int l);
 
 /* HM_EUSAGE when there is no such layer. */
 hm_status hm_pretrain_check(const hm_model *model, const hm_contrast_settings *how, int hidden_layers, hm_pair_of pair);
-bool hm_pretrain_learns(const hm_machine *pair, int tensor);
 size_t hm_pretrain_bytes(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
                          int64_t chains, hm_pair_of pair);
 hm_status hm_pretrain_gradient(const hm_model *model, hm_shard *shard, hm_pair_of pair);

@@ -2,6 +2,7 @@
 #include "cli/run.h"
 
 #include "core/memory.h"
+#include "infer/classification.h"
 #include "infer/likelihood_data.h"
 #include "infer/progress.h"
 #include "io/model_file.h"
@@ -18,7 +19,7 @@ typedef struct evaluate_options {
 
 static const hm_option options[] = {
     {"--method", HM_OPT_TEXT, offsetof(evaluate_options, methods), "LIST",
-     "comma-separated: exact, ais, ais_uniform, reverse_ais, raise (default: all that apply)"},
+     "comma-separated: exact, ais, ais_uniform, reverse_ais, raise, classification (default: all that apply)"},
     {"--data", HM_OPT_TEXT, offsetof(evaluate_options, data), "FILE",
      "data file (default: the one the run was trained on)"},
     {"--split", HM_OPT_TEXT, offsetof(evaluate_options, split), "train|test|both",
@@ -46,6 +47,8 @@ typedef struct evaluation {
     hm_source *split[SPLITS];      /* NULL where not asked for or not there */
     hm_mean_energy energy[SPLITS]; /* of each split that is there */
     estimate estimates[METHODS];
+    bool classified;
+    hm_classification classes[SPLITS]; /* of each split that is there, when classified */
 } evaluation;
 
 /* ---- the methods ------------------------------------------------------------------------------------------------ */
@@ -77,11 +80,12 @@ static hm_status run_ais_uniform(evaluation *e, estimate *out) { return run_forw
 static const char *data_file(const evaluation *e) { return e->options->data ? e->options->data : e->run.data.file; }
 
 /* A split of the data, with as many columns as the model has visible units. */
-static hm_status open_split(const evaluation *e, hm_split split, hm_source **out)
+static hm_status open_split(const evaluation *e, hm_split split, int64_t classes, hm_source **out)
 {
-    HM_TRY(hm_open_split(e->cli->comm, data_file(e), split_names[split], out));
-    HM_REQUIRE((*out)->columns == e->model->visible, HM_EDATA, "%s: %lld columns; the model has %lld visible units",
-               data_file(e), (long long)(*out)->columns, (long long)e->model->visible);
+    HM_TRY(hm_open_split(e->cli->comm, data_file(e), split_names[split], classes, out));
+    HM_REQUIRE((*out)->columns == e->model->visible + classes, HM_EDATA,
+               "%s: %lld columns; the model has %lld visible units", data_file(e), (long long)(*out)->columns,
+               (long long)e->model->visible);
     return HM_OK;
 }
 
@@ -91,7 +95,7 @@ static hm_status read_rows(const evaluation *e, hm_split split, int64_t most, hm
     hm_transform transform = hm_run_transform(&e->run, split);
     hm_source *source;
     unsigned char *raw = NULL;
-    HM_TRY(open_split(e, split, &source));
+    HM_TRY(open_split(e, split, 0, &source));
     *rows = (hm_matrix){NULL, most > 0 ? most : source->rows, e->model->visible};
     hm_status status = hm_alloc(&rows->at, rows->rows * rows->columns, sizeof(float), "rows to start from");
     if (status == HM_OK) status = hm_alloc(&raw, source->columns, hm_type_size(source->type), "a row");
@@ -174,47 +178,7 @@ static bool applies(const evaluation *e, int method, int split)
     return e->split[split] && (method != RAISE || split == (int)raise_split(e));
 }
 
-/* ---- which methods ---------------------------------------------------------------------------------------------- */
-
-static hm_status choose_default(const evaluation *e, bool chosen[METHODS])
-{
-    const hm_model_class *class = e->model->class;
-    chosen[EXACT] = class->enumeration && class->enumeration->units(e->model) <= EXACT_BY_DEFAULT;
-    chosen[AIS] = chosen[AIS_UNIFORM] = chosen[REVERSE_AIS] = class->annealing != NULL;
-    chosen[RAISE] = class->annealing && !class->bound && e->split[raise_split(e)]->rows >= 2;
-    return HM_OK;
-}
-
-static hm_status choose_listed(const char *list, bool chosen[METHODS])
-{
-    do {
-        size_t length = strcspn(list, ",");
-        int found = METHODS;
-        for (int method = 0; method < METHODS; method++)
-            if (strlen(methods[method].name) == length && strncmp(methods[method].name, list, length) == 0)
-                found = method;
-        HM_REQUIRE(found < METHODS, HM_EUSAGE,
-                   "--method: '%.*s' is not a method; known: exact, ais, ais_uniform, reverse_ais, raise", (int)length,
-                   list);
-        chosen[found] = true;
-        list += length + (list[length] == ',');
-    } while (*list);
-    return HM_OK;
-}
-
-static hm_status run_methods(evaluation *e)
-{
-    bool chosen[METHODS] = {false};
-    HM_TRY(e->options->methods ? choose_listed(e->options->methods, chosen) : choose_default(e, chosen));
-    for (int method = 0; method < METHODS; method++) {
-        if (!chosen[method]) continue;
-        HM_TRY(methods[method].run(e, &e->estimates[method]));
-        e->estimates[method].done = true;
-    }
-    return HM_OK;
-}
-
-/* ---- data ------------------------------------------------------------------------------------------------------- */
+/* ---- classes ----------------------------------------------------------------------------------------------------- */
 
 static hm_status transform_rows(const void *context, int64_t first_row, hm_type type, const void *raw, hm_matrix out)
 {
@@ -229,6 +193,80 @@ static hm_status transform_rows(const void *context, int64_t first_row, hm_type 
     return HM_OK;
 }
 
+static hm_status classify_split(evaluation *e, hm_split split)
+{
+    hm_transform transform = hm_run_transform(&e->run, split);
+    hm_row_transform rows = {transform_rows, &transform};
+    hm_source *source = NULL;
+    hm_status status = open_split(e, split, e->model->classes, &source);
+    if (status == HM_OK) status = hm_classification_of(e->model, source, &rows, &e->run.workers, &e->classes[split]);
+    if (source) source->close(source);
+    return status;
+}
+
+static hm_status classify_splits(evaluation *e)
+{
+    for (int split = 0; split < SPLITS; split++)
+        if (e->split[split]) HM_TRY(classify_split(e, (hm_split)split));
+    return HM_OK;
+}
+
+/* ---- which methods ---------------------------------------------------------------------------------------------- */
+
+static hm_status choose_default(evaluation *e, bool chosen[METHODS])
+{
+    const hm_model_class *class = e->model->class;
+    e->classified = class->classifies && class->classifies(e->model);
+    chosen[EXACT] = class->enumeration && class->enumeration->units(e->model) <= EXACT_BY_DEFAULT;
+    chosen[AIS] = chosen[AIS_UNIFORM] = chosen[REVERSE_AIS] = class->annealing != NULL;
+    chosen[RAISE] = class->annealing && !class->bound && e->split[raise_split(e)]->rows >= 2;
+    return HM_OK;
+}
+
+static const char classification[] = "classification";
+
+static bool is_called(const char *text, size_t length, const char *name)
+{
+    return strlen(name) == length && strncmp(name, text, length) == 0;
+}
+
+static hm_status choose_listed(const char *list, bool chosen[METHODS], bool *classified)
+{
+    do {
+        size_t length = strcspn(list, ",");
+        int found = METHODS;
+        for (int method = 0; method < METHODS; method++)
+            if (is_called(list, length, methods[method].name)) found = method;
+        bool classes = is_called(list, length, classification);
+        HM_REQUIRE(found < METHODS || classes, HM_EUSAGE,
+                   "--method: '%.*s' is not a method; known: exact, ais, ais_uniform, reverse_ais, raise, "
+                   "classification",
+                   (int)length, list);
+        if (classes)
+            *classified = true;
+        else
+            chosen[found] = true;
+        list += length + (list[length] == ',');
+    } while (*list);
+    return HM_OK;
+}
+
+static hm_status run_methods(evaluation *e)
+{
+    bool chosen[METHODS] = {false};
+    HM_TRY(e->options->methods ? choose_listed(e->options->methods, chosen, &e->classified)
+                               : choose_default(e, chosen));
+    if (e->classified) HM_TRY(classify_splits(e));
+    for (int method = 0; method < METHODS; method++) {
+        if (!chosen[method]) continue;
+        HM_TRY(methods[method].run(e, &e->estimates[method]));
+        e->estimates[method].done = true;
+    }
+    return HM_OK;
+}
+
+/* ---- data ------------------------------------------------------------------------------------------------------- */
+
 static hm_status measure_split(evaluation *e, hm_split split)
 {
     hm_transform transform = hm_run_transform(&e->run, split);
@@ -242,7 +280,7 @@ static hm_status open_data(evaluation *e)
     bool both = strcmp(wanted, "both") == 0;
     for (int split = 0; split < SPLITS; split++) {
         if (!both && strcmp(wanted, split_names[split]) != 0) continue;
-        hm_status status = open_split(e, (hm_split)split, &e->split[split]);
+        hm_status status = open_split(e, (hm_split)split, 0, &e->split[split]);
         /* A file without test rows is evaluated on what it has, unless the split was asked for. */
         if (status != HM_OK && both && split == HM_TEST) {
             e->cli->log->warn(e->cli->log, hm_error_message());
@@ -360,6 +398,38 @@ static void report_bracket(const evaluation *e, hm_report *report)
     hm_report_end(report);
 }
 
+static void report_classes(const evaluation *e, hm_report *report)
+{
+    hm_report_begin(report, classification, "classification");
+    for (int split = 0; split < SPLITS; split++) {
+        const hm_classification *classes = &e->classes[split];
+        char key[64], label[64];
+        if (!classes->confusion) continue;
+        snprintf(key, sizeof key, "%s_error", split_names[split]);
+        snprintf(label, sizeof label, "%s error", split_names[split]);
+        hm_report_real(report, key, label, classes->error, 5, NULL);
+        snprintf(key, sizeof key, "%s_error_stderr", split_names[split]);
+        hm_report_real(report, key, "  standard error", classes->error_stderr, 5, NULL);
+        snprintf(key, sizeof key, "%s_cross_entropy", split_names[split]);
+        hm_report_real(report, key, "  cross-entropy", classes->cross_entropy, 4, "nats");
+    }
+    hm_report_end(report);
+}
+
+/* Which classes are taken for which, on a terminal: rows are labels, columns what they are told as. */
+static void report_confusion(const evaluation *e)
+{
+    enum { WIDEST = 20 };
+    const hm_classification *classes = &e->classes[e->classes[HM_TEST].confusion ? HM_TEST : HM_TRAIN];
+    if (e->cli->json || e->cli->quiet || e->cli->comm->rank != 0 || classes->classes > WIDEST) return;
+    printf("%s examples by label (row) and most probable class (column)\n",
+           classes == &e->classes[HM_TEST] ? "test" : "training");
+    for (int64_t label = 0; label < classes->classes; label++)
+        for (int64_t told = 0; told < classes->classes; told++)
+            printf("%6.0f%s", classes->confusion[label * classes->classes + told],
+                   told + 1 < classes->classes ? "" : "\n");
+}
+
 static hm_status report(const evaluation *e, const char *folder)
 {
     hm_report *report = hm_report_new();
@@ -370,7 +440,10 @@ static hm_status report(const evaluation *e, const char *folder)
     for (int method = 0; method < METHODS; method++)
         if (e->estimates[method].done) report_method(e, method, report);
     report_bracket(e, report);
-    return hm_report_print(report, e->cli);
+    if (e->classified) report_classes(e, report);
+    HM_TRY(hm_report_print(report, e->cli));
+    if (e->classified) report_confusion(e);
+    return HM_OK;
 }
 
 /* What one method stores; values must live until the file is written. */
@@ -438,16 +511,43 @@ static hm_status store_method(const evaluation *e, int method, stored *s)
     return HM_OK;
 }
 
+static hm_status store_classes(const evaluation *e, stored *s)
+{
+    static const char *const quantities[] = {"error", "error_stderr", "cross_entropy"};
+    int count = 0;
+    for (int split = 0; split < SPLITS; split++) {
+        const hm_classification *classes = &e->classes[split];
+        const double *values[] = {&classes->error, &classes->error_stderr, &classes->cross_entropy};
+        char name[64];
+        if (!classes->confusion) continue;
+        for (int quantity = 0; quantity < 3; quantity++) {
+            snprintf(name, sizeof name, "%s_%s", split_names[split], quantities[quantity]);
+            HM_TRY(hm_result_real(s->results, &count, RESULTS_MAX, name, values[quantity]));
+        }
+        snprintf(name, sizeof name, "%s_confusion", split_names[split]);
+        HM_TRY(hm_result_square(s->results, &count, RESULTS_MAX, name, classes->confusion, classes->classes));
+    }
+    s->notes[0] = (hm_note){"config", e->run.yaml};
+    s->evaluation =
+        (hm_evaluation){classification, "the most probable class of each example", s->results, count, s->notes, 1};
+    return HM_OK;
+}
+
 /* Rank 0. */
 static hm_status store(const evaluation *e, const char *folder)
 {
-    stored all[METHODS];
-    hm_evaluation evaluations[METHODS];
+    stored all[METHODS + 1];
+    hm_evaluation evaluations[METHODS + 1];
     int count = 0;
     char *path;
     for (int method = 0; method < METHODS; method++) {
         if (!e->estimates[method].done) continue;
         HM_TRY(store_method(e, method, &all[count]));
+        evaluations[count] = all[count].evaluation;
+        count++;
+    }
+    if (e->classified) {
+        HM_TRY(store_classes(e, &all[count]));
         evaluations[count] = all[count].evaluation;
         count++;
     }
@@ -490,6 +590,7 @@ static hm_status run_evaluate(hm_cli *cli, int argc, char **argv)
         for (int method = 0; method < METHODS; method++) hm_ais_result_free(&e.estimates[method].ais);
         for (int split = 0; split < SPLITS; split++)
             if (e.split[split]) e.split[split]->close(e.split[split]);
+        for (int split = 0; split < SPLITS; split++) hm_classification_free(&e.classes[split]);
         hm_model_free(e.model);
         hm_run_free(&e.run);
     }

@@ -390,10 +390,10 @@ hm_transform hm_run_transform(const hm_run *run, hm_split split)
                           .split = split};
 }
 
-hm_status hm_open_split(hm_comm *comm, const char *file, const char *split, hm_source **out)
+hm_status hm_open_split(hm_comm *comm, const char *file, const char *split, int64_t classes, hm_source **out)
 {
     *out = NULL;
-    hm_status status = comm->agree(comm, hm_dataset_open(file, split, out));
+    hm_status status = comm->agree(comm, hm_dataset_open_labelled(file, split, classes, out));
     if (status != HM_OK && *out) {
         (*out)->close(*out);
         *out = NULL;

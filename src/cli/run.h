@@ -88,8 +88,8 @@ int hm_run_stage(const hm_run *run, const char *name);
 /* The run's transform of a split's rows. */
 hm_transform hm_run_transform(const hm_run *run, hm_split split);
 
-/* hm_dataset_open of a split on every rank. HM_EDATA. Collective. */
-hm_status hm_open_split(hm_comm *comm, const char *file, const char *split, hm_source **out);
+/* hm_dataset_open_labelled of a split on every rank; classes: 0 for the rows alone. HM_EDATA. Collective. */
+hm_status hm_open_split(hm_comm *comm, const char *file, const char *split, int64_t classes, hm_source **out);
 
 /* A finished run: its configuration (as stored in model.h5, then --set) and its model with parameters, ready for
  * inference. HM_EDATA when RUN holds no model. Free *model and the run. Collective. */

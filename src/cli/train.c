@@ -194,10 +194,16 @@ static hm_status survey(training *t, float rates[])
     return status;
 }
 
+static int64_t classes_of(const training *t)
+{
+    return t->run.class->classes ? t->run.class->classes(t->run.model_settings) : 0;
+}
+
 static hm_status make_model(training *t)
 {
     float *rates = NULL;
-    HM_TRY(agree(t, hm_model_create(t->run.class, t->run.model_settings, t->source->columns, &t->run.team, &t->model)));
+    int64_t visible = t->source->columns - classes_of(t);
+    HM_TRY(agree(t, hm_model_create(t->run.class, t->run.model_settings, visible, &t->run.team, &t->model)));
     t->stages = (hm_stages){.cli = t->cli, .run = &t->run, .source = t->source, .model = t->model};
     HM_TRY(agree(t, hm_alloc(&rates, t->source->columns, sizeof(float), "base rates")));
     hm_status status = survey(t, rates);
@@ -211,7 +217,7 @@ static void enter_stage(training *t) { t->checkpoints.stage = &t->run.stages[t->
 
 static hm_status open_inputs(training *t)
 {
-    HM_TRY(hm_open_split(t->cli->comm, t->run.data.file, "train", &t->source));
+    HM_TRY(hm_open_split(t->cli->comm, t->run.data.file, "train", classes_of(t), &t->source));
     HM_TRY(make_model(t));
     HM_TRY(agree(t, hm_stages_prepare(&t->stages)));
     HM_TRY(hm_stages_open(&t->stages, t->first_stage, !t->earlier.checkpoint));

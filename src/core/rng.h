@@ -26,6 +26,7 @@ typedef enum hm_purpose {
     HM_RNG_PSEUDO,       /* the pixel that pseudo-likelihood flips */
     HM_RNG_SYNTH,        /* generators of data */
     HM_RNG_UPWARD,       /* states of hidden layers below the one that is trained; step: update * 8 + layer */
+    HM_RNG_DROPOUT,      /* step: update * 8 + layer; row: of the minibatch */
     HM_RNG_SWAP,         /* parallel tempering: swaps; step: Gibbs step; row: chain; column: the warmer temperature's */
 } hm_purpose;
 

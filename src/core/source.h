@@ -26,4 +26,8 @@ static inline size_t hm_type_size(hm_type type) { return type == HM_UINT8 ? 1 : 
 /* A source over an array that the caller keeps alive (tests, generators). Close it with source->close. */
 hm_status hm_source_memory(hm_type type, int64_t rows, int64_t columns, const void *data, hm_source **out);
 
+/* Rows followed by their labels, as `classes` more columns of which one is 1: for training with labels. Takes over rows
+ * and labels (one a row, from 0) when it succeeds. HM_EDATA, naming the row, for a label that is no class. */
+hm_status hm_source_labelled(hm_source *rows, int32_t *labels, int64_t classes, hm_source **out);
+
 #endif

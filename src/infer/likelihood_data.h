@@ -2,18 +2,7 @@
 #ifndef HM_LIKELIHOOD_DATA_H
 #define HM_LIKELIHOOD_DATA_H
 
-#include "infer/likelihood.h"
-
-/* Turns raw rows of a source into visible states (binarisation ...): raw holds out.rows rows of `type`, the first of
- * which is row `first_row` of the source; out: (rows, visible). Called by several threads at once, on different rows;
- * the result for a row must not depend on its neighbours. */
-typedef struct hm_row_transform {
-    hm_status (*apply)(const void *context, int64_t first_row, hm_type type, const void *raw, hm_matrix out);
-    const void *context; /* borrowed */
-} hm_row_transform;
-
-/* The identity: values as they are, uint8 as value / 255. */
-extern const hm_row_transform hm_row_values;
+#include "infer/rows.h"
 
 typedef struct hm_mean_energy {
     double mean;      /* mean of F(v) over the rows, nats */

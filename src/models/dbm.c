@@ -11,6 +11,7 @@
  * all layers from the start, centred (Montavon & Mueller 2012), or after layer-wise pre-training, where a layer of the
  * finished machine gets input from both its neighbours but has only one of them: that one's input is counted twice.
  */
+#include "boltzmann/classifier.h"
 #include "boltzmann/gradient.h"
 #include "boltzmann/machine.h"
 #include "boltzmann/mean_field.h"
@@ -26,6 +27,7 @@
 typedef struct dbm_settings {
     hm_reals hidden;
     double init_std;
+    int64_t classes;
     hm_mean_field mean_field;
 } dbm_settings;
 
@@ -65,6 +67,13 @@ static const hm_setting dbm_entries[] = {
      .max = 0.99,
      .fallback = "0",
      .describe = "share of the old probabilities that each update keeps"},
+    {.key = "classes",
+     .type = HM_SET_INT,
+     .offset = offsetof(dbm_settings, classes),
+     .min = 0,
+     .max = 100000,
+     .fallback = "0",
+     .describe = "classes of labels, for objective classify; 0: the data's labels are not read"},
     {.key = NULL},
 };
 #undef FIELD
@@ -144,7 +153,7 @@ static hm_status positive(const hm_model *model, const hm_machine *machine, hm_s
 {
     hm_mean_field_result result;
     (void)context;
-    memcpy(states->at[0], shard->data.at, (size_t)(shard->data.rows * model->visible) * sizeof(float));
+    hm_shard_visible(model, shard, states->at[0]);
     return hm_mean_field_run(model, machine, &settings_of(model)->mean_field, false, states, shard->scratch, &result);
 }
 
@@ -173,6 +182,12 @@ static int64_t dbm_chain_columns(const hm_model *model, const hm_contrast_settin
 static hm_status dbm_start_chains(const hm_model *model, hm_shard *shard)
 {
     return hm_machine_start_chains(model, model->machine, shard);
+}
+
+static bool dbm_learns(const hm_model *model, const hm_contrast_settings *how, int tensor)
+{
+    (void)how;
+    return hm_machine_has(model->machine, tensor);
 }
 
 static hm_status dbm_check_bound(const hm_model *model, const hm_contrast_settings *how)
@@ -209,7 +224,7 @@ static hm_status reconstruct(const hm_model *model, hm_shard *shard, const hm_st
     HM_TRY(hm_arena_floats(shard->scratch, rows * V, &v));
     hm_product(hm_layer_of(model->machine, states, 1), &model->machine->down[0], v);
     kernels->activate(rows, V, v, 1.0f, hm_model_tensor(model, model->machine->layer[0].bias), v, NULL, NULL, 0);
-    for (int64_t i = 0; i < rows * V; i++) v[i] -= shard->data.at[i];
+    for (int64_t i = 0; i < rows * V; i++) v[i] -= states->at[0][i];
     shard->monitors[0] += kernels->dot(rows * V, v, v) / (double)V;
     return HM_OK;
 }
@@ -224,7 +239,7 @@ static hm_status dbm_monitor(const hm_model *model, hm_shard *shard)
     HM_TRY(hm_arena_floats(shard->scratch, 2 * rows, &energies));
     double *energy = (double *)(void *)energies; /* arenas are aligned for any type */
     HM_TRY(states_alloc(machine, rows, shard->scratch, &states));
-    memcpy(states.at[0], shard->data.at, (size_t)(rows * model->visible) * sizeof(float));
+    hm_shard_visible(model, shard, states.at[0]);
     HM_TRY(hm_mean_field_run(model, machine, &settings_of(model)->mean_field, false, &states, shard->scratch, &result));
     HM_TRY(hm_variational_free_energy(model, machine, &states, shard->scratch, energy));
     for (int64_t row = 0; row < rows; row++) shard->monitors[1] += energy[row];
@@ -254,7 +269,7 @@ static hm_status pretrain_check(const hm_model *model, const hm_contrast_setting
 static bool pretrain_learns(const hm_model *model, const hm_contrast_settings *how, int tensor)
 {
     hm_machine pair = trained_pair(model, how);
-    return hm_pretrain_learns(&pair, tensor);
+    return hm_machine_has(&pair, tensor);
 }
 
 static int64_t pretrain_chain_columns(const hm_model *model, const hm_contrast_settings *how)
@@ -297,6 +312,38 @@ static const char *pretrain_fault(const hm_model *model, const hm_contrast_setti
     return hm_machine_fault(model, &pair);
 }
 
+/* ---- classification --------------------------------------------------------------------------------------------- */
+
+static int64_t dbm_classes(const void *settings) { return ((const dbm_settings *)settings)->classes; }
+
+static hm_status dbm_marginals(const hm_model *model, hm_matrix v, hm_arena *scratch, hm_states *states)
+{
+    hm_mean_field_result result;
+    memcpy(states->at[0], v.at, (size_t)(v.rows * v.columns) * sizeof(float));
+    return hm_mean_field_run(model, model->machine, &settings_of(model)->mean_field, false, states, scratch, &result);
+}
+
+static size_t dbm_marginals_bytes(const hm_model *model, int64_t rows)
+{
+    return hm_mean_field_bytes(model->machine, rows);
+}
+
+static hm_status dbm_allocate(hm_model *model)
+{
+    HM_TRY(hm_machine_allocate(model));
+    if (!model->classifier || model->machine->layers == 2) return HM_OK;
+    model->classifier->marginals = dbm_marginals;
+    model->classifier->marginals_bytes = dbm_marginals_bytes;
+    return HM_OK;
+}
+
+static hm_status start_classifier(hm_model *model, const hm_contrast_settings *how)
+{
+    (void)how;
+    hm_machine_start_classifier(model);
+    return HM_OK;
+}
+
 /* ---- the table -------------------------------------------------------------------------------------------------- */
 
 static const hm_objective dbm_objectives[] = {
@@ -305,6 +352,7 @@ static const hm_objective dbm_objectives[] = {
         .describe = "the variational bound of all layers together, by contrast of the data with the model",
         .monitors = dbm_monitors,
         .check = dbm_check_bound,
+        .learns = dbm_learns,
         .tempers = true,
         .chain_columns = dbm_chain_columns,
         .scratch_bytes = dbm_scratch_bytes,
@@ -328,6 +376,18 @@ static const hm_objective dbm_objectives[] = {
         .finish = pretrain_finish,
         .fault = pretrain_fault,
     },
+    {
+        .name = "classify",
+        .describe = "log p(label | v) of the network that the layers unroll to, by back-propagation",
+        .monitors = hm_classify_monitors,
+        .check = hm_classify_check,
+        .begin = start_classifier,
+        .learns = hm_classify_learns,
+        .scratch_bytes = hm_classify_training_bytes,
+        .gradient = hm_classify_gradient,
+        .monitor = hm_classify_monitor,
+        .constrain = hm_classify_constrain,
+    },
     {.name = NULL},
 };
 
@@ -337,13 +397,17 @@ const hm_model_class hm_model_dbm = {
     .settings = {"model", dbm_entries},
     .settings_size = sizeof(dbm_settings),
     .check = dbm_check,
+    .classes = dbm_classes,
     .declare = dbm_declare,
-    .allocate = hm_machine_allocate,
+    .allocate = dbm_allocate,
     .destroy = hm_machine_free,
     .init = dbm_init,
     .refresh = hm_machine_refresh,
     .objectives = dbm_objectives,
     .free_energy = dbm_free_energy,
+    .classifies = hm_classifier_is_made,
+    .classify = hm_classify,
+    .classify_bytes = hm_classify_bytes,
     .bound = "mean field",
     .annealing = &hm_machine_annealing,
     .enumeration = &hm_machine_enumeration,

@@ -33,6 +33,7 @@ hm_status hm_model_declare(const hm_model_class *class, const void *settings, in
     hm_status status = hm_alloc(&model->settings, 1, class->settings_size, "the model's settings");
     if (status == HM_OK) {
         memcpy(model->settings, settings, class->settings_size);
+        model->classes = class->classes ? class->classes(model->settings) : 0;
         status = class->declare(model);
     }
     if (status != HM_OK) {
@@ -41,6 +42,13 @@ hm_status hm_model_declare(const hm_model_class *class, const void *settings, in
     }
     *out = model;
     return HM_OK;
+}
+
+void hm_shard_visible(const hm_model *model, const hm_shard *shard, float *out)
+{
+    for (int64_t row = 0; row < shard->data.rows; row++)
+        memcpy(out + row * model->visible, shard->data.at + row * shard->data.columns,
+               (size_t)model->visible * sizeof(float));
 }
 
 hm_status hm_model_allocate(hm_model *model)

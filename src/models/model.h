@@ -17,7 +17,8 @@
 
 typedef struct hm_model hm_model;
 typedef struct hm_model_class hm_model_class;
-typedef struct hm_machine hm_machine; /* boltzmann/machine.h */
+typedef struct hm_machine hm_machine;       /* boltzmann/machine.h */
+typedef struct hm_classifier hm_classifier; /* boltzmann/classifier.h */
 
 /* How the negative phase of contrastive training is estimated. */
 typedef enum hm_estimator { HM_EXACT, HM_CD, HM_PCD } hm_estimator;
@@ -38,17 +39,22 @@ typedef struct hm_contrast_settings {
     double offset_rate;     /* of the running means, in (0, 1] */
     double sparsity_target; /* wanted mean of each hidden unit; used when sparsity_cost > 0 */
     double sparsity_cost;
+    double dropout, dropout_visible; /* back-propagation: share of units that an update leaves out */
+    double max_norm;                 /* ... greatest norm of the weights into a unit; 0: none */
 } hm_contrast_settings;
 
 struct hm_model {
     const hm_model_class *class;
-    void *settings;      /* class->settings_size bytes, the family's own; owned */
-    hm_layout layout;    /* filled by class->declare */
-    float *params;       /* the pack; owned */
-    int64_t visible;     /* columns of the data */
-    const hm_team *team; /* borrowed */
-    hm_machine *machine; /* layers and packed weights of a Boltzmann machine; NULL in other families */
-    void *state;         /* what else the family needs; owned through class->destroy */
+    void *settings;            /* class->settings_size bytes, the family's own; owned */
+    hm_layout layout;          /* filled by class->declare */
+    float *params;             /* the pack; owned */
+    int64_t visible;           /* units of the data */
+    int64_t classes;           /* of labels, which follow the visible units in a row of training data; 0: none */
+    uint64_t seed;             /* of initial parameters; kept from init */
+    const hm_team *team;       /* borrowed */
+    hm_classifier *classifier; /* the network with a softmax over classes; NULL without */
+    hm_machine *machine;       /* layers and packed weights of a Boltzmann machine; NULL in other families */
+    void *state;               /* what else the family needs; owned through class->destroy */
 };
 
 /* One number that a family reports while training, summed over rows and divided by their number. */
@@ -82,6 +88,9 @@ typedef struct hm_shard {
     int64_t direct_begin; /* place in the pack of direct[0] */
     double *monitors;     /* sums over rows, in the order of class->monitors; zeroed before `monitor` */
 } hm_shard;
+
+/* The visible units of the minibatch, (rows, visible), without labels. */
+void hm_shard_visible(const hm_model *model, const hm_shard *shard, float *out);
 
 /* Where `gradient` adds up a tensor that is not given as products. */
 static inline float *hm_shard_direct(const hm_shard *shard, const hm_layout *layout, int tensor)
@@ -155,6 +164,8 @@ typedef struct hm_objective {
     /* Once an update, with the sums over all shards: turns `grad` into the direction of ascent (centring, sparsity) and
      * moves the running tensors. The same on every rank. May be NULL. */
     void (*finish)(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad);
+    /* After the optimiser's step: brings parameters back to where they may be. May be NULL. */
+    void (*constrain)(hm_model *model, const hm_contrast_settings *how);
     /* At every row of metrics: what shows that training has diverged though all numbers are finite ("all units of layer
      * 2 are dead"), in a static buffer of the thread, or NULL. May be NULL. */
     const char *(*fault)(const hm_model *model, const hm_contrast_settings *how);
@@ -168,6 +179,8 @@ struct hm_model_class {
     size_t settings_size;
     /* What the table cannot say; HM_EUSAGE with a message that names the key. May be NULL. */
     hm_status (*check)(const void *settings);
+    /* Classes of labels that it learns from; NULL: none ever. */
+    int64_t (*classes)(const void *settings);
 
     /* Declares the tensors in model->layout and makes model->machine and state, small whatever the settings say: they
      * may come from a file that nobody vouches for. model->visible and settings are set. */
@@ -189,6 +202,11 @@ struct hm_model_class {
      * Thread-safe. */
     hm_status (*free_energy)(const hm_model *model, hm_matrix v, hm_arena *scratch, double out[]);
     const char *bound; /* NULL: it is exact; else what makes it a bound: "mean field" */
+    /* Has this model learnt to tell classes? NULL: its family knows none. */
+    bool (*classifies)(const hm_model *model);
+    /* out (rows, classes) = p(y | v). Thread-safe. */
+    hm_status (*classify)(const hm_model *model, hm_matrix v, hm_arena *scratch, float *out);
+    size_t (*classify_bytes)(const hm_model *model, int64_t rows);
     const hm_annealing *annealing;
     const hm_enumeration *enumeration;
     /* (state_columns) the biases of the data's base rates, which the model carries since `init`; 0 of hidden units. */

@@ -8,6 +8,7 @@
  * top to bottom, one shard at a time, and at the end the table through which the rest of the program calls it. What it
  * shares with deeper machines - conditionals, chains, gradients, annealing, enumeration - is in src/boltzmann.
  */
+#include "boltzmann/classifier.h"
 #include "boltzmann/gradient.h"
 #include "boltzmann/machine.h"
 #include "core/kernels.h"
@@ -20,6 +21,7 @@
 typedef struct rbm_settings {
     int64_t hidden;
     double init_std;
+    int64_t classes;
 } rbm_settings;
 
 static const hm_setting rbm_entries[] = {
@@ -36,6 +38,13 @@ static const hm_setting rbm_entries[] = {
      .max = 10,
      .fallback = "0.01",
      .describe = "standard deviation of the initial weights (Hinton 2010, section 8)"},
+    {.key = "classes",
+     .type = HM_SET_INT,
+     .offset = offsetof(rbm_settings, classes),
+     .min = 0,
+     .max = 100000,
+     .fallback = "0",
+     .describe = "classes of labels, for objective classify; 0: the data's labels are not read"},
     {.key = NULL},
 };
 
@@ -81,7 +90,7 @@ static hm_status positive(const hm_model *model, const hm_machine *machine, hm_s
 {
     (void)context;
     hm_half_step odd = {.side = HM_ODD, .from = states, .prob = states, .beta = 1};
-    memcpy(states->at[0], shard->data.at, (size_t)(shard->data.rows * model->visible) * sizeof(float));
+    hm_shard_visible(model, shard, states->at[0]);
     return hm_machine_half(model, machine, &odd, shard->scratch);
 }
 
@@ -112,6 +121,12 @@ static hm_status rbm_start_chains(const hm_model *model, hm_shard *shard)
     return hm_machine_start_chains(model, model->machine, shard);
 }
 
+static bool rbm_learns(const hm_model *model, const hm_contrast_settings *how, int tensor)
+{
+    (void)how;
+    return hm_machine_has(model->machine, tensor);
+}
+
 static hm_status rbm_check_likelihood(const hm_model *model, const hm_contrast_settings *how)
 {
     return hm_machine_check_exact(model->machine, how);
@@ -119,7 +134,7 @@ static hm_status rbm_check_likelihood(const hm_model *model, const hm_contrast_s
 
 static size_t monitor_bytes(const hm_model *model, int64_t rows)
 {
-    return 2 * hm_arena_bytes(rows * hidden_units(model)) + hm_arena_bytes(rows * model->visible) +
+    return 2 * hm_arena_bytes(rows * hidden_units(model)) + 2 * hm_arena_bytes(rows * model->visible) +
            hm_arena_bytes(hidden_units(model));
 }
 
@@ -166,17 +181,19 @@ static hm_status rbm_monitor(const hm_model *model, hm_shard *shard)
     const hm_kernels *kernels = hm_kernels_best();
     int64_t V = model->visible, H = hidden_units(model), rows = shard->data.rows;
     hm_stream units = {shard->seed, HM_RNG_PSEUDO, shard->step};
-    float *x, *h, *reconstruction, *flipped;
+    float *data, *x, *h, *reconstruction, *flipped;
+    HM_TRY(hm_arena_floats(shard->scratch, rows * V, &data));
     HM_TRY(hm_arena_floats(shard->scratch, rows * H, &x));
     HM_TRY(hm_arena_floats(shard->scratch, rows * H, &h));
     HM_TRY(hm_arena_floats(shard->scratch, rows * V, &reconstruction));
     HM_TRY(hm_arena_floats(shard->scratch, H, &flipped));
-    hm_product(shard->data, &model->machine->up[0], x);
+    hm_shard_visible(model, shard, data);
+    hm_product((hm_matrix){data, rows, V}, &model->machine->up[0], x);
     kernels->activate(rows, H, x, 1.0f, hidden_bias(model), h, NULL, NULL, 0);
     hm_product((hm_matrix){h, rows, H}, &model->machine->down[0], reconstruction);
     kernels->activate(rows, V, reconstruction, 1.0f, visible_bias(model), reconstruction, NULL, NULL, 0);
     for (int64_t row = 0; row < rows; row++) {
-        const float *v = shard->data.at + row * V;
+        const float *v = data + row * V;
         float *difference = reconstruction + row * V;
         for (int64_t i = 0; i < V; i++) difference[i] -= v[i];
         for (int64_t draw = 0; draw < PSEUDO_DRAWS; draw++) {
@@ -190,6 +207,17 @@ static hm_status rbm_monitor(const hm_model *model, hm_shard *shard)
     return HM_OK;
 }
 
+/* ---- classification --------------------------------------------------------------------------------------------- */
+
+static int64_t rbm_classes(const void *settings) { return ((const rbm_settings *)settings)->classes; }
+
+static hm_status start_classifier(hm_model *model, const hm_contrast_settings *how)
+{
+    (void)how;
+    hm_machine_start_classifier(model);
+    return HM_OK;
+}
+
 /* ---- the table -------------------------------------------------------------------------------------------------- */
 
 static const hm_objective rbm_objectives[] = {
@@ -198,6 +226,7 @@ static const hm_objective rbm_objectives[] = {
         .describe = "maximum likelihood, by contrast of the data with the model",
         .monitors = rbm_monitors,
         .check = rbm_check_likelihood,
+        .learns = rbm_learns,
         .tempers = true,
         .chain_columns = rbm_chain_columns,
         .scratch_bytes = rbm_scratch_bytes,
@@ -207,6 +236,18 @@ static const hm_objective rbm_objectives[] = {
         .finish = rbm_finish,
         .fault = rbm_fault,
     },
+    {
+        .name = "classify",
+        .describe = "log p(label | v) of the network that the layers unroll to, by back-propagation",
+        .monitors = hm_classify_monitors,
+        .check = hm_classify_check,
+        .begin = start_classifier,
+        .learns = hm_classify_learns,
+        .scratch_bytes = hm_classify_training_bytes,
+        .gradient = hm_classify_gradient,
+        .monitor = hm_classify_monitor,
+        .constrain = hm_classify_constrain,
+    },
     {.name = NULL},
 };
 
@@ -215,6 +256,7 @@ const hm_model_class hm_model_rbm = {
     .describe = "restricted Boltzmann machine, binary visible and hidden units",
     .settings = {"model", rbm_entries},
     .settings_size = sizeof(rbm_settings),
+    .classes = rbm_classes,
     .declare = rbm_declare,
     .allocate = hm_machine_allocate,
     .destroy = hm_machine_free,
@@ -222,6 +264,9 @@ const hm_model_class hm_model_rbm = {
     .refresh = hm_machine_refresh,
     .objectives = rbm_objectives,
     .free_energy = rbm_free_energy,
+    .classifies = hm_classifier_is_made,
+    .classify = hm_classify,
+    .classify_bytes = hm_classify_bytes,
     .annealing = &hm_machine_annealing,
     .enumeration = &hm_machine_enumeration,
     .base_biases = hm_machine_base_biases,

@@ -38,6 +38,12 @@ static const hm_setting contrast_entries[] = {
      .describe = "wanted mean of each hidden unit, with sparsity_cost"},
     {FIELD(sparsity_cost), .type = HM_SET_REAL, .min = 0, .max = 1e3, .fallback = "0",
      .describe = "strength of the pull to sparsity_target (Hinton 2010, section 11); 0: none"},
+    {FIELD(dropout), .type = HM_SET_REAL, .min = 0, .max = 0.95, .fallback = "0",
+     .describe = "back-propagation: share of the hidden units that each update leaves out (Srivastava et al. 2014)"},
+    {FIELD(dropout_visible), .type = HM_SET_REAL, .min = 0, .max = 0.95, .fallback = "0",
+     .describe = "back-propagation: share of the visible units that each update leaves out"},
+    {FIELD(max_norm), .type = HM_SET_REAL, .min = 0, .max = 1e6, .fallback = "0",
+     .describe = "back-propagation: greatest norm of the weights into a hidden unit; 0: no limit"},
     {.key = NULL},
 };
 #undef FIELD
@@ -97,6 +103,8 @@ struct contrast_buffers {
     hm_outer_leaf *leaves;             /* (shards) of the tensor at hand */
 };
 
+static int64_t row_columns(const hm_model *model) { return model->visible + model->classes; }
+
 static hm_status alloc_buffers(hm_contrast *contrast)
 {
     const hm_layout *layout = &contrast->model->layout;
@@ -110,7 +118,7 @@ static hm_status alloc_buffers(hm_contrast *contrast)
     HM_TRY(hm_pack_alloc(layout, "the gradient", &buffers->grad));
     HM_TRY(hm_alloc(&buffers->shard, shards, sizeof(hm_shard), "shards"));
     HM_TRY(hm_alloc(&buffers->arena, shards, sizeof(hm_arena), "scratch"));
-    HM_TRY(hm_alloc(&buffers->data, rows * contrast->model->visible + 64, sizeof(float), "a minibatch"));
+    HM_TRY(hm_alloc(&buffers->data, rows * row_columns(contrast->model) + 64, sizeof(float), "a minibatch"));
     HM_TRY(hm_alloc(&buffers->outer, shards * layout->count, sizeof(hm_outer), "gradients"));
     HM_TRY(hm_alloc(&buffers->direct, shards * buffers->direct_size, sizeof(float), "gradients"));
     HM_TRY(hm_alloc(&buffers->monitors, shards * HM_MONITORS_MAX, sizeof(double), "monitors"));
@@ -143,7 +151,7 @@ static hm_status lay_out_shard(hm_contrast *contrast, int local, float **data)
         .index = index,
         .shards = workers->shards,
         .seed = workers->seed,
-        .data = {*data, hm_count(rows), model->visible},
+        .data = {*data, hm_count(rows), row_columns(model)},
         .first_row = rows.begin,
         .batch = contrast->train.batch,
         .chains = chains_of(contrast, chains),
@@ -156,7 +164,7 @@ static hm_status lay_out_shard(hm_contrast *contrast, int local, float **data)
         .direct_begin = buffers->direct_begin,
         .monitors = buffers->monitors + local * HM_MONITORS_MAX,
     };
-    *data += hm_count(rows) * model->visible;
+    *data += hm_count(rows) * row_columns(model);
     return HM_OK;
 }
 
@@ -499,6 +507,7 @@ static hm_status update(hm_contrast *contrast, int64_t step_of_epoch)
         contrast->objective->finish(model, &contrast->how, contrast->train.batch, contrast->buffers->grad);
     hm_optimizer_step(&contrast->optimizer, contrast->workers->team, contrast->step, rate_of(contrast, contrast->step),
                       contrast->train.batch, contrast->buffers->grad, model->params);
+    if (contrast->objective->constrain) contrast->objective->constrain(model, &contrast->how);
     model->class->refresh(model);
     lap(&last, &contrast->times.compute);
     contrast->step++;
@@ -509,7 +518,7 @@ static hm_status update(hm_contrast *contrast, int64_t step_of_epoch)
 
 static const hm_monitor extra_metrics[HM_EXTRA_METRICS] = {
     {"learning_rate", NULL, "learning rate of the last update"},
-    {"weight_norm", NULL, "root mean square of the parameters subject to weight decay"},
+    {"weight_norm", NULL, "root mean square of the weights that are learnt"},
     {"swap_rate", NULL, "least running share of accepted swaps between two temperatures (parallel tempering)"},
 };
 
@@ -543,11 +552,12 @@ static hm_status shard_monitor(void *context, int64_t local)
     return contrast->objective->monitor(contrast->model, shard);
 }
 
-static double weight_norm(const hm_model *model)
+static double weight_norm(const hm_contrast *contrast)
 {
+    const hm_model *model = contrast->model;
     double sum = 0, count = 0;
     for (int tensor = 0; tensor < model->layout.count; tensor++) {
-        if (!model->layout.tensors[tensor].decays) continue;
+        if (!model->layout.tensors[tensor].decays || !contrast->optimizer.learns[tensor]) continue;
         hm_matrix w = hm_pack_matrix(&model->layout, model->params, tensor);
         sum += hm_kernels_best()->dot(w.rows * w.columns, w.at, w.at);
         count += (double)(w.rows * w.columns);
@@ -568,7 +578,7 @@ static hm_status measure(hm_contrast *contrast, double values[])
     for (int monitor = 0; monitor < monitors; monitor++)
         values[monitor] = buffers->monitors[monitor] / (double)contrast->train.batch;
     values[monitors] = rate_of(contrast, contrast->step - 1);
-    values[monitors + 1] = weight_norm(contrast->model);
+    values[monitors + 1] = weight_norm(contrast);
     if (contrast->tempering.count == 0) return HM_OK;
     const double *rates = contrast->tempering.rates;
     values[monitors + 2] = rates[0];

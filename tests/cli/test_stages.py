@@ -19,6 +19,11 @@ RUNS = {
   - {name: third, objective: pretrain, layer: 3, estimator: cd, epochs: 6, optimizer: adam, learning_rate: 0.002}
   - {name: joint, epochs: 6, k: 2, momentum: 0.5}
 """),
+    "classifiers": ("family: dbm, hidden: [30, 20], classes: 10", """
+  - {name: joint, epochs: 4}
+  - {name: softmax, objective: classify, layer: 3, epochs: 4}
+  - {name: all, objective: classify, epochs: 6, momentum: 0.5, dropout: 0.3, dropout_visible: 0.1, max_norm: 2}
+"""),
     "dbm, tempered": ("family: dbm, hidden: [30, 20], mean_field_tolerance: 1e-3, mean_field_damping: 0.1", """
   - {name: joint, epochs: 5, sampler: pt, temperatures: 3, chains: 16}
 """),

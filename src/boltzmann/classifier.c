@@ -1,0 +1,370 @@
+#include "boltzmann/classifier.h"
+
+#include "core/kernels.h"
+#include "core/memory.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- tensors ---------------------------------------------------------------------------------------------------- */
+
+static const char *const weight_names[] = {"", "N1", "N2", "N3", "N4", "N5", "N6", "N7"},
+                         *const bias_names[] = {"", "e1", "e2", "e3", "e4", "e5", "e6", "e7"},
+                         *const axis_names[] = {"",        "hidden1", "hidden2", "hidden3",
+                                                "hidden4", "hidden5", "hidden6", "hidden7"},
+                         *const input_names[] = {"",       "input1", "input2", "input3",
+                                                 "input4", "input5", "input6", "input7"};
+
+static int64_t inputs_of(const hm_classifier *net, int l) { return net->units[l - 1] + net->extra[l]; }
+
+hm_status hm_classifier_declare(hm_model *model, int layers, const int64_t units[], bool with_marginals)
+{
+    hm_classifier *net;
+    HM_TRY(hm_alloc(&net, 1, sizeof *net, "a classifier"));
+    model->classifier = net;
+    net->layers = layers;
+    for (int l = 0; l <= layers; l++) net->units[l] = units[l];
+    for (int l = 1; with_marginals && l < layers; l++) net->extra[l] = units[l + 1];
+    net->units[layers + 1] = model->classes;
+    for (int l = 1; l <= layers + 1; l++) {
+        bool top = l > layers;
+        HM_TRY(hm_layout_add(
+            &model->layout,
+            (hm_tensor){.name = top ? "U" : weight_names[l],
+                        .dims = 2,
+                        .shape = {inputs_of(net, l), net->units[l]},
+                        .axes = {top ? axis_names[layers] : input_names[l], top ? "class" : axis_names[l]},
+                        .decays = true,
+                        .products = true,
+                        .description = top ? "classifier: weights of the softmax over classes"
+                                           : "classifier: weights into a hidden layer, from the layer "
+                                             "below and, in a DBM, the marginals of the one above"},
+            &net->weights[l]));
+    }
+    return HM_OK;
+}
+
+hm_status hm_classifier_declare_biases(hm_model *model)
+{
+    hm_classifier *net = model->classifier;
+    for (int l = 1; l <= net->layers + 1; l++) {
+        bool top = l > net->layers;
+        HM_TRY(hm_layout_add(&model->layout,
+                             (hm_tensor){.name = top ? "d" : bias_names[l],
+                                         .dims = 1,
+                                         .shape = {net->units[l]},
+                                         .axes = {top ? "class" : axis_names[l]},
+                                         .description = "classifier: biases"},
+                             &net->biases[l]));
+    }
+    return HM_OK;
+}
+
+hm_status hm_classifier_allocate(hm_model *model)
+{
+    hm_classifier *net = model->classifier;
+    for (int l = 1; l <= net->layers + 1; l++) {
+        HM_TRY(hm_packed_init(&net->up[l], inputs_of(net, l), net->units[l]));
+        HM_TRY(hm_packed_init(&net->down[l], net->units[l], net->units[l - 1]));
+    }
+    return HM_OK;
+}
+
+void hm_classifier_free(hm_model *model)
+{
+    hm_classifier *net = model->classifier;
+    if (!net) return;
+    for (int l = 1; l <= net->layers + 1; l++) {
+        hm_packed_free(&net->up[l]);
+        hm_packed_free(&net->down[l]);
+    }
+    free(net);
+    model->classifier = NULL;
+}
+
+static hm_matrix weights_of(const hm_model *model, int l)
+{
+    return hm_pack_matrix(&model->layout, model->params, model->classifier->weights[l]);
+}
+
+void hm_classifier_refresh(hm_model *model)
+{
+    hm_classifier *net = model->classifier;
+    for (int l = 1; l <= net->layers + 1; l++) {
+        hm_matrix N = weights_of(model, l);
+        hm_pack_weights(&net->up[l], N, model->team);
+        hm_pack_transposed(&net->down[l], hm_rows(N, 0, net->units[l - 1]), model->team);
+    }
+}
+
+bool hm_classifier_is_made(const hm_model *model)
+{
+    if (!model->classifier) return false;
+    hm_matrix N = weights_of(model, 1);
+    return hm_kernels_best()->dot(N.rows * N.columns, N.at, N.at) > 0;
+}
+
+void hm_classifier_start(hm_model *model, const int weights[], const int biases[])
+{
+    const hm_classifier *net = model->classifier;
+    int top = net->layers + 1;
+    hm_matrix U = weights_of(model, top);
+    hm_stream stream = {.seed = model->seed, .purpose = HM_RNG_INIT, .step = (uint64_t)net->weights[top]};
+    for (int l = 1; l <= net->layers; l++) {
+        hm_matrix W = hm_pack_matrix(&model->layout, model->params, weights[l]), N = weights_of(model, l);
+        memcpy(N.at, W.at, (size_t)(W.rows * W.columns) * sizeof(float));
+        memcpy(hm_model_tensor(model, net->biases[l]), hm_model_tensor(model, biases[l]),
+               (size_t)net->units[l] * sizeof(float));
+        if (net->extra[l] == 0) continue;
+        hm_matrix above = hm_pack_matrix(&model->layout, model->params, weights[l + 1]);
+        hm_kernels_best()->transpose(above.rows, above.columns, above.at, above.columns, N.at + W.rows * W.columns,
+                                     N.columns);
+    }
+    for (int64_t i = 0; i < U.rows; i++)
+        for (int64_t j = 0; j < U.columns; j++)
+            U.at[i * U.columns + j] = (float)(0.01 * hm_random_normal(&stream, i, j));
+}
+
+/* ---- forward ---------------------------------------------------------------------------------------------------- */
+
+/* What back-propagation needs again. */
+typedef struct activations {
+    int64_t rows;
+    float *input[HM_LAYERS_MAX + 1]; /* [l] (rows, inputs of layer l), dropout applied; [1] begins with v */
+    float *x[HM_LAYERS_MAX + 1];     /* [l] (rows, units): sigmoid, before dropout; [L + 1] probabilities */
+} activations;
+
+static size_t activations_bytes(const hm_classifier *net, int64_t rows)
+{
+    size_t bytes = 0;
+    for (int l = 1; l <= net->layers + 1; l++)
+        bytes += hm_arena_bytes(rows * inputs_of(net, l)) + hm_arena_bytes(rows * net->units[l]);
+    return bytes;
+}
+
+static size_t states_bytes(const hm_model *model, int64_t rows)
+{
+    size_t bytes = 0;
+    if (!model->classifier->marginals) return 0;
+    for (int l = 0; l < model->machine->layers; l++) bytes += hm_arena_bytes(rows * model->machine->layer[l].units);
+    return bytes + model->classifier->marginals_bytes(model, rows);
+}
+
+static hm_status find_marginals(const hm_model *model, hm_matrix v, hm_arena *scratch, hm_states *states)
+{
+    if (!model->classifier->marginals) return HM_OK;
+    states->rows = v.rows;
+    for (int l = 0; l < model->machine->layers; l++)
+        HM_TRY(hm_arena_floats(scratch, v.rows * model->machine->layer[l].units, &states->at[l]));
+    return model->classifier->marginals(model, v, scratch, states);
+}
+
+/* input of layer l = [x, m_{l+1}]. */
+static void join(const hm_classifier *net, int l, const float *x, const hm_states *marginals, int64_t rows,
+                 float *input)
+{
+    int64_t own = net->units[l - 1], extra = net->extra[l], width = own + extra;
+    for (int64_t row = 0; row < rows; row++) {
+        memcpy(input + row * width, x + row * own, (size_t)own * sizeof(float));
+        if (extra > 0)
+            memcpy(input + row * width + own, marginals->at[l + 1] + row * extra, (size_t)extra * sizeof(float));
+    }
+}
+
+/* Units of layer l - 1 that are dropped in this update are 0, the others 1 / keep times as large (Srivastava et al.
+ * 2014). values: (rows, width), of which the first units[l - 1] columns are the layer's. */
+static hm_status drop(const hm_classifier *net, int l, const hm_shard *shard, int64_t width, float *values)
+{
+    double rate = l == 1 ? shard->how->dropout_visible : shard->how->dropout;
+    int64_t units = net->units[l - 1];
+    size_t mark = shard->scratch->used;
+    hm_stream stream = {shard->seed, HM_RNG_DROPOUT, shard->step * HM_LAYERS_MAX + (uint64_t)(l - 1)};
+    float keep = (float)(1 - rate), *uniform;
+    if (rate == 0) return HM_OK;
+    HM_TRY(hm_arena_floats(shard->scratch, units, &uniform));
+    for (int64_t row = 0; row < shard->data.rows; row++) {
+        hm_kernels_best()->uniform(&stream, shard->first_row + row, units, uniform);
+        for (int64_t i = 0; i < units; i++) {
+            float *value = &values[row * width + i];
+            *value = uniform[i] < keep ? *value / keep : 0.0f;
+        }
+    }
+    shard->scratch->used = mark;
+    return HM_OK;
+}
+
+/* p = exp(z - max z) / sum, float64 inside, row by row in place. */
+static void softmax(int64_t rows, int64_t classes, const float *bias, float *z)
+{
+    for (int64_t row = 0; row < rows; row++) {
+        float *p = z + row * classes;
+        double most = -INFINITY, sum = 0;
+        for (int64_t c = 0; c < classes; c++) {
+            p[c] += bias[c];
+            most = fmax(most, (double)p[c]);
+        }
+        for (int64_t c = 0; c < classes; c++) sum += exp((double)p[c] - most);
+        for (int64_t c = 0; c < classes; c++) p[c] = (float)(exp((double)p[c] - most) / sum);
+    }
+}
+
+/* shard: for dropout, or NULL. */
+static hm_status forward(const hm_model *model, hm_matrix v, const hm_states *marginals, const hm_shard *shard,
+                         hm_arena *scratch, activations *a)
+{
+    const hm_classifier *net = model->classifier;
+    const float *below = v.at;
+    a->rows = v.rows;
+    for (int l = 1; l <= net->layers + 1; l++) {
+        int64_t width = inputs_of(net, l), units = net->units[l];
+        const float *bias = hm_model_tensor(model, net->biases[l]);
+        HM_TRY(hm_arena_floats(scratch, v.rows * width, &a->input[l]));
+        HM_TRY(hm_arena_floats(scratch, v.rows * units, &a->x[l]));
+        join(net, l, below, marginals, v.rows, a->input[l]);
+        if (shard) HM_TRY(drop(net, l, shard, width, a->input[l]));
+        hm_product((hm_matrix){a->input[l], v.rows, width}, &net->up[l], a->x[l]);
+        if (l <= net->layers)
+            hm_kernels_best()->activate(v.rows, units, a->x[l], 1.0f, bias, a->x[l], NULL, NULL, 0);
+        else
+            softmax(v.rows, units, bias, a->x[l]);
+        below = a->x[l];
+    }
+    return HM_OK;
+}
+
+size_t hm_classify_bytes(const hm_model *model, int64_t rows)
+{
+    return activations_bytes(model->classifier, rows) + states_bytes(model, rows);
+}
+
+hm_status hm_classify(const hm_model *model, hm_matrix v, hm_arena *scratch, float *out)
+{
+    hm_states marginals = {0};
+    activations a = {0};
+    HM_TRY(find_marginals(model, v, scratch, &marginals));
+    HM_TRY(forward(model, v, &marginals, NULL, scratch, &a));
+    memcpy(out, a.x[model->classifier->layers + 1], (size_t)(v.rows * model->classes) * sizeof(float));
+    return HM_OK;
+}
+
+/* ---- training --------------------------------------------------------------------------------------------------- */
+
+hm_status hm_classify_check(const hm_model *model, const hm_contrast_settings *how)
+{
+    HM_REQUIRE(model->classifier, HM_EUSAGE, "objective classify needs classes: set model.classes (10 for the digits)");
+    HM_REQUIRE(how->layer >= 0 && how->layer <= model->classifier->layers + 1, HM_EUSAGE,
+               "objective classify: `layer`, the lowest that learns, must be 0 to %d, not %lld",
+               model->classifier->layers + 1, (long long)how->layer);
+    return HM_OK;
+}
+
+bool hm_classify_learns(const hm_model *model, const hm_contrast_settings *how, int tensor)
+{
+    const hm_classifier *net = model->classifier;
+    for (int l = how->layer > 0 ? (int)how->layer : 1; l <= net->layers + 1; l++)
+        if (tensor == net->weights[l] || tensor == net->biases[l]) return true;
+    return false;
+}
+
+size_t hm_classify_training_bytes(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
+                                  int64_t chains)
+{
+    const hm_classifier *net = model->classifier;
+    size_t bytes = hm_arena_bytes(rows * model->visible) + hm_classify_bytes(model, rows);
+    (void)how, (void)shards, (void)chains;
+    for (int l = 0; l <= net->layers + 1; l++) bytes += 2 * hm_arena_bytes(rows * net->units[l]);
+    return bytes;
+}
+
+static const float *label_of(const hm_model *model, const hm_shard *shard, int64_t row)
+{
+    return shard->data.at + row * shard->data.columns + model->visible;
+}
+
+/* The visible part of the minibatch, its marginals, and the pass through the network. */
+static hm_status pass(const hm_model *model, hm_shard *shard, bool dropout, activations *a)
+{
+    hm_states marginals = {0};
+    hm_matrix v = {NULL, shard->data.rows, model->visible};
+    HM_TRY(hm_arena_floats(shard->scratch, v.rows * v.columns, &v.at));
+    hm_shard_visible(model, shard, v.at);
+    HM_TRY(find_marginals(model, v, shard->scratch, &marginals));
+    return forward(model, v, &marginals, dropout ? shard : NULL, shard->scratch, a);
+}
+
+/* delta (rows, units of l - 1) = (above N_l') x (1 - x), dropped units left out. */
+static hm_status back(const hm_model *model, const hm_shard *shard, const activations *a, int l, const float *above,
+                      float **delta)
+{
+    const hm_classifier *net = model->classifier;
+    int64_t size = a->rows * net->units[l - 1];
+    const float *x = a->x[l - 1];
+    HM_TRY(hm_arena_floats(shard->scratch, size, delta));
+    hm_product((hm_matrix){(float *)above, a->rows, net->units[l]}, &net->down[l], *delta);
+    HM_TRY(drop(net, l, shard, net->units[l - 1], *delta));
+    for (int64_t i = 0; i < size; i++) (*delta)[i] *= x[i] * (1 - x[i]);
+    return HM_OK;
+}
+
+hm_status hm_classify_gradient(const hm_model *model, hm_shard *shard)
+{
+    const hm_classifier *net = model->classifier;
+    int top = net->layers + 1;
+    activations a = {0};
+    float *delta;
+    HM_TRY(pass(model, shard, true, &a));
+    HM_TRY(hm_arena_floats(shard->scratch, a.rows * model->classes, &delta));
+    for (int64_t row = 0; row < a.rows; row++)
+        for (int64_t c = 0; c < model->classes; c++)
+            delta[row * model->classes + c] = label_of(model, shard, row)[c] - a.x[top][row * model->classes + c];
+    for (int l = top; l >= 1; l--) {
+        if (!hm_classify_learns(model, shard->how, net->weights[l])) break;
+        shard->outer[net->weights[l]] =
+            (hm_outer){.a = {a.input[l], a.rows, inputs_of(net, l)}, .b = {delta, a.rows, net->units[l]}};
+        hm_kernels_best()->add_columns(a.rows, net->units[l], delta, 1.0f,
+                                       hm_shard_direct(shard, &model->layout, net->biases[l]));
+        if (l > 1) HM_TRY(back(model, shard, &a, l, delta, &delta));
+    }
+    return HM_OK;
+}
+
+const hm_monitor hm_classify_monitors[] = {
+    {"classification_error", NULL, "share of the minibatch's rows of which another class is the most probable"},
+    {"cross_entropy", "nats", "mean of -log p(label | v) over the minibatch, without dropout"},
+    {NULL, NULL, NULL},
+};
+
+hm_status hm_classify_monitor(const hm_model *model, hm_shard *shard)
+{
+    activations a = {0};
+    HM_TRY(pass(model, shard, false, &a));
+    for (int64_t row = 0; row < a.rows; row++) {
+        const float *p = a.x[model->classifier->layers + 1] + row * model->classes,
+                    *label = label_of(model, shard, row);
+        int64_t best = 0, is = 0;
+        for (int64_t c = 1; c < model->classes; c++) {
+            if (p[c] > p[best]) best = c;
+            if (label[c] > label[is]) is = c;
+        }
+        shard->monitors[0] += best != is;
+        shard->monitors[1] -= log(fmax((double)p[is], 1e-45));
+    }
+    return HM_OK;
+}
+
+/* Weights into a unit whose norm exceeds how->max_norm are scaled to it. */
+void hm_classify_constrain(hm_model *model, const hm_contrast_settings *how)
+{
+    const hm_classifier *net = model->classifier;
+    for (int l = 1; how->max_norm > 0 && l <= net->layers; l++) {
+        hm_matrix N = weights_of(model, l);
+        if (!hm_classify_learns(model, how, net->weights[l])) continue;
+        for (int64_t j = 0; j < N.columns; j++) {
+            double square = 0;
+            for (int64_t i = 0; i < N.rows; i++) square += pow((double)N.at[i * N.columns + j], 2);
+            float scale = (float)(how->max_norm / sqrt(square));
+            for (int64_t i = 0; scale < 1 && i < N.rows; i++) N.at[i * N.columns + j] *= scale;
+        }
+    }
+}

@@ -1,0 +1,128 @@
+#include "infer/rows.h"
+
+#include "infer/numeric.h"
+#include "infer/progress.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static hm_status row_values(const void *context, int64_t first_row, hm_type type, const void *raw, hm_matrix out)
+{
+    (void)context, (void)first_row;
+    int64_t count = out.rows * out.columns;
+    if (type == HM_FLOAT32) {
+        memcpy(out.at, raw, (size_t)count * sizeof(float));
+        return HM_OK;
+    }
+    const unsigned char *bytes = raw;
+    for (int64_t i = 0; i < count; i++) out.at[i] = (float)bytes[i] / 255.0f;
+    return HM_OK;
+}
+
+const hm_row_transform hm_row_values = {row_values, NULL};
+
+typedef struct reader {
+    hm_range rows;  /* of the source, that this shard has */
+    hm_range block; /* those in memory */
+    void *raw;      /* (HM_ROW_BLOCK, columns) of the source's type */
+    float *values;  /* (HM_ROW_BLOCK, columns) */
+    hm_arena scratch;
+} reader;
+
+typedef struct pass {
+    const hm_row_sums *job;
+    int shards;      /* this rank's */
+    reader *readers; /* (shards) */
+    double *sums;    /* (shards, job->sums) */
+    hm_pulse pulse;
+} pass;
+
+static hm_status reader_init(const pass *all, reader *part, int64_t shard)
+{
+    const hm_source *source = all->job->source;
+    size_t columns = (size_t)source->columns;
+    part->rows = hm_part(source->rows, all->job->workers->shards, shard);
+    part->block = (hm_range){part->rows.begin, part->rows.begin};
+    HM_TRY(hm_alloc(&part->raw, HM_ROW_BLOCK, columns * hm_type_size(source->type), "a block of data"));
+    HM_TRY(hm_alloc(&part->values, HM_ROW_BLOCK, columns * sizeof(float), "a block of data"));
+    return hm_arena_init(&part->scratch, all->job->scratch_bytes, all->job->what);
+}
+
+static hm_status pass_init(pass *all)
+{
+    const hm_comm *comm = all->job->workers->comm;
+    HM_TRY(hm_alloc(&all->sums, all->shards * all->job->sums, sizeof(double), all->job->what));
+    HM_TRY(hm_alloc(&all->readers, all->shards, sizeof *all->readers, "readers"));
+    for (int shard = 0; shard < all->shards; shard++)
+        HM_TRY(reader_init(all, &all->readers[shard], (int64_t)comm->rank * all->shards + shard));
+    return HM_OK;
+}
+
+static void pass_free(pass *all)
+{
+    for (int shard = 0; all->readers && shard < all->shards; shard++) {
+        free(all->readers[shard].raw);
+        free(all->readers[shard].values);
+        hm_arena_free(&all->readers[shard].scratch);
+    }
+    free(all->readers);
+    free(all->sums);
+}
+
+/* The next block of every shard, read one after another: a source serves one thread. */
+static hm_status read_blocks(const pass *all)
+{
+    for (reader *part = all->readers; part < all->readers + all->shards; part++) {
+        int64_t begin = part->block.end, left = part->rows.end - begin;
+        part->block = (hm_range){begin, begin + (left < HM_ROW_BLOCK ? left : HM_ROW_BLOCK)};
+        if (left > 0) HM_TRY(all->job->source->read(all->job->source, begin, hm_count(part->block), part->raw));
+    }
+    return HM_OK;
+}
+
+static hm_status task_add(void *context, int64_t shard)
+{
+    const pass *all = context;
+    const hm_row_sums *job = all->job;
+    reader *part = &all->readers[shard];
+    hm_matrix rows = {part->values, hm_count(part->block), job->source->columns};
+    if (rows.rows == 0) return HM_OK;
+    hm_arena_reset(&part->scratch);
+    HM_TRY(job->transform->apply(job->transform->context, part->block.begin, job->source->type, part->raw, rows));
+    return job->add(job->context, rows, part->block.begin, &part->scratch, all->sums + shard * job->sums);
+}
+
+/* All blocks of this rank's shards. Not collective. */
+static hm_status add_own(pass *all)
+{
+    int64_t longest = 0;
+    for (int shard = 0; shard < all->shards; shard++)
+        if (hm_count(all->readers[shard].rows) > longest) longest = hm_count(all->readers[shard].rows);
+    int64_t blocks = (longest + HM_ROW_BLOCK - 1) / HM_ROW_BLOCK;
+    for (int64_t block = 0; block < blocks; block++) {
+        HM_TRY(read_blocks(all));
+        HM_TRY(hm_team_each(all->job->workers->team, all->shards, task_add, all));
+        hm_pulse_report(&all->pulse, block + 1, blocks);
+    }
+    return HM_OK;
+}
+
+hm_status hm_sum_rows(const hm_row_sums *job, double sums[])
+{
+    const hm_workers *workers = job->workers;
+    hm_comm *comm = workers->comm;
+    HM_REQUIRE(job->source->rows > 0, HM_EDATA, "%s: the data has no rows", job->what);
+    HM_REQUIRE(workers->shards % comm->size == 0, HM_EINTERNAL, "%s: %d shards on %d ranks", job->what, workers->shards,
+               comm->size);
+    pass all = {.job = job, .shards = workers->shards / comm->size, .pulse = hm_pulse_start(workers->log, job->what)};
+    hm_status status = pass_init(&all);
+    if (status == HM_OK) status = add_own(&all);
+    status = comm->agree(comm, status);
+    if (status == HM_OK) {
+        hm_tree_sum(all.sums, all.shards, (int)job->sums);
+        status = comm->reduce_double(comm, all.sums, job->sums);
+        memcpy(sums, all.sums, (size_t)job->sums * sizeof(double));
+    }
+    pass_free(&all);
+    return status;
+}

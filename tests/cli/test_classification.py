@@ -1,0 +1,98 @@
+"""Classification from the command line: what is told is what numpy tells from the parameters; bad labels are refused."""
+import unittest
+
+import h5py
+import numpy
+
+from harmonium import Case, main, parameters
+
+STAGES = """stages:
+  - {name: features, epochs: 4, learning_rate: 0.05, batch: 40}
+  - {name: classes, objective: classify, epochs: 12, learning_rate: 0.2, momentum: 0.5, batch: 40}
+"""
+
+
+def sigmoid(x):
+    return 1 / (1 + numpy.exp(-x))
+
+
+class Classification(Case):
+    def train(self, model="family: rbm, hidden: 40, classes: 10", stages=STAGES):
+        data = self.digits(rows=1000, test_rows=500)
+        config = self.write("config.yaml", f"data: {{file: {data}, binarize: threshold}}\nmodel: {{{model}}}\n{stages}")
+        self.succeed("train", config, "-o", self.path("run"), "--quiet")
+        return self.path("run")
+
+    def split(self, name):
+        with h5py.File(self.path("digits.h5")) as file:
+            return (file[name + "/x"][...] >= 127.5).astype(numpy.float64), file[name + "/y"][...]
+
+    def test_errors_and_confusion_are_those_of_the_parameters(self):
+        folder = self.train()
+        report = self.report("evaluate", folder, "--method", "classification", ranks=2)["classification"]
+        net = parameters(folder)
+        for split in ("train", "test"):
+            x, y = self.split(split)
+            z = sigmoid(x @ net["N1"].astype(float) + net["e1"]) @ net["U"].astype(float) + net["d"]
+            told, log_sum = z.argmax(axis=1), numpy.log(numpy.exp(z).sum(axis=1))
+            error = float((told != y).mean())
+            self.assertAlmostEqual(report[split + "_error"], error, delta=1e-12)
+            self.assertAlmostEqual(report[split + "_error_stderr"], (error * (1 - error) / len(y)) ** 0.5, delta=1e-12)
+            self.assertAlmostEqual(report[split + "_cross_entropy"],
+                                   float((log_sum - z[numpy.arange(len(y)), y]).mean()), delta=1e-4)
+            confusion = numpy.zeros((10, 10))
+            numpy.add.at(confusion, (y, told), 1)
+            with h5py.File(folder + "/model.h5") as file:
+                stored = file["evaluation/classification"]
+                numpy.testing.assert_array_equal(stored[split + "_confusion"][...], confusion)
+                self.assertEqual(stored[split + "_error"][()], report[split + "_error"])
+        self.assertLess(report["test_error"], 0.2)  # 0.9 by chance
+        text = self.succeed("evaluate", folder, "--method", "classification").stdout
+        self.assertIn("test examples by label (row)", text)
+        # It is among the methods that apply, and the same bits on other ranks.
+        all_methods = self.report("evaluate", folder, "--set", "ais.temperatures=20", "--set", "ais.burn_in=5")
+        self.assertEqual(all_methods["classification"], report)
+        self.assertIn("reverse_ais", all_methods)
+
+    def test_a_dbm_classifies_with_its_marginals(self):
+        folder = self.train(model="family: dbm, hidden: [40, 30], classes: 10")
+        report = self.report("evaluate", folder, "--method", "classification")["classification"]
+        net = {name: value.astype(float) for name, value in parameters(folder).items()}
+        x, y = self.split("test")
+        below = x @ net["W1"]
+        q1 = sigmoid(2 * below + net["c1"])
+        q2 = sigmoid(q1 @ net["W2"] + net["c2"])
+        for _ in range(10):
+            q1 = sigmoid(below + q2 @ net["W2"].T + net["c1"])
+            q2 = sigmoid(q1 @ net["W2"] + net["c2"])
+        hidden = sigmoid(numpy.hstack([x, q2]) @ net["N1"] + net["e1"])
+        z = sigmoid(hidden @ net["N2"] + net["e2"]) @ net["U"] + net["d"]
+        self.assertAlmostEqual(report["test_error"], float((z.argmax(axis=1) != y).mean()), delta=1e-12)
+        self.assertLess(report["test_error"], 0.5)
+
+    def test_a_model_without_classes_says_so(self):
+        folder = self.train(model="family: rbm, hidden: 10", stages="train: {epochs: 1, batch: 40}")
+        self.refuse(2, ["has not learnt to tell classes", "model.classes"], "evaluate", folder, "--method",
+                    "classification", ranks=2)
+        self.refuse(2, ["objective classify needs classes"], "train", self.path("config.yaml"), "-o",
+                    self.path("other"), "--set", "train.objective=classify")
+
+    def test_bad_labels_are_refused(self):
+        self.train()
+        config = self.path("config.yaml")
+        self.refuse(3, ["digits.h5: /train/y", "the label of row", "with 3 classes"], "train", config, "-o",
+                    self.path("other"), "--set", "model.classes=3", ranks=2)
+        with h5py.File(self.path("digits.h5"), "r+") as file:
+            del file["train/y"]
+        self.refuse(3, ["has no labels (/train/y)", "model.classes is 10"], "train", config, "-o", self.path("other"))
+        self.refuse(3, ["has no labels (/train/y)"], "evaluate", self.path("run"), "--method", "classification")
+        self.refuse(2, ["`layer`", "must be 0 to 2, not 3"], "train", config, "-o", self.path("other"), "--set",
+                    "stages.2.layer=3", "--set", "model.classes=10", "--set", f"data.file={self.whole_digits()}")
+
+    def whole_digits(self):
+        self.succeed("import", "synth", "--kind", "digits", "--rows", 400, "-o", self.path("whole.h5"))
+        return self.path("whole.h5")
+
+
+if __name__ == "__main__":
+    main()

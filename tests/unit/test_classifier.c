@@ -1,0 +1,236 @@
+/* The network that a machine unrolls to: its gradient against finite differences in float64, dropout and limits
+ * included, and what it starts from. */
+#include "small_dbm.h"
+
+#include "boltzmann/classifier.h"
+#include "train/contrast.h"
+
+enum { V = 5, CLASSES = 3, ROWS = 22, COLUMNS = V + CLASSES, SEED = 7 };
+
+typedef struct net_shape {
+    const char *family, *hidden;
+    hm_contrast_settings how;
+} net_shape;
+
+static const net_shape shapes[] = {
+    {"rbm", "4", {.offset_rate = 0.01}},
+    {"dbm", "[4, 3]", {.offset_rate = 0.01}},
+    {"dbm", "[3, 2, 4]", {.offset_rate = 0.01, .dropout = 0.4, .dropout_visible = 0.2}},
+};
+
+static hm_model *make_model(const net_shape *shape)
+{
+    const hm_model_class *class = hm_model_find(shape->family);
+    const char *complaint = NULL;
+    void *settings = calloc(1, class->settings_size);
+    hm_model *model;
+    assert_ok(hm_settings_default(&class->settings, settings));
+    assert_ok(hm_setting_parse(hm_settings_find(&class->settings, "hidden"), settings, shape->hidden, &complaint));
+    assert_ok(hm_setting_parse(hm_settings_find(&class->settings, "classes"), settings, "3", &complaint));
+    assert_ok(hm_model_create(class, settings, V, &three_threads, &model));
+    hm_settings_free(&class->settings, settings);
+    free(settings);
+    for (int tensor = 0; tensor < model->layout.count; tensor++) {
+        hm_matrix values = hm_pack_matrix(&model->layout, model->params, tensor);
+        if (model->layout.tensors[tensor].role == HM_LEARNT) small_rbm_normal(values, 0.6, 4, (uint64_t)tensor);
+    }
+    class->refresh(model);
+    return model;
+}
+
+/* ---- the network in float64 ------------------------------------------------------------------------------------- */
+
+/* Is unit i of layer l kept in the row, and by how much is it larger? As the rule is written down in rng.h. */
+static double kept(const hm_contrast_settings *how, int l, int64_t row, int64_t i)
+{
+    double rate = l == 0 ? how->dropout_visible : how->dropout;
+    hm_stream stream = {SEED, HM_RNG_DROPOUT, (uint64_t)l};
+    return (double)hm_random_uniform(&stream, row, i) < 1 - rate ? 1 / (1 - rate) : 0;
+}
+
+/* sum over rows of log p(label | v); params: all tensors in float64. */
+static double log_likelihood(const hm_model *model, const hm_contrast_settings *how, const double *params,
+                             const float *data, const float *marginals[HM_LAYERS_MAX])
+{
+    const hm_classifier *net = model->classifier;
+    double total = 0;
+    for (int64_t row = 0; row < ROWS; row++) {
+        double below[64], x[64] = {0}, sum = 0;
+        for (int i = 0; i < V; i++) below[i] = (double)data[row * COLUMNS + i];
+        for (int l = 1; l <= net->layers + 1; l++) {
+            const double *N = params + model->layout.tensors[net->weights[l]].offset;
+            const double *e = params + model->layout.tensors[net->biases[l]].offset;
+            for (int64_t j = 0; j < net->units[l]; j++) {
+                x[j] = e[j];
+                for (int64_t i = 0; i < net->units[l - 1]; i++)
+                    x[j] += below[i] * kept(how, l - 1, row, i) * N[i * net->units[l] + j];
+                for (int64_t i = 0; i < net->extra[l]; i++)
+                    x[j] += (double)marginals[l + 1][row * net->extra[l] + i] *
+                            N[(net->units[l - 1] + i) * net->units[l] + j];
+            }
+            for (int64_t j = 0; j < net->units[l]; j++) below[j] = 1 / (1 + exp(-x[j]));
+        }
+        for (int c = 0; c < CLASSES; c++) sum += exp(x[c]);
+        for (int c = 0; c < CLASSES; c++) total += (double)data[row * COLUMNS + V + c] * (x[c] - log(sum));
+    }
+    return total;
+}
+
+static double derivative(const hm_model *model, const hm_contrast_settings *how, double *params, int64_t at,
+                         const float *data, const float *marginals[HM_LAYERS_MAX])
+{
+    const double step = 1e-5;
+    double was = params[at], side[2];
+    for (int up = 0; up < 2; up++) {
+        params[at] = was + (up ? step : -step);
+        side[up] = log_likelihood(model, how, params, data, marginals);
+    }
+    params[at] = was;
+    return (side[1] - side[0]) / (2 * step);
+}
+
+static float *random_data(void)
+{
+    float *data = calloc(ROWS * COLUMNS, sizeof *data);
+    hm_stream stream = {.seed = 3, .purpose = HM_RNG_SYNTH};
+    for (int64_t row = 0; row < ROWS; row++) {
+        for (int64_t i = 0; i < V; i++) data[row * COLUMNS + i] = hm_random_uniform(&stream, row, i);
+        data[row * COLUMNS + V + (int64_t)hm_random_below(&stream, row, V, CLASSES)] = 1;
+    }
+    return data;
+}
+
+/* Marginals of the rows, as the family finds them. */
+static void find_marginals(const hm_model *model, const float *data, hm_arena *scratch, hm_states *states)
+{
+    float *v;
+    assert_ok(hm_arena_init(scratch, 1 << 20, "scratch"));
+    if (!model->classifier->marginals) return;
+    assert_ok(hm_arena_floats(scratch, ROWS * V, &v));
+    for (int row = 0; row < ROWS; row++) memcpy(v + row * V, data + row * COLUMNS, V * sizeof *v);
+    states->rows = ROWS;
+    for (int l = 0; l < model->machine->layers; l++)
+        assert_ok(hm_arena_floats(scratch, ROWS * model->machine->layer[l].units, &states->at[l]));
+    assert_ok(model->classifier->marginals(model, (hm_matrix){v, ROWS, V}, scratch, states));
+}
+
+/* The feed shuffles: rows in the order of the minibatch. */
+static void minibatch(hm_feed *feed, int shards, float *rows)
+{
+    for (int shard = 0; shard < shards; shard++) {
+        hm_range part = hm_part(ROWS, shards, shard);
+        hm_feed_rows(feed, shard, (hm_matrix){rows + part.begin * COLUMNS, hm_count(part), COLUMNS});
+    }
+}
+
+static void check_gradient(const net_shape *shape)
+{
+    enum { SHARDS = 4 };
+    hm_model *model = make_model(shape);
+    float *data = random_data(), *grad, batch[ROWS * COLUMNS + 64];
+    hm_workers workers = serial_workers(&three_threads, SHARDS, SEED);
+    hm_transform transform = {.binarize = HM_BINARIZE_NONE, .seed = SEED};
+    hm_train_settings train = {.epochs = 1, .batch = ROWS};
+    hm_optimizer_settings optimizer = {.learning_rate = 0.1};
+    hm_source *source;
+    hm_feed *feed;
+    hm_contrast *contrast;
+    hm_arena scratch;
+    hm_states states = {0};
+    assert_ok(hm_source_memory(HM_FLOAT32, ROWS, COLUMNS, data, &source));
+    assert_ok(hm_feed_open(source, &transform, 64, ROWS, SHARDS, (hm_range){0, SHARDS}, &feed));
+    assert_ok(hm_contrast_create(model, hm_objective_find(model->class, "classify"), feed, &train, &shape->how,
+                                 &optimizer, &workers, &contrast));
+    assert_ok(hm_pack_alloc(&model->layout, "a gradient", &grad));
+    assert_ok(hm_contrast_gradient(contrast, 0, 0, grad));
+    minibatch(feed, SHARDS, batch);
+    find_marginals(model, batch, &scratch, &states);
+    double *params = calloc((size_t)model->layout.size, sizeof *params), worst = 0;
+    for (int64_t i = 0; i < model->layout.size; i++) params[i] = (double)model->params[i];
+    for (int tensor = 0; tensor < model->layout.count; tensor++) {
+        const hm_tensor *at = &model->layout.tensors[tensor];
+        bool learns = hm_classify_learns(model, &shape->how, tensor);
+        for (int64_t i = at->offset; i < at->offset + hm_tensor_size(at); i++) {
+            double expected = learns ? derivative(model, &shape->how, params, i, batch, (const float **)states.at) : 0;
+            worst = fmax(worst, fabs((double)grad[i] - expected));
+        }
+    }
+    print_message("  %s %s: greatest error of a derivative %.2g\n", shape->family, shape->hidden, worst);
+    assert_true(worst < 2e-5);
+    free(params), free(grad);
+    hm_arena_free(&scratch);
+    hm_contrast_free(contrast);
+    hm_feed_close(feed);
+    source->close(source);
+    free(data);
+    hm_model_free(model);
+}
+
+static void gradient_is_that_of_log_p(void **state)
+{
+    (void)state;
+    for (size_t at = 0; at < sizeof shapes / sizeof shapes[0]; at++) check_gradient(&shapes[at]);
+}
+
+/* From the machine's weights x_l is what the next mean-field update would say of layer l. */
+static void it_starts_as_the_machine(void **state)
+{
+    (void)state;
+    const net_shape shape = {"dbm", "[4, 3]", {0}};
+    hm_model *model = make_model(&shape);
+    const hm_classifier *net = model->classifier;
+    hm_matrix N = small_rbm_tensor(model, "N1"), W1 = small_rbm_tensor(model, "W1"), W2 = small_rbm_tensor(model, "W2");
+    assert_true(hm_classifier_is_made(model));
+    memset(N.at, 0, (size_t)(N.rows * N.columns) * sizeof(float));
+    assert_false(hm_classifier_is_made(model));
+    assert_ok(hm_objective_find(model->class, "classify")->begin(model, &shape.how));
+    assert_int_equal(N.rows, V + 3);
+    for (int64_t j = 0; j < N.columns; j++) {
+        for (int64_t i = 0; i < V; i++) assert_true(N.at[i * N.columns + j] == W1.at[i * W1.columns + j]);
+        for (int64_t i = 0; i < 3; i++) assert_true(N.at[(V + i) * N.columns + j] == W2.at[j * W2.columns + i]);
+        assert_true(small_rbm_tensor(model, "e1").at[j] == small_rbm_tensor(model, "c1").at[j]);
+    }
+    assert_true(hm_classifier_is_made(model));
+    assert_true(net->units[3] == CLASSES);
+    N.at[0] = 42; /* a second stage goes on from what the first one learnt */
+    assert_ok(hm_objective_find(model->class, "classify")->begin(model, &shape.how));
+    assert_true(N.at[0] == 42);
+    hm_model_free(model);
+}
+
+static void norms_are_limited(void **state)
+{
+    (void)state;
+    hm_model *model = make_model(&shapes[1]);
+    const hm_contrast_settings how = {.max_norm = 0.75};
+    hm_matrix N = small_rbm_tensor(model, "N1"), U = small_rbm_tensor(model, "U");
+    float *before = malloc((size_t)model->layout.size * sizeof *before);
+    int64_t at = N.at - model->params, scaled = 0;
+    N.at[0] = 0.01f;
+    for (int64_t i = 1; i < N.rows; i++) N.at[i * N.columns] = 0.01f; /* column 0 is short */
+    memcpy(before, model->params, (size_t)model->layout.size * sizeof *before);
+    hm_classify_constrain(model, &how);
+    for (int64_t j = 0; j < N.columns; j++) {
+        double was = 0, is = 0;
+        for (int64_t i = 0; i < N.rows; i++) {
+            was += pow((double)before[at + i * N.columns + j], 2);
+            is += pow((double)N.at[i * N.columns + j], 2);
+        }
+        scaled += was > 0.75 * 0.75;
+        assert_true(fabs(sqrt(is) - fmin(sqrt(was), 0.75)) < 1e-6);
+    }
+    assert_true(scaled > 0 && scaled < N.columns);
+    assert_memory_equal(U.at, before + (U.at - model->params), (size_t)(U.rows * U.columns) * sizeof(float));
+    free(before);
+    hm_model_free(model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradient_is_that_of_log_p),
+        cmocka_unit_test(it_starts_as_the_machine),
+        cmocka_unit_test(norms_are_limited),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
