@@ -15,9 +15,20 @@ int64_t hm_tensor_size(const hm_tensor *tensor)
 
 int64_t hm_layout_direct_begin(const hm_layout *layout)
 {
+    int64_t begin = layout->size;
     for (int index = 0; index < layout->count; index++)
-        if (!layout->tensors[index].products) return layout->tensors[index].offset;
-    return layout->size;
+        if (!layout->tensors[index].products && layout->tensors[index].offset < begin)
+            begin = layout->tensors[index].offset;
+    return begin;
+}
+
+/* A place for `size` floats behind the products, before the others, which make room. */
+static int64_t insert_product(hm_layout *layout, int64_t size)
+{
+    int64_t offset = hm_layout_direct_begin(layout);
+    for (int index = 0; index < layout->count; index++)
+        if (!layout->tensors[index].products) layout->tensors[index].offset += size;
+    return offset;
 }
 
 hm_status hm_layout_add(hm_layout *layout, hm_tensor tensor, int *index)
@@ -26,16 +37,15 @@ hm_status hm_layout_add(hm_layout *layout, hm_tensor tensor, int *index)
                HM_TENSORS_MAX);
     HM_REQUIRE(tensor.dims >= 1 && tensor.dims <= HM_TENSOR_DIMS, HM_EINTERNAL, "tensor %s has %d dimensions",
                tensor.name, tensor.dims);
-    HM_REQUIRE(!tensor.products || hm_layout_direct_begin(layout) == layout->size, HM_EINTERNAL,
-               "tensor %s: tensors whose gradient is made of products come first", tensor.name);
     int64_t size = 1;
     for (int dim = 0; dim < tensor.dims; dim++) {
         HM_REQUIRE(tensor.shape[dim] > 0 && !__builtin_mul_overflow(size, tensor.shape[dim], &size), HM_EINTERNAL,
                    "tensor %s: dimension %d is %lld", tensor.name, dim, (long long)tensor.shape[dim]);
     }
     HM_REQUIRE(size < INT64_MAX / 8 - layout->size, HM_EINTERNAL, "tensor %s: the pack is too large", tensor.name);
-    tensor.offset = layout->size;
-    layout->size += (size + TENSOR_ALIGNMENT - 1) / TENSOR_ALIGNMENT * TENSOR_ALIGNMENT;
+    size = (size + TENSOR_ALIGNMENT - 1) / TENSOR_ALIGNMENT * TENSOR_ALIGNMENT;
+    tensor.offset = tensor.products ? insert_product(layout, size) : layout->size;
+    layout->size += size;
     layout->tensors[layout->count] = tensor;
     *index = layout->count++;
     return HM_OK;

@@ -36,8 +36,9 @@ typedef struct hm_layout {
     int64_t size; /* floats of a pack, padding included */
 } hm_layout;
 
-/* Adds a tensor after those already there; *index receives its number. Tensors with `products` come first. HM_EINTERNAL
- * when they do not, the layout is full, a shape is not positive or the size overflows. */
+/* Adds a tensor; *index receives its number. In the pack, tensors with `products` lie before all others, so offsets are
+ * final only when all have been added. HM_EINTERNAL when the layout is full, a shape is not positive or the size
+ * overflows. */
 hm_status hm_layout_add(hm_layout *layout, hm_tensor tensor, int *index);
 
 /* The place of the first tensor without `products`. */

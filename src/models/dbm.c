@@ -7,19 +7,23 @@
  *   log p(v) >= E_q[-E(v, h)] + H(q) - log Z.
  *
  * The gradient is that of the bound: statistics of q on the data against those of the model, whose chains take Gibbs
- * steps in two blocks, even and odd layers. (Goodfellow, Bengio, Courville 2016, section 20.4.) Two ways to train it:
+ * steps in two blocks, even and odd layers. (Goodfellow, Bengio, Courville 2016, section 20.4.) Ways to train it:
  * all layers from the start, centred (Montavon & Mueller 2012), or after layer-wise pre-training, where a layer of the
- * finished machine gets input from both its neighbours but has only one of them: that one's input is counted twice.
+ * finished machine gets input from both its neighbours but has only one of them: that one's input is counted twice. A
+ * third way, without chains, is multi-prediction (Goodfellow et al. 2013).
  */
 #include "boltzmann/classifier.h"
 #include "boltzmann/gradient.h"
 #include "boltzmann/machine.h"
 #include "boltzmann/mean_field.h"
+#include "boltzmann/multi_prediction.h"
 #include "boltzmann/pretrain.h"
+#include "boltzmann/recognition.h"
 #include "core/kernels.h"
 #include "core/memory.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- settings and tensors --------------------------------------------------------------------------------------- */
@@ -29,6 +33,7 @@ typedef struct dbm_settings {
     double init_std;
     int64_t classes;
     hm_mean_field mean_field;
+    bool recognition;
 } dbm_settings;
 
 #define FIELD(NAME) .offset = offsetof(dbm_settings, NAME)
@@ -67,9 +72,14 @@ static const hm_setting dbm_entries[] = {
      .max = 0.99,
      .fallback = "0",
      .describe = "share of the old probabilities that each update keeps"},
+    {.key = "recognition",
+     .type = HM_SET_BOOL,
+     FIELD(recognition),
+     .fallback = "false",
+     .describe = "mean field starts from a network that learns where it ends (Salakhutdinov & Larochelle 2010)"},
     {.key = "classes",
      .type = HM_SET_INT,
-     .offset = offsetof(dbm_settings, classes),
+     FIELD(classes),
      .min = 0,
      .max = 100000,
      .fallback = "0",
@@ -101,7 +111,26 @@ static hm_status dbm_declare(hm_model *model)
     int64_t units[HM_LAYERS_MAX];
     HM_TRY(dbm_check(model->settings));
     for (int64_t l = 0; l < hidden->count; l++) units[l] = (int64_t)hidden->at[l];
-    return hm_machine_declare(model, (int)hidden->count, units);
+    HM_TRY(hm_machine_declare(model, (int)hidden->count, units));
+    if (!settings_of(model)->recognition) return HM_OK;
+    HM_TRY(hm_alloc(&model->state, 1, sizeof(hm_recognition), "a recognition network"));
+    return hm_recognition_declare(model, model->state);
+}
+
+/* NULL without one. */
+static hm_recognition *recognition_of(const hm_model *model) { return model->state; }
+
+static void dbm_destroy(hm_model *model)
+{
+    if (model->state) hm_recognition_free(model->state);
+    free(model->state);
+    hm_machine_free(model);
+}
+
+static void dbm_refresh(hm_model *model)
+{
+    hm_machine_refresh(model);
+    if (model->state) hm_recognition_refresh(model, model->state);
 }
 
 static hm_status dbm_init(hm_model *model, uint64_t seed, const float base_rates[])
@@ -128,6 +157,15 @@ static size_t inference_bytes(const hm_machine *machine, int64_t rows)
     return states_bytes(machine, rows) + (field > energy ? field : energy);
 }
 
+/* q of the hidden layers, layer 0 of states being given. */
+static hm_status infer(const hm_model *model, const hm_mean_field *how, const hm_states *states, hm_arena *scratch,
+                       hm_mean_field_result *result)
+{
+    const hm_recognition *recognition = recognition_of(model);
+    if (recognition) hm_recognise(model, recognition, states);
+    return hm_mean_field_run(model, model->machine, how, recognition != NULL, states, scratch, result);
+}
+
 /* The bound, with mean field to convergence. */
 static hm_status dbm_free_energy(const hm_model *model, hm_matrix v, hm_arena *scratch, double out[])
 {
@@ -136,7 +174,7 @@ static hm_status dbm_free_energy(const hm_model *model, hm_matrix v, hm_arena *s
     hm_states states = {0};
     HM_TRY(states_alloc(machine, v.rows, scratch, &states));
     memcpy(states.at[0], v.at, (size_t)(v.rows * v.columns) * sizeof(float));
-    HM_TRY(hm_mean_field_run(model, machine, &converged, false, &states, scratch, &result));
+    HM_TRY(infer(model, &converged, &states, scratch, &result));
     return hm_variational_free_energy(model, machine, &states, scratch, out);
 }
 
@@ -151,10 +189,12 @@ static size_t dbm_sampling_bytes(const hm_model *model, int64_t rows)
 static hm_status positive(const hm_model *model, const hm_machine *machine, hm_shard *shard, const hm_states *states,
                           const void *context)
 {
+    const hm_recognition *recognition = recognition_of(model);
     hm_mean_field_result result;
-    (void)context;
+    (void)machine, (void)context;
     hm_shard_visible(model, shard, states->at[0]);
-    return hm_mean_field_run(model, machine, &settings_of(model)->mean_field, false, states, shard->scratch, &result);
+    HM_TRY(infer(model, &settings_of(model)->mean_field, states, shard->scratch, &result));
+    return recognition ? hm_recognition_gradient(model, recognition, shard, states) : HM_OK;
 }
 
 static hm_status dbm_gradient(const hm_model *model, hm_shard *shard)
@@ -187,7 +227,16 @@ static hm_status dbm_start_chains(const hm_model *model, hm_shard *shard)
 static bool dbm_learns(const hm_model *model, const hm_contrast_settings *how, int tensor)
 {
     (void)how;
-    return hm_machine_has(model->machine, tensor);
+    return hm_machine_has(model->machine, tensor) ||
+           (recognition_of(model) && hm_recognition_has(recognition_of(model), tensor));
+}
+
+static hm_status start_recognition(hm_model *model, const hm_contrast_settings *how)
+{
+    (void)how;
+    if (recognition_of(model)) hm_recognition_start(model, recognition_of(model));
+    model->class->refresh(model);
+    return HM_OK;
 }
 
 static hm_status dbm_check_bound(const hm_model *model, const hm_contrast_settings *how)
@@ -199,8 +248,9 @@ static size_t dbm_scratch_bytes(const hm_model *model, const hm_contrast_setting
                                 int64_t chains)
 {
     const hm_machine *machine = model->machine;
+    size_t network = recognition_of(model) ? hm_recognition_bytes(recognition_of(model), rows) : 0;
     size_t gradient =
-        hm_machine_gradient_bytes(machine, how, shards, rows, chains) + hm_mean_field_bytes(machine, rows);
+        network + hm_machine_gradient_bytes(machine, how, shards, rows, chains) + hm_mean_field_bytes(machine, rows);
     size_t start = hm_machine_start_bytes(machine, chains);
     size_t monitor = inference_bytes(machine, rows) + hm_arena_bytes(2 * rows) + hm_arena_bytes(rows * model->visible);
     size_t most = gradient > start ? gradient : start;
@@ -240,12 +290,37 @@ static hm_status dbm_monitor(const hm_model *model, hm_shard *shard)
     double *energy = (double *)(void *)energies; /* arenas are aligned for any type */
     HM_TRY(states_alloc(machine, rows, shard->scratch, &states));
     hm_shard_visible(model, shard, states.at[0]);
-    HM_TRY(hm_mean_field_run(model, machine, &settings_of(model)->mean_field, false, &states, shard->scratch, &result));
+    HM_TRY(infer(model, &settings_of(model)->mean_field, &states, shard->scratch, &result));
     HM_TRY(hm_variational_free_energy(model, machine, &states, shard->scratch, energy));
     for (int64_t row = 0; row < rows; row++) shard->monitors[1] += energy[row];
     shard->monitors[2] += (double)rows * result.residual;
     shard->monitors[3] += (double)(rows * result.updates);
     return reconstruct(model, shard, &states);
+}
+
+/* ---- multi-prediction ------------------------------------------------------------------------------------------- */
+
+static hm_status prediction_gradient(const hm_model *model, hm_shard *shard)
+{
+    return hm_multi_prediction_gradient(model, model->machine, settings_of(model)->mean_field.updates, shard);
+}
+
+static hm_status prediction_monitor(const hm_model *model, hm_shard *shard)
+{
+    return hm_multi_prediction_monitor(model, model->machine, settings_of(model)->mean_field.updates, shard);
+}
+
+static size_t prediction_bytes(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
+                               int64_t chains)
+{
+    (void)how, (void)shards, (void)chains;
+    return hm_multi_prediction_bytes(model->machine, settings_of(model)->mean_field.updates, rows);
+}
+
+static bool prediction_learns(const hm_model *model, const hm_contrast_settings *how, int tensor)
+{
+    (void)how;
+    return hm_machine_has(model->machine, tensor);
 }
 
 /* ---- layer-wise pre-training ------------------------------------------------------------------------------------ */
@@ -320,7 +395,7 @@ static hm_status dbm_marginals(const hm_model *model, hm_matrix v, hm_arena *scr
 {
     hm_mean_field_result result;
     memcpy(states->at[0], v.at, (size_t)(v.rows * v.columns) * sizeof(float));
-    return hm_mean_field_run(model, model->machine, &settings_of(model)->mean_field, false, states, scratch, &result);
+    return infer(model, &settings_of(model)->mean_field, states, scratch, &result);
 }
 
 static size_t dbm_marginals_bytes(const hm_model *model, int64_t rows)
@@ -331,6 +406,7 @@ static size_t dbm_marginals_bytes(const hm_model *model, int64_t rows)
 static hm_status dbm_allocate(hm_model *model)
 {
     HM_TRY(hm_machine_allocate(model));
+    if (model->state) HM_TRY(hm_recognition_allocate(model->state));
     if (!model->classifier || model->machine->layers == 2) return HM_OK;
     model->classifier->marginals = dbm_marginals;
     model->classifier->marginals_bytes = dbm_marginals_bytes;
@@ -352,6 +428,7 @@ static const hm_objective dbm_objectives[] = {
         .describe = "the variational bound of all layers together, by contrast of the data with the model",
         .monitors = dbm_monitors,
         .check = dbm_check_bound,
+        .begin = start_recognition,
         .learns = dbm_learns,
         .tempers = true,
         .chain_columns = dbm_chain_columns,
@@ -377,6 +454,15 @@ static const hm_objective dbm_objectives[] = {
         .fault = pretrain_fault,
     },
     {
+        .name = "multi_prediction",
+        .describe = "visible units from each other, through mean field (Goodfellow et al. 2013)",
+        .monitors = hm_multi_prediction_monitors,
+        .learns = prediction_learns,
+        .scratch_bytes = prediction_bytes,
+        .gradient = prediction_gradient,
+        .monitor = prediction_monitor,
+    },
+    {
         .name = "classify",
         .describe = "log p(label | v) of the network that the layers unroll to, by back-propagation",
         .monitors = hm_classify_monitors,
@@ -400,9 +486,9 @@ const hm_model_class hm_model_dbm = {
     .classes = dbm_classes,
     .declare = dbm_declare,
     .allocate = dbm_allocate,
-    .destroy = hm_machine_free,
+    .destroy = dbm_destroy,
     .init = dbm_init,
-    .refresh = hm_machine_refresh,
+    .refresh = dbm_refresh,
     .objectives = dbm_objectives,
     .free_energy = dbm_free_energy,
     .classifies = hm_classifier_is_made,

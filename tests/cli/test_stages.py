@@ -19,6 +19,10 @@ RUNS = {
   - {name: third, objective: pretrain, layer: 3, estimator: cd, epochs: 6, optimizer: adam, learning_rate: 0.002}
   - {name: joint, epochs: 6, k: 2, momentum: 0.5}
 """),
+    "dbm, recognised": ("family: dbm, hidden: [30, 20], recognition: true, mean_field_updates: 3", """
+  - {name: predict, objective: multi_prediction, epochs: 4, missing: 0.3}
+  - {name: joint, epochs: 6, k: 2}
+"""),
     "classifiers": ("family: dbm, hidden: [30, 20], classes: 10", """
   - {name: joint, epochs: 4}
   - {name: softmax, objective: classify, layer: 3, epochs: 4}

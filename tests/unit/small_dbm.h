@@ -90,14 +90,15 @@ static inline double exact_dbm_bound(const exact_dbm *exact, int64_t v, double q
 }
 
 /* A model of family dbm with normal weights and biases of the given deviations; hidden as "[3, 2]". Mean field runs
- * until nothing moves. */
-static inline hm_model *small_dbm(int64_t visible, const char *hidden, double weights, double biases, uint64_t seed,
-                                  const hm_team *team)
+ * until nothing moves. more: one more setting and its value. */
+static inline hm_model *small_dbm_with(int64_t visible, const char *hidden, const char *more[2], double weights,
+                                       double biases, uint64_t seed, const hm_team *team)
 {
     const hm_model_class *class = hm_model_find("dbm");
     const char *complaint = NULL, *const chosen[][2] = {{"hidden", hidden},
                                                         {"mean_field_updates", "500"},
-                                                        {"mean_field_tolerance", "1e-7"}};
+                                                        {"mean_field_tolerance", "1e-7"},
+                                                        {more[0], more[1]}};
     void *settings = calloc(1, class->settings_size);
     hm_model *model;
     assert_ok(hm_settings_default(&class->settings, settings));
@@ -116,6 +117,13 @@ static inline hm_model *small_dbm(int64_t visible, const char *hidden, double we
     }
     class->refresh(model);
     return model;
+}
+
+static inline hm_model *small_dbm(int64_t visible, const char *hidden, double weights, double biases, uint64_t seed,
+                                  const hm_team *team)
+{
+    const char *nothing[2] = {"mean_field_damping", "0"};
+    return small_dbm_with(visible, hidden, nothing, weights, biases, seed, team);
 }
 
 #endif
