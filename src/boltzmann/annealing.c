@@ -5,6 +5,9 @@
  * A walk has states of the even side; the odd side is summed out: with inputs x = W'x_even + c of the odd units,
  *
  *   log p*_beta(x_even) = (1 - beta) base'x_even + beta b'x_even + sum softplus(beta inputs).
+ *
+ * base'x stands for the units' own part of -E (hm_units_score): of Gaussian units -(x - base)^2 / 2 s^2, whose
+ * quadratic is the same at every beta.
  */
 #include "boltzmann/machine.h"
 
@@ -23,11 +26,34 @@ static size_t annealing_bytes(const hm_model *model, int64_t chains)
            2 * hm_layer_bytes(machine, chains) + hm_arena_bytes(state_columns(model));
 }
 
-/* At beta = 0 the odd units are free: log 2 each. */
+/* At beta = 0 the odd units are free. */
 static double log_z_base(const hm_model *model, const float base[])
 {
-    return (double)input_columns(model) * log(2.0) +
-           hm_kernels_best()->sum_softplus(state_columns(model), base, 1.0f, NULL);
+    const hm_machine *machine = model->machine;
+    double total = 0;
+    for (int l = 0; l < machine->layers; l++) {
+        const hm_layer *layer = &machine->layer[l];
+        total += l % 2 == 0 ? hm_units_log_partition_base(layer, base + hm_layer_column(machine, l),
+                                                          hm_layer_variance(machine, l))
+                            : hm_units_log_partition(layer, hm_model_tensor(model, layer->mean), 0.0f, NULL, NULL);
+    }
+    return total;
+}
+
+/* Independent draws of the base distribution. */
+static void draw_base(const hm_model *model, const float base[], const hm_stream *stream, int64_t first_chain,
+                      hm_matrix states)
+{
+    const hm_machine *machine = model->machine;
+    for (int l = 0; l < machine->layers; l += 2) {
+        const hm_layer *layer = &machine->layer[l];
+        int64_t column = hm_layer_column(machine, l);
+        hm_stream own = *stream;
+        own.step = stream->step * (uint64_t)((machine->layers + 1) / 2) + (uint64_t)(l / 2);
+        for (int64_t chain = 0; chain < states.rows; chain++)
+            hm_units_conditional(layer, 1, base + column, 0.0f, base + column, hm_layer_variance(machine, l), NULL,
+                                 states.at + chain * states.columns + column, &own, first_chain + chain);
+    }
 }
 
 /* Where the inputs of an odd layer of one chain lie: next to those of the others, as the states of a side do. */
@@ -58,8 +84,10 @@ static hm_status cache(const hm_model *model, hm_walk *walk, const hm_states *st
         for (int l = 0; l < machine->layers; l += 2) {
             int64_t units = machine->layer[l].units;
             const float *x = states->at[l] + chain * units;
-            walk->energy[chain] += kernels->dot(units, hm_model_tensor(model, machine->layer[l].bias), x);
-            walk->base_energy[chain] += kernels->dot(units, walk->base + hm_layer_column(machine, l), x);
+            const float *variance = hm_layer_variance(machine, l);
+            const hm_layer *layer = &machine->layer[l];
+            walk->energy[chain] += hm_units_score(layer, x, hm_model_tensor(model, layer->bias), variance);
+            walk->base_energy[chain] += hm_units_score(layer, x, walk->base + hm_layer_column(machine, l), variance);
         }
     }
     return HM_OK;
@@ -79,7 +107,7 @@ static void log_prob(const hm_model *model, const hm_walk *walk, double beta, do
         out[chain] = (1.0 - beta) * walk->base_energy[chain] + beta * walk->energy[chain];
         for (int l = 1; l < machine->layers; l += 2) {
             const float *x = inputs_of(machine, walk, chain, l);
-            out[chain] += hm_kernels_best()->sum_softplus(machine->layer[l].units, x, (float)beta, NULL);
+            out[chain] += hm_units_log_partition(&machine->layer[l], x, (float)beta, NULL, NULL);
         }
     }
 }
@@ -92,8 +120,8 @@ static void draw_odd(const hm_machine *machine, const hm_walk *walk, double beta
         hm_stream stream = {walk->seed, purpose, step * (uint64_t)(machine->layers / 2) + (uint64_t)(l / 2)};
         int64_t units = machine->layer[l].units;
         for (int64_t chain = 0; chain < states->rows; chain++)
-            hm_kernels_best()->activate(1, units, inputs_of(machine, walk, chain, l), (float)beta, NULL, NULL,
-                                        states->at[l] + chain * units, &stream, walk->first_chain + chain);
+            hm_units_conditional(&machine->layer[l], 1, inputs_of(machine, walk, chain, l), (float)beta, NULL, NULL,
+                                 NULL, states->at[l] + chain * units, &stream, walk->first_chain + chain);
     }
 }
 
@@ -122,11 +150,22 @@ static hm_status move(const hm_model *model, hm_walk *walk, double beta, hm_purp
     return cache(model, walk, &states);
 }
 
+static hm_status check(const hm_model *model)
+{
+    for (int l = 0; l < model->machine->layers; l++)
+        HM_REQUIRE(model->machine->layer[l].unit != HM_RECTIFIED, HM_EUSAGE,
+                   "noisy rectified units are drawn only approximately, which annealing does not forgive: with "
+                   "hidden_units: rectified there is no estimate of log Z");
+    return HM_OK;
+}
+
 const hm_annealing hm_machine_annealing = {
     .state_columns = state_columns,
     .input_columns = input_columns,
     .scratch_bytes = annealing_bytes,
     .log_z_base = log_z_base,
+    .draw_base = draw_base,
+    .check = check,
     .refresh = refresh,
     .log_prob = log_prob,
     .move = move,

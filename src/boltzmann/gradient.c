@@ -38,8 +38,8 @@ static hm_states part_of(const hm_machine *machine, const phases *p, bool negati
 
 static int64_t exact_rows(const hm_machine *machine, int shards, int shard)
 {
-    int64_t units = hm_side_units(machine, hm_smaller_side(machine));
-    return hm_count(hm_part((int64_t)1 << units, shards, shard));
+    int64_t units = hm_side_enumerable(machine, hm_smaller_side(machine));
+    return units > EXACT_TRAINING_MAX ? 0 : hm_count(hm_part((int64_t)1 << units, shards, shard));
 }
 
 static int64_t negative_rows(const hm_machine *machine, const hm_contrast_settings *how, int shards, int shard,
@@ -91,8 +91,8 @@ static hm_status negative_cd(const hm_model *model, const hm_machine *machine, h
         int64_t units = machine->layer[l].units;
         hm_stream start = {shard->seed, HM_RNG_POSITIVE, shard->step * (uint64_t)(machine->layers / 2) + l / 2};
         for (int64_t row = 0; row < p->positive; row++)
-            hm_kernels_best()->bernoulli(units, p->x[l] + row * units, &start, shard->first_row + row,
-                                         chains.at[l] + row * units);
+            hm_units_draw(&machine->layer[l], p->x[l] + row * units, NULL, &start, shard->first_row + row,
+                          chains.at[l] + row * units);
     }
     p->common_weight = 1.0f;
     return run_chains(model, machine, shard, &chains, shard->first_row, p);
@@ -135,7 +135,9 @@ static hm_status (*const negative_phases[])(const hm_model *, const hm_machine *
 
 hm_status hm_machine_check_exact(const hm_machine *machine, const hm_contrast_settings *how)
 {
-    int64_t units = hm_side_units(machine, hm_smaller_side(machine));
+    int64_t units = hm_side_enumerable(machine, hm_smaller_side(machine));
+    HM_REQUIRE(how->estimator != HM_EXACT || units < INT64_MAX, HM_EUSAGE,
+               "train.estimator: exact enumerates a side of Bernoulli units, and there is none; use pcd or cd");
     HM_REQUIRE(how->estimator != HM_EXACT || units <= EXACT_TRAINING_MAX, HM_EUSAGE,
                "train.estimator: exact enumerates the smaller layer, which may have at most %d units and has %lld; "
                "use pcd or cd",
@@ -183,6 +185,24 @@ static hm_status weigh_layer(const hm_machine *machine, hm_shard *shard, phases 
     return HM_OK;
 }
 
+/* Sums of v^2, positive less negative, where the variance is learnt: see finish_variance. */
+static void give_squares(const hm_model *model, const hm_machine *machine, hm_shard *shard, const phases *p)
+{
+    int64_t units = machine->layer[0].units;
+    float *sums = hm_shard_direct(shard, &model->layout, machine->layer[0].log_variance);
+    for (int64_t i = 0; i < units; i++) {
+        double sum = 0;
+        for (int64_t row = 0; row < p->positive; row++) sum += pow((double)p->x[0][row * units + i], 2);
+        for (int64_t row = 0; row < p->negative; row++) {
+            double weight = p->weight ? p->weight[row] : (double)p->common_weight;
+            double v = (double)p->x[0][(p->positive + row) * units + i];
+            /* Exact negative phases have the mean of v given h, and <v^2> is its square plus the variance. */
+            sum -= weight * (v * v + (p->weight ? (double)machine->variance[i] : 0));
+        }
+        sums[i] += (float)sum;
+    }
+}
+
 static hm_status give(const hm_model *model, const hm_machine *machine, hm_shard *shard, phases *p)
 {
     const hm_kernels *kernels = hm_kernels_best();
@@ -193,6 +213,7 @@ static hm_status give(const hm_model *model, const hm_machine *machine, hm_shard
         kernels->add_columns(p->positive, layer->units, p->x[l], 1.0f,
                              hm_shard_direct(shard, &model->layout, layer->mean));
     }
+    if (machine->layer[0].log_variance >= 0) give_squares(model, machine, shard, p);
     for (int l = 0; l + 1 < machine->layers; l++) {
         HM_TRY(weigh_layer(machine, shard, p, l + 1));
         shard->outer[machine->weights[l]] = (hm_outer){
@@ -238,6 +259,34 @@ static void center_weights(hm_model *model, const hm_machine *machine, int l, fl
     }
 }
 
+/* Gaussian units of learnt variance s^2 = e^z (Cho, Ilin, Raiko 2011): from plain sums of v h', v and v^2 to
+ *     dW = d(v h') / s^2,   db = dv / s^2,   dz = (d(v^2) / 2 - b dv - sum_j W_ij d(v_i h_j)) / s^2. */
+static void finish_variance(hm_model *model, const hm_machine *machine, float *grad)
+{
+    const hm_layer *visible = &machine->layer[0];
+    hm_matrix W = hm_pack_matrix(&model->layout, model->params, machine->weights[0]);
+    hm_matrix dW = hm_pack_matrix(&model->layout, grad, machine->weights[0]);
+    float *dz = hm_pack_matrix(&model->layout, grad, visible->log_variance).at;
+    const float *db = hm_pack_matrix(&model->layout, grad, visible->bias).at,
+                *b = hm_model_tensor(model, visible->bias);
+    for (int64_t i = 0; i < W.rows; i++) {
+        double with_hidden = hm_kernels_best()->dot(W.columns, W.at + i * W.columns, dW.at + i * W.columns);
+        double sum = 0.5 * (double)dz[i] - (double)b[i] * (double)db[i] - with_hidden;
+        dz[i] = (float)(sum / (double)machine->variance[i]);
+    }
+}
+
+static void divide_by_variance(hm_model *model, const hm_machine *machine, float *grad)
+{
+    hm_matrix dW = hm_pack_matrix(&model->layout, grad, machine->weights[0]);
+    float *db = hm_pack_matrix(&model->layout, grad, machine->layer[0].bias).at;
+    for (int64_t i = 0; i < dW.rows; i++) {
+        float scale = 1 / machine->variance[i];
+        for (int64_t j = 0; j < dW.columns; j++) dW.at[i * dW.columns + j] *= scale;
+        db[i] *= scale;
+    }
+}
+
 static void center_biases(hm_model *model, const hm_machine *machine, int l, float *grad)
 {
     const hm_kernels *kernels = hm_kernels_best();
@@ -248,8 +297,9 @@ static void center_biases(hm_model *model, const hm_machine *machine, int l, flo
     const float *mu = hm_model_tensor(model, lower->mean), *lambda = hm_model_tensor(model, upper->mean);
     for (int64_t i = 0; i < dW.rows; i++) {
         const float *row = dW.at + i * dW.columns;
+        float part = l == 0 && machine->variance ? mu[i] / machine->variance[i] : mu[i]; /* what h sees of mu */
         db[i] -= (float)kernels->dot(dW.columns, row, lambda);
-        kernels->add_columns(1, dW.columns, row, -mu[i], dc);
+        kernels->add_columns(1, dW.columns, row, -part, dc);
     }
 }
 
@@ -283,7 +333,10 @@ void hm_machine_finish(hm_model *model, const hm_machine *machine, const hm_cont
                        float *grad)
 {
     int links = machine->layers - 1;
+    bool learns_variance = machine->layer[0].log_variance >= 0;
+    if (learns_variance) finish_variance(model, machine, grad);
     for (int l = 0; how->centered && l < links; l++) center_weights(model, machine, l, grad);
+    if (learns_variance) divide_by_variance(model, machine, grad);
     for (int l = 0; how->centered && l < links; l++) center_biases(model, machine, l, grad);
     for (int l = 0; how->sparsity_cost > 0 && l < links; l++) add_sparsity(model, machine, l, how, batch, grad);
     for (int l = 0; l < machine->layers; l++)
@@ -299,7 +352,9 @@ const char *hm_machine_fault(const hm_model *model, const hm_machine *machine)
     for (int l = 1; l < machine->layers; l++) {
         const float *mean = hm_model_tensor(model, machine->layer[l].mean);
         int64_t units = machine->layer[l].units, dead = 0;
-        for (int64_t j = 0; j < units; j++) dead += !((double)mean[j] >= DEAD && (double)mean[j] <= 1 - DEAD);
+        bool rectified = machine->layer[l].unit == HM_RECTIFIED;
+        for (int64_t j = 0; j < units; j++)
+            dead += !((double)mean[j] >= DEAD && ((double)mean[j] <= 1 - DEAD || rectified));
         if ((double)dead < DEAD_SHARE * (double)units) continue;
         snprintf(text, sizeof text, "%lld of %lld units of hidden layer %d are dead (always on, or always off)",
                  (long long)dead, (long long)units, l);
@@ -330,8 +385,8 @@ hm_status hm_machine_start_chains(const hm_model *model, const hm_machine *machi
         const float *rates = hm_model_tensor(model, l == 0 ? machine->base_rate : layer->mean);
         hm_stream start = {shard->seed, HM_RNG_CHAIN_START, l == 0 ? 0 : 1000 + (uint64_t)l};
         for (int64_t chain = 0; chain < chains; chain++)
-            hm_kernels_best()->bernoulli(layer->units, rates, &start, shard->first_chain + chain,
-                                         states.at[l] + chain * layer->units);
+            hm_units_draw(layer, rates, hm_layer_variance(machine, l), &start, shard->first_chain + chain,
+                          states.at[l] + chain * layer->units);
     }
     hm_half_step odd = {.side = HM_ODD, .from = &states, .sample = &states, .draw = &draw, .beta = 1};
     HM_TRY(hm_machine_half(model, machine, &odd, shard->scratch));

@@ -66,7 +66,34 @@ static hm_status declare_classifier(hm_model *model)
     return hm_classifier_declare(model, machine->layers - 1, units, machine->layers > 2);
 }
 
-hm_status hm_machine_declare(hm_model *model, int count, const int64_t hidden[])
+const char *const hm_visible_unit_names[] = {"bernoulli", "gaussian", "softmax", NULL};
+const char *const hm_hidden_unit_names[] = {"bernoulli", "rectified", NULL};
+
+/* The kinds of all layers, from the settings. */
+static hm_status set_units(hm_model *model, const hm_machine_units *kinds)
+{
+    hm_machine *machine = model->machine;
+    hm_layer *visible = &machine->layer[0];
+    for (int l = 0; l < machine->layers; l++) {
+        machine->layer[l].unit = l > 0 && kinds->hidden > 0 ? HM_RECTIFIED : HM_BERNOULLI;
+        machine->layer[l].log_variance = -1;
+    }
+    visible->unit = (hm_unit)kinds->visible;
+    visible->group = kinds->group > 0 ? kinds->group : visible->units;
+    HM_REQUIRE(visible->unit != HM_SOFTMAX || visible->units % visible->group == 0, HM_EUSAGE,
+               "model.visible_group: the data's %lld columns are not made of groups of %lld", (long long)visible->units,
+               (long long)visible->group);
+    if (visible->unit != HM_GAUSSIAN || !kinds->learns_variance) return HM_OK;
+    return hm_layout_add(&model->layout,
+                         (hm_tensor){.name = "log_variance",
+                                     .dims = 1,
+                                     .shape = {visible->units},
+                                     .axes = {"visible"},
+                                     .description = "log of the variance of each Gaussian visible unit"},
+                         &visible->log_variance);
+}
+
+hm_status hm_machine_declare(hm_model *model, const hm_machine_units *kinds, int count, const int64_t hidden[])
 {
     hm_machine *machine;
     HM_REQUIRE(count >= 1 && count < HM_LAYERS_MAX, HM_EUSAGE, "%d hidden layers; there may be 1 to %d", count,
@@ -77,6 +104,7 @@ hm_status hm_machine_declare(hm_model *model, int count, const int64_t hidden[])
     machine->layer[0].units = model->visible;
     machine->up_scale = machine->down_scale = 1.0f;
     for (int l = 0; l < count; l++) machine->layer[l + 1].units = hidden[l];
+    HM_TRY(set_units(model, kinds));
     for (int l = 0; l < count; l++) HM_TRY(declare_weights(model, l, count > 1));
     if (model->classes > 0) HM_TRY(declare_classifier(model));
     for (int l = 0; l <= count; l++) HM_TRY(declare_layer(model, l, count > 1));
@@ -101,6 +129,11 @@ hm_status hm_machine_allocate(hm_model *model)
         HM_TRY(hm_packed_init(&machine->down[l], machine->layer[l + 1].units, machine->layer[l].units));
     }
     if (model->classifier) HM_TRY(hm_classifier_allocate(model));
+    if (machine->layer[0].log_variance >= 0) {
+        HM_TRY(hm_alloc(&machine->variance, machine->layer[0].units, sizeof(float), "variances"));
+        HM_TRY(hm_alloc(&machine->scaled, machine->layer[0].units * machine->layer[1].units, sizeof(float),
+                        "weights over variances"));
+    }
     return hm_alloc(&machine->base_bias, hm_side_units(machine, HM_EVEN), sizeof(float), "base biases");
 }
 
@@ -114,6 +147,8 @@ void hm_machine_free(hm_model *model)
         hm_packed_free(&machine->down[l]);
     }
     free(machine->base_bias);
+    free(machine->variance);
+    free(machine->scaled);
     free(machine);
     model->machine = NULL;
 }
@@ -127,6 +162,16 @@ static void init_weights(hm_model *model, uint64_t seed, double init_std, int l)
             W.at[i * W.columns + j] = (float)(init_std * hm_random_normal(&stream, i, j));
 }
 
+/* The parameter b of a unit that has this mean without neighbours. */
+static float parameter_of(const hm_layer *layer, float mean)
+{
+    switch (layer->unit) {
+    case HM_GAUSSIAN: return mean;
+    case HM_SOFTMAX: return (float)log((double)mean);
+    default: return (float)log((double)mean / (1.0 - (double)mean));
+    }
+}
+
 hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const float base_rates[])
 {
     const hm_machine *machine = model->machine;
@@ -136,15 +181,30 @@ hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const
         init_weights(model, seed, init_std, l);
         for (int64_t j = 0; j < layer->units; j++) hm_model_tensor(model, layer->mean)[j] = 0.5f; /* sigmoid(0) */
     }
-    for (int64_t i = 0; i < model->visible; i++) {
-        HM_REQUIRE(base_rates[i] > 0 && base_rates[i] < 1, HM_EINTERNAL, "base rate %lld is %g, not inside (0, 1)",
-                   (long long)i, (double)base_rates[i]);
-        hm_model_tensor(model, machine->layer[0].bias)[i] =
-            (float)log((double)base_rates[i] / (1.0 - (double)base_rates[i]));
+    const hm_layer *visible = &machine->layer[0];
+    for (int64_t i = 0; i < visible->units; i++) {
+        HM_REQUIRE(visible->unit == HM_GAUSSIAN || (base_rates[i] > 0 && base_rates[i] < 1), HM_EINTERNAL,
+                   "base rate %lld is %g, not inside (0, 1)", (long long)i, (double)base_rates[i]);
+        hm_model_tensor(model, visible->bias)[i] = parameter_of(visible, base_rates[i]);
         hm_model_tensor(model, machine->base_rate)[i] = base_rates[i];
-        hm_model_tensor(model, machine->layer[0].mean)[i] = base_rates[i];
+        hm_model_tensor(model, visible->mean)[i] = base_rates[i];
     }
     return HM_OK;
+}
+
+/* Rows of W_0 over the variance: what the visible units say to the hidden ones. */
+static hm_matrix scale_weights(hm_model *model)
+{
+    hm_machine *machine = model->machine;
+    hm_matrix W = hm_pack_matrix(&model->layout, model->params, machine->weights[0]);
+    const float *log_variance = hm_model_tensor(model, machine->layer[0].log_variance);
+    for (int64_t i = 0; i < W.rows; i++) {
+        machine->variance[i] = (float)exp((double)log_variance[i]);
+        float scale = 1 / machine->variance[i];
+        for (int64_t j = 0; j < W.columns; j++) machine->scaled[i * W.columns + j] = scale * W.at[i * W.columns + j];
+    }
+    W.at = machine->scaled;
+    return W;
 }
 
 void hm_machine_refresh(hm_model *model)
@@ -152,13 +212,13 @@ void hm_machine_refresh(hm_model *model)
     hm_machine *machine = model->machine;
     for (int l = 0; l + 1 < machine->layers; l++) {
         hm_matrix W = hm_pack_matrix(&model->layout, model->params, machine->weights[l]);
-        hm_pack_weights(&machine->up[l], W, model->team);
+        hm_pack_weights(&machine->up[l], l == 0 && machine->variance ? scale_weights(model) : W, model->team);
         hm_pack_transposed(&machine->down[l], W, model->team);
     }
     if (model->classifier) hm_classifier_refresh(model);
     const float *rate = hm_model_tensor(model, machine->base_rate);
-    for (int64_t i = 0; i < model->visible; i++)
-        machine->base_bias[i] = (float)log((double)rate[i] / (1.0 - (double)rate[i]));
+    for (int64_t i = 0; i < machine->layer[0].units; i++)
+        machine->base_bias[i] = parameter_of(&machine->layer[0], rate[i]);
 }
 
 void hm_machine_start_classifier(hm_model *model)
@@ -184,13 +244,16 @@ hm_machine hm_machine_pair(const hm_machine *machine, int l, float up_scale, flo
         .up_scale = up_scale,
         .down_scale = down_scale,
         .base_rate = l == 0 ? machine->base_rate : machine->layer[l].mean,
+        .variance = l == 0 ? machine->variance : NULL,
     };
 }
 
 bool hm_machine_has(const hm_machine *machine, int tensor)
 {
     for (int l = 0; l < machine->layers; l++)
-        if (tensor == machine->layer[l].bias || (l + 1 < machine->layers && tensor == machine->weights[l])) return true;
+        if (tensor == machine->layer[l].bias || tensor == machine->layer[l].log_variance ||
+            (l + 1 < machine->layers && tensor == machine->weights[l]))
+            return true;
     return false;
 }
 
@@ -227,7 +290,10 @@ static int64_t most_units(const hm_machine *machine)
     return most;
 }
 
-size_t hm_layer_bytes(const hm_machine *machine, int64_t rows) { return hm_arena_bytes(rows * most_units(machine)); }
+size_t hm_layer_bytes(const hm_machine *machine, int64_t rows)
+{
+    return 2 * hm_arena_bytes(rows * most_units(machine));
+}
 
 hm_status hm_side_alloc(const hm_machine *machine, hm_side side, int64_t rows, hm_arena *scratch, hm_states *states)
 {
@@ -284,25 +350,35 @@ hm_status hm_layer_input(const hm_machine *machine, int l, const hm_states *stat
     return HM_OK;
 }
 
+const float *hm_layer_variance(const hm_machine *machine, int l) { return l == 0 ? machine->variance : NULL; }
+
+/* One layer of a half-step; `place` is its number in its side, biases its own. */
+static hm_status half_layer(const hm_machine *machine, const hm_half_step *step, int l, const float *biases,
+                            hm_arena *scratch)
+{
+    const hm_layer *layer = &machine->layer[l];
+    int64_t rows = step->from->rows, pieces = side_layers(machine, step->side);
+    float *mean = step->prob ? step->prob->at[l] : NULL, *sample = step->sample ? step->sample->at[l] : NULL;
+    float *x = mean ? mean : sample, scale = l % 2 == 0 ? machine->down_scale : machine->up_scale;
+    size_t mark = scratch->used;
+    hm_stream stream = {0};
+    bool plain = layer->unit == HM_BERNOULLI && layer->labels == 0; /* others cannot be drawn in place */
+    if (!plain) HM_TRY(hm_arena_floats(scratch, rows * layer->units, &x));
+    if (step->draw)
+        stream = (hm_stream){step->draw->seed, step->draw->purpose[step->side],
+                             step->draw->step * (uint64_t)pieces + (uint64_t)(l / 2)};
+    HM_TRY(hm_layer_input(machine, l, step->from, scratch, x));
+    hm_units_conditional(layer, rows, x, (float)step->beta * scale, biases, hm_layer_variance(machine, l), mean, sample,
+                         &stream, step->draw ? step->draw->first_row : 0);
+    scratch->used = mark;
+    return HM_OK;
+}
+
 hm_status hm_machine_half(const hm_model *model, const hm_machine *machine, const hm_half_step *step, hm_arena *scratch)
 {
-    const hm_kernels *kernels = hm_kernels_best();
-    int pieces = side_layers(machine, step->side);
-    float scale = step->side == HM_EVEN ? machine->down_scale : machine->up_scale;
-    int64_t column = 0;
     for (int l = step->side; l < machine->layers; l += 2) {
-        int64_t units = machine->layer[l].units;
-        float *prob = step->prob ? step->prob->at[l] : NULL, *sample = step->sample ? step->sample->at[l] : NULL;
-        float *x = prob ? prob : sample;
-        const float *bias = step->biases ? step->biases + column : hm_model_tensor(model, machine->layer[l].bias);
-        hm_stream stream = {0};
-        if (step->draw)
-            stream = (hm_stream){step->draw->seed, step->draw->purpose[step->side],
-                                 step->draw->step * (uint64_t)pieces + (uint64_t)(l / 2)};
-        HM_TRY(hm_layer_input(machine, l, step->from, scratch, x));
-        kernels->activate(step->from->rows, units, x, (float)step->beta * scale, bias, prob, sample, &stream,
-                          step->draw ? step->draw->first_row : 0);
-        column += units;
+        const float *own = hm_model_tensor(model, machine->layer[l].bias);
+        HM_TRY(half_layer(machine, step, l, step->biases ? step->biases + hm_layer_column(machine, l) : own, scratch));
     }
     return HM_OK;
 }
@@ -345,27 +421,34 @@ size_t hm_side_log_prob_bytes(const hm_machine *machine, int64_t rows) { return 
 hm_status hm_side_log_prob(const hm_model *model, const hm_machine *machine, hm_side side, const hm_states *states,
                            hm_arena *scratch, double out[])
 {
-    const hm_kernels *kernels = hm_kernels_best();
     size_t mark = scratch->used;
     float *x;
     memset(out, 0, (size_t)states->rows * sizeof out[0]);
     HM_TRY(hm_arena_floats(scratch, states->rows * most_units(machine), &x));
     for (int l = 0; l < machine->layers; l++) {
         int64_t units = machine->layer[l].units;
-        const float *bias = hm_model_tensor(model, machine->layer[l].bias);
+        const float *bias = hm_model_tensor(model, machine->layer[l].bias), *variance = hm_layer_variance(machine, l);
+        const hm_layer *layer = &machine->layer[l];
         bool given = l % 2 == (int)side;
         if (!given) HM_TRY(hm_layer_input(machine, l, states, scratch, x));
         for (int64_t row = 0; row < states->rows; row++)
-            out[row] += given ? kernels->dot(units, states->at[l] + row * units, bias)
-                              : kernels->sum_softplus(units, x + row * units, 1.0f, bias);
+            out[row] += given ? hm_units_score(layer, states->at[l] + row * units, bias, variance)
+                              : hm_units_log_partition(layer, x + row * units, 1.0f, bias, variance);
     }
     scratch->used = mark;
     return HM_OK;
 }
 
+int64_t hm_side_enumerable(const hm_machine *machine, hm_side side)
+{
+    for (int l = side; l < machine->layers; l += 2)
+        if (machine->layer[l].unit != HM_BERNOULLI || machine->layer[l].labels > 0) return INT64_MAX;
+    return hm_side_units(machine, side);
+}
+
 hm_side hm_smaller_side(const hm_machine *machine)
 {
-    return hm_side_units(machine, HM_ODD) < hm_side_units(machine, HM_EVEN) ? HM_ODD : HM_EVEN;
+    return hm_side_enumerable(machine, HM_ODD) < hm_side_enumerable(machine, HM_EVEN) ? HM_ODD : HM_EVEN;
 }
 
 void hm_side_configurations(const hm_machine *machine, hm_side side, int64_t begin, hm_states *states)
@@ -379,7 +462,7 @@ void hm_side_configurations(const hm_machine *machine, hm_side side, int64_t beg
 
 static int64_t enumerated_units(const hm_model *model)
 {
-    return hm_side_units(model->machine, hm_smaller_side(model->machine));
+    return hm_side_enumerable(model->machine, hm_smaller_side(model->machine));
 }
 
 static size_t enumeration_bytes(const hm_model *model, int64_t count)

@@ -13,6 +13,7 @@
 #ifndef HM_MACHINE_H
 #define HM_MACHINE_H
 
+#include "boltzmann/units.h"
 #include "core/product.h"
 #include "models/model.h"
 
@@ -20,20 +21,17 @@ enum { HM_LAYERS_MAX = 8 };
 
 typedef enum hm_side { HM_EVEN, HM_ODD } hm_side;
 
-typedef struct hm_layer {
-    int64_t units;
-    int bias, mean; /* tensors: b_l; the running mean of x_l under the data */
-} hm_layer;
-
 struct hm_machine {
     int layers; /* L + 1 */
     hm_layer layer[HM_LAYERS_MAX];
     int weights[HM_LAYERS_MAX];    /* tensors: W_l, (units of layer l, units of layer l + 1) */
-    hm_packed up[HM_LAYERS_MAX];   /* W_l, packed: x_l W_l */
+    hm_packed up[HM_LAYERS_MAX];   /* W_l, packed: x_l W_l; rows over the variance of Gaussian units */
     hm_packed down[HM_LAYERS_MAX]; /* W_l transposed: x_{l+1} W_l' */
     float up_scale, down_scale;    /* of inputs through the weights; 1, except in a pair (hm_machine_pair) */
     int base_rate;                 /* tensor: smoothed means of layer 0 over the training data */
-    float *base_bias;              /* (units of the even side) log-odds of those, 0 for hidden units */
+    float *base_bias;              /* (units of the even side) parameters of units with those means; of hidden ones 0 */
+    float *variance;               /* (units of layer 0) exp(log_variance) where that is learnt, else NULL */
+    float *scaled;                 /* (W_0) scratch: rows over the variance */
 };
 
 /* One dense matrix a layer, (rows, units of the layer); NULL where a layer is not held. */
@@ -44,16 +42,52 @@ typedef struct hm_states {
 
 /* ---- a machine -------------------------------------------------------------------------------------------------- */
 
+/* What the layers are made of; zeros: Bernoulli units. */
+typedef struct hm_machine_units {
+    int visible, hidden;  /* hm_unit; settings */
+    int64_t group;        /* softmax: visible units of a group */
+    bool learns_variance; /* Gaussian */
+} hm_machine_units;
+
+/* Settings of a machine's units, for a family's table: keys visible_units, visible_group, learn_variance and
+ * hidden_units. STRUCT has a member `units` of type hm_machine_units. */
+#define HM_MACHINE_UNITS(STRUCT)                                                                                       \
+    {.key = "visible_units",                                                                                           \
+     .type = HM_SET_CHOICE,                                                                                            \
+     .offset = offsetof(STRUCT, units.visible),                                                                        \
+     .choices = hm_visible_unit_names,                                                                                 \
+     .fallback = "bernoulli",                                                                                          \
+     .describe = "kind of the visible units"},                                                                         \
+        {.key = "visible_group",                                                                                       \
+         .type = HM_SET_INT,                                                                                           \
+         .offset = offsetof(STRUCT, units.group),                                                                      \
+         .min = 0,                                                                                                     \
+         .max = 1e6,                                                                                                   \
+         .fallback = "0",                                                                                              \
+         .describe = "softmax units: how many of them are one group, of which one is on; 0: all"},                     \
+        {.key = "learn_variance",                                                                                      \
+         .type = HM_SET_BOOL,                                                                                          \
+         .offset = offsetof(STRUCT, units.learns_variance),                                                            \
+         .fallback = "false",                                                                                          \
+         .describe = "Gaussian units: a variance of each, learnt (Cho, Ilin, Raiko 2011); false: 1"},                  \
+    {                                                                                                                  \
+        .key = "hidden_units", .type = HM_SET_CHOICE, .offset = offsetof(STRUCT, units.hidden),                        \
+        .choices = hm_hidden_unit_names, .fallback = "bernoulli",                                                      \
+        .describe = "kind of the hidden units; rectified: noisy rectified linear (Nair & Hinton 2010)"                 \
+    }
+extern const char *const hm_visible_unit_names[], *const hm_hidden_unit_names[];
+
 /* The layers of a machine with `hidden[0 .. count)` units above the visible ones, and their tensors in model->layout:
  * weights W, biases b and c, running means mu and lambda, base rates; numbered W1, c1, lambda1 ... when `count` > 1.
  * model->machine is made, and freed with hm_machine_free. With model->classes a classifier on the hidden layers is
  * declared, allocated, packed and freed along (classifier.h). Not collective. */
-hm_status hm_machine_declare(hm_model *model, int count, const int64_t hidden[]);
+hm_status hm_machine_declare(hm_model *model, const hm_machine_units *kinds, int count, const int64_t hidden[]);
 /* Room for packed weights. */
 hm_status hm_machine_allocate(hm_model *model);
 void hm_machine_free(hm_model *model);
 
-/* W ~ N(0, init_std^2); visible biases = the log-odds of the base rates, hidden biases 0 (Hinton 2010, section 8). */
+/* W ~ N(0, init_std^2); visible biases = the log-odds of the base rates (Gaussian units: the means), hidden biases 0
+ * (Hinton 2010, section 8). */
 hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const float base_rates[]);
 
 /* Packs the weights. */
@@ -85,7 +119,7 @@ static inline hm_matrix hm_layer_of(const hm_machine *machine, const hm_states *
 
 /* ---- states ----------------------------------------------------------------------------------------------------- */
 
-/* Bytes of scratch for the layers of a side; for one layer of the largest size. */
+/* Bytes of scratch for the layers of a side; for the inputs of a half-step. */
 size_t hm_side_bytes(const hm_machine *machine, hm_side side, int64_t rows);
 size_t hm_layer_bytes(const hm_machine *machine, int64_t rows);
 
@@ -138,8 +172,14 @@ hm_status hm_side_log_prob(const hm_model *model, const hm_machine *machine, hm_
                            hm_arena *scratch, double out[]);
 size_t hm_side_log_prob_bytes(const hm_machine *machine, int64_t rows);
 
-/* The side with fewer units, whose configurations are enumerated. */
+/* The side with fewer units, whose configurations are enumerated; one with other units than Bernoulli ones has none. */
 hm_side hm_smaller_side(const hm_machine *machine);
+
+/* Units of a side when it can be enumerated, else INT64_MAX. */
+int64_t hm_side_enumerable(const hm_machine *machine, hm_side side);
+
+/* The variances of a layer: NULL for 1. */
+const float *hm_layer_variance(const hm_machine *machine, int l);
 
 /* Configurations begin .. begin + rows of a side in binary (unit u is bit u) into states. */
 void hm_side_configurations(const hm_machine *machine, hm_side side, int64_t begin, hm_states *states);

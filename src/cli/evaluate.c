@@ -218,8 +218,8 @@ static hm_status choose_default(evaluation *e, bool chosen[METHODS])
     const hm_model_class *class = e->model->class;
     e->classified = class->classifies && class->classifies(e->model);
     chosen[EXACT] = class->enumeration && class->enumeration->units(e->model) <= EXACT_BY_DEFAULT;
-    chosen[AIS] = chosen[AIS_UNIFORM] = chosen[REVERSE_AIS] = class->annealing != NULL;
-    chosen[RAISE] = class->annealing && !class->bound && e->split[raise_split(e)]->rows >= 2;
+    chosen[AIS] = chosen[AIS_UNIFORM] = chosen[REVERSE_AIS] = hm_model_anneals(e->model);
+    chosen[RAISE] = chosen[AIS] && !class->bound && e->split[raise_split(e)]->rows >= 2;
     return HM_OK;
 }
 

@@ -273,10 +273,19 @@ static hm_status check_stage(hm_run *run, hm_stage *stage)
     return at_stage_key(run, stage, key, status);
 }
 
+static hm_status check_binarize(const hm_run *run)
+{
+    bool real = run->class->takes_reals && run->class->takes_reals(run->model_settings);
+    HM_REQUIRE(!real || run->data.binarize == HM_BINARIZE_NONE, HM_EUSAGE,
+               "Gaussian visible units take values as they are; set data.binarize to none");
+    return HM_OK;
+}
+
 static hm_status check_settings(hm_run *run, const hm_comm *comm)
 {
     HM_TRY(check_shards(run, comm));
     for (int stage = 0; stage < run->stage_count; stage++) HM_TRY(check_stage(run, &run->stages[stage]));
+    HM_TRY(at_key(run, "data.binarize", check_binarize(run)));
     HM_TRY(at_key(run, "ais.chains", hm_ais_settings_check(&run->ais)));
     if (run->class->check) HM_TRY(at_key(run, "model", run->class->check(run->model_settings)));
     return HM_OK;
@@ -387,7 +396,8 @@ hm_transform hm_run_transform(const hm_run *run, hm_split split)
     return (hm_transform){.binarize = run->data.binarize,
                           .threshold = (float)run->data.threshold,
                           .seed = (uint64_t)run->general.seed,
-                          .split = split};
+                          .split = split,
+                          .real = run->class->takes_reals && run->class->takes_reals(run->model_settings)};
 }
 
 hm_status hm_open_split(hm_comm *comm, const char *file, const char *split, int64_t classes, hm_source **out)

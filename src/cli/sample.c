@@ -72,12 +72,9 @@ static hm_status sample_shard(void *context, int64_t local)
 /* Chains start from the data's base rates, in a stream of their own. */
 static void start_samples(sampling *s)
 {
-    const float *biases = s->model->class->base_biases(s->model);
+    const hm_model_class *class = s->model->class;
     hm_stream stream = {(uint64_t)s->run.general.seed, HM_RNG_SAMPLE_START, 0};
-    int64_t columns = s->states.columns;
-    for (int64_t row = 0; row < s->states.rows; row++)
-        hm_kernels_best()->activate(1, columns, s->states.at + row * columns, 0.0f, biases, NULL,
-                                    s->states.at + row * columns, &stream, row);
+    class->annealing->draw_base(s->model, class->base_biases(s->model), &stream, 0, s->states);
 }
 
 static hm_status run_chains(sampling *s)

@@ -125,13 +125,12 @@ static void annealing_free(annealing *run)
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++) free(owned[i]);
 }
 
-/* Enough for each of what is done with `chains` chains, one at a time: a move, a burn-in, a draw of the base. */
+/* Enough for each of what is done with `chains` chains, one at a time: a move, a burn-in. */
 static size_t walk_scratch(const hm_model *model, int64_t chains)
 {
     size_t move = model->class->annealing->scratch_bytes(model, chains),
            burn_in = model->class->sampling_bytes(model, chains);
-    size_t draw = hm_arena_bytes(hm_state_columns(model)), most = move > burn_in ? move : burn_in;
-    return most > draw ? most : draw;
+    return move > burn_in ? move : burn_in;
 }
 
 /* The walk of one shard: its chains' rows of the rank's buffers. */
@@ -340,14 +339,7 @@ static hm_status task_sample_base(void *context, int64_t shard)
     annealing *run = context;
     hm_walk *walk = &run->walks[shard];
     hm_stream stream = {walk->seed, HM_RNG_AIS_START, run->first_step};
-    const hm_kernels *kernels = hm_kernels_best();
-    int64_t columns = walk->state.columns;
-    float *rates;
-    hm_arena_reset(walk->scratch);
-    HM_TRY(hm_arena_floats(walk->scratch, columns, &rates));
-    for (int64_t c = 0; c < columns; c++) rates[c] = (float)(1 / (1 + exp(-(double)run->base[c])));
-    for (int64_t row = 0; row < walk->state.rows; row++)
-        kernels->bernoulli(columns, rates, &stream, walk->first_chain + row, walk->state.at + row * columns);
+    run->model->class->annealing->draw_base(run->model, run->base, &stream, walk->first_chain, walk->state);
     return HM_OK;
 }
 
@@ -432,7 +424,7 @@ static hm_status require_annealing(const hm_model *model)
 {
     HM_REQUIRE(model->class->annealing, HM_EUSAGE, "AIS: family %s has no annealing path; use another --method",
                model->class->name);
-    return HM_OK;
+    return model->class->annealing->check(model);
 }
 
 static hm_status anneal_up(annealing *run, hm_ais_result *out)

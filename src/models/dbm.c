@@ -32,6 +32,7 @@ typedef struct dbm_settings {
     hm_reals hidden;
     double init_std;
     int64_t classes;
+    hm_machine_units units;
     hm_mean_field mean_field;
     bool recognition;
 } dbm_settings;
@@ -84,6 +85,7 @@ static const hm_setting dbm_entries[] = {
      .max = 100000,
      .fallback = "0",
      .describe = "classes of labels, for objective classify; 0: the data's labels are not read"},
+    HM_MACHINE_UNITS(dbm_settings),
     {.key = NULL},
 };
 #undef FIELD
@@ -110,8 +112,10 @@ static hm_status dbm_declare(hm_model *model)
     const hm_reals *hidden = &settings_of(model)->hidden;
     int64_t units[HM_LAYERS_MAX];
     HM_TRY(dbm_check(model->settings));
+    HM_REQUIRE(settings_of(model)->units.hidden == 0, HM_EUSAGE,
+               "model.hidden_units: mean field is of binary hidden units; a dbm has bernoulli ones");
     for (int64_t l = 0; l < hidden->count; l++) units[l] = (int64_t)hidden->at[l];
-    HM_TRY(hm_machine_declare(model, (int)hidden->count, units));
+    HM_TRY(hm_machine_declare(model, &settings_of(model)->units, (int)hidden->count, units));
     if (!settings_of(model)->recognition) return HM_OK;
     HM_TRY(hm_alloc(&model->state, 1, sizeof(hm_recognition), "a recognition network"));
     return hm_recognition_declare(model, model->state);
@@ -252,7 +256,8 @@ static size_t dbm_scratch_bytes(const hm_model *model, const hm_contrast_setting
     size_t gradient =
         network + hm_machine_gradient_bytes(machine, how, shards, rows, chains) + hm_mean_field_bytes(machine, rows);
     size_t start = hm_machine_start_bytes(machine, chains);
-    size_t monitor = inference_bytes(machine, rows) + hm_arena_bytes(2 * rows) + hm_arena_bytes(rows * model->visible);
+    size_t monitor = inference_bytes(machine, rows) + hm_arena_bytes(2 * rows) + hm_side_bytes(machine, HM_EVEN, rows) +
+                     hm_layer_bytes(machine, rows);
     size_t most = gradient > start ? gradient : start;
     return most > monitor ? most : monitor;
 }
@@ -268,14 +273,13 @@ static const hm_monitor dbm_monitors[] = {
 
 static hm_status reconstruct(const hm_model *model, hm_shard *shard, const hm_states *states)
 {
-    const hm_kernels *kernels = hm_kernels_best();
     int64_t V = model->visible, rows = shard->data.rows;
-    float *v;
-    HM_TRY(hm_arena_floats(shard->scratch, rows * V, &v));
-    hm_product(hm_layer_of(model->machine, states, 1), &model->machine->down[0], v);
-    kernels->activate(rows, V, v, 1.0f, hm_model_tensor(model, model->machine->layer[0].bias), v, NULL, NULL, 0);
-    for (int64_t i = 0; i < rows * V; i++) v[i] -= states->at[0][i];
-    shard->monitors[0] += kernels->dot(rows * V, v, v) / (double)V;
+    hm_states back = {0};
+    HM_TRY(hm_side_alloc(model->machine, HM_EVEN, rows, shard->scratch, &back));
+    hm_half_step down = {.side = HM_EVEN, .from = states, .prob = &back, .beta = 1};
+    HM_TRY(hm_machine_half(model, model->machine, &down, shard->scratch));
+    for (int64_t i = 0; i < rows * V; i++) back.at[0][i] -= states->at[0][i];
+    shard->monitors[0] += hm_kernels_best()->dot(rows * V, back.at[0], back.at[0]) / (double)V;
     return HM_OK;
 }
 
@@ -315,6 +319,15 @@ static size_t prediction_bytes(const hm_model *model, const hm_contrast_settings
 {
     (void)how, (void)shards, (void)chains;
     return hm_multi_prediction_bytes(model->machine, settings_of(model)->mean_field.updates, rows);
+}
+
+static hm_status prediction_check(const hm_model *model, const hm_contrast_settings *how)
+{
+    (void)how;
+    HM_REQUIRE(model->machine->layer[0].unit == HM_BERNOULLI, HM_EUSAGE,
+               "objective multi_prediction predicts binary units; the visible ones are %s",
+               hm_unit_names[model->machine->layer[0].unit]);
+    return HM_OK;
 }
 
 static bool prediction_learns(const hm_model *model, const hm_contrast_settings *how, int tensor)
@@ -389,6 +402,11 @@ static const char *pretrain_fault(const hm_model *model, const hm_contrast_setti
 
 /* ---- classification --------------------------------------------------------------------------------------------- */
 
+static bool dbm_takes_reals(const void *settings)
+{
+    return ((const dbm_settings *)settings)->units.visible == HM_GAUSSIAN;
+}
+
 static int64_t dbm_classes(const void *settings) { return ((const dbm_settings *)settings)->classes; }
 
 static hm_status dbm_marginals(const hm_model *model, hm_matrix v, hm_arena *scratch, hm_states *states)
@@ -457,6 +475,7 @@ static const hm_objective dbm_objectives[] = {
         .name = "multi_prediction",
         .describe = "visible units from each other, through mean field (Goodfellow et al. 2013)",
         .monitors = hm_multi_prediction_monitors,
+        .check = prediction_check,
         .learns = prediction_learns,
         .scratch_bytes = prediction_bytes,
         .gradient = prediction_gradient,
@@ -483,6 +502,7 @@ const hm_model_class hm_model_dbm = {
     .settings = {"model", dbm_entries},
     .settings_size = sizeof(dbm_settings),
     .check = dbm_check,
+    .takes_reals = dbm_takes_reals,
     .classes = dbm_classes,
     .declare = dbm_declare,
     .allocate = dbm_allocate,

@@ -89,6 +89,14 @@ int64_t hm_state_columns(const hm_model *model)
     return model->class->annealing ? model->class->annealing->state_columns(model) : model->visible;
 }
 
+bool hm_model_anneals(const hm_model *model)
+{
+    if (!model->class->annealing) return false;
+    if (model->class->annealing->check(model) == HM_OK) return true;
+    hm_error_clear();
+    return false;
+}
+
 typedef struct needed {
     const char *function;
     bool there;

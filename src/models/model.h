@@ -113,12 +113,19 @@ typedef struct hm_walk {
 } hm_walk;
 
 typedef struct hm_annealing {
+    /* HM_EUSAGE when this model of the family has no such path. */
+    hm_status (*check)(const hm_model *model);
     /* Units of a state: those that are not summed out. */
     int64_t (*state_columns)(const hm_model *model);
     int64_t (*input_columns)(const hm_model *model);
     size_t (*scratch_bytes)(const hm_model *model, int64_t chains);
     /* log Z of the base distribution, nats, counting the hidden units that it leaves free. */
     double (*log_z_base)(const hm_model *model, const float base[]);
+    /* Independent draws of the base distribution: states (chains, state_columns), random numbers of (stream,
+     * first_chain
+     * + row), stream->step times the layers of a state. */
+    void (*draw_base)(const hm_model *model, const float base[], const hm_stream *stream, int64_t first_chain,
+                      hm_matrix states);
     /* Fills the caches from walk->state. */
     hm_status (*refresh)(const hm_model *model, hm_walk *walk);
     /* out[chain] = log p*_beta(state) from the caches, nats; p*_beta is not normalised. */
@@ -180,6 +187,8 @@ struct hm_model_class {
     size_t settings_size;
     /* What the table cannot say; HM_EUSAGE with a message that names the key. May be NULL. */
     hm_status (*check)(const void *settings);
+    /* May its visible units be any real number? NULL: they lie in [0, 1]. */
+    bool (*takes_reals)(const void *settings);
     /* Classes of labels that it learns from; NULL: none ever. */
     int64_t (*classes)(const void *settings);
 
@@ -241,6 +250,9 @@ const hm_objective *hm_objective_find(const hm_model_class *class, const char *n
 /* Units of a state that Gibbs sampling and annealing move: the visible ones, and hidden ones that are not summed out.
  */
 int64_t hm_state_columns(const hm_model *model);
+
+/* Has this model an annealing path? */
+bool hm_model_anneals(const hm_model *model);
 
 /* HM_EINTERNAL, naming the function, when a table lacks what the loop needs. */
 hm_status hm_model_class_check(const hm_model_class *class);

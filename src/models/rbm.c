@@ -1,4 +1,5 @@
-/* The restricted Boltzmann machine with binary units (Smolensky 1986, "harmonium"; Hinton 2002).
+/* The restricted Boltzmann machine (Smolensky 1986, "harmonium"; Hinton 2002), here written for binary units; others
+ * are in boltzmann/units.h.
  *
  *   E(v, h) = -b'v - c'h - v'W h                                    v in {0,1}^V, h in {0,1}^H
  *   p(h_j = 1 | v) = sigmoid(c + v W)_j          p(v_i = 1 | h) = sigmoid(b + W h)_i
@@ -22,6 +23,7 @@ typedef struct rbm_settings {
     int64_t hidden;
     double init_std;
     int64_t classes;
+    hm_machine_units units;
 } rbm_settings;
 
 static const hm_setting rbm_entries[] = {
@@ -45,6 +47,7 @@ static const hm_setting rbm_entries[] = {
      .max = 100000,
      .fallback = "0",
      .describe = "classes of labels, for objective classify; 0: the data's labels are not read"},
+    HM_MACHINE_UNITS(rbm_settings),
     {.key = NULL},
 };
 
@@ -58,7 +61,8 @@ static const float *hidden_bias(const hm_model *model) { return hm_model_tensor(
 
 static hm_status rbm_declare(hm_model *model)
 {
-    return hm_machine_declare(model, 1, &((const rbm_settings *)model->settings)->hidden);
+    const rbm_settings *settings = model->settings;
+    return hm_machine_declare(model, &settings->units, 1, &settings->hidden);
 }
 
 static hm_status rbm_init(hm_model *model, uint64_t seed, const float base_rates[])
@@ -134,8 +138,9 @@ static hm_status rbm_check_likelihood(const hm_model *model, const hm_contrast_s
 
 static size_t monitor_bytes(const hm_model *model, int64_t rows)
 {
-    return 2 * hm_arena_bytes(rows * hidden_units(model)) + 2 * hm_arena_bytes(rows * model->visible) +
-           hm_arena_bytes(hidden_units(model));
+    return 2 * hm_side_bytes(model->machine, HM_EVEN, rows) + hm_side_bytes(model->machine, HM_ODD, rows) +
+           hm_arena_bytes(hidden_units(model)) + hm_arena_bytes(2 * rows) +
+           hm_side_log_prob_bytes(model->machine, rows);
 }
 
 static size_t rbm_scratch_bytes(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
@@ -176,38 +181,57 @@ static double pseudo_log_likelihood(const hm_model *model, const float *v, const
     return (double)model->visible * log_sigmoid;
 }
 
-static hm_status rbm_monitor(const hm_model *model, hm_shard *shard)
+/* Of binary units only: that of one row, from x = v W. */
+static hm_status add_pseudo_log_likelihood(const hm_model *model, hm_shard *shard, const hm_states *states)
 {
-    const hm_kernels *kernels = hm_kernels_best();
-    int64_t V = model->visible, H = hidden_units(model), rows = shard->data.rows;
     hm_stream units = {shard->seed, HM_RNG_PSEUDO, shard->step};
-    float *data, *x, *h, *reconstruction, *flipped;
-    HM_TRY(hm_arena_floats(shard->scratch, rows * V, &data));
-    HM_TRY(hm_arena_floats(shard->scratch, rows * H, &x));
-    HM_TRY(hm_arena_floats(shard->scratch, rows * H, &h));
-    HM_TRY(hm_arena_floats(shard->scratch, rows * V, &reconstruction));
+    int64_t V = model->visible, H = hidden_units(model);
+    float *flipped;
     HM_TRY(hm_arena_floats(shard->scratch, H, &flipped));
-    hm_shard_visible(model, shard, data);
-    hm_product((hm_matrix){data, rows, V}, &model->machine->up[0], x);
-    kernels->activate(rows, H, x, 1.0f, hidden_bias(model), h, NULL, NULL, 0);
-    hm_product((hm_matrix){h, rows, H}, &model->machine->down[0], reconstruction);
-    kernels->activate(rows, V, reconstruction, 1.0f, visible_bias(model), reconstruction, NULL, NULL, 0);
-    for (int64_t row = 0; row < rows; row++) {
-        const float *v = data + row * V;
-        float *difference = reconstruction + row * V;
-        for (int64_t i = 0; i < V; i++) difference[i] -= v[i];
+    hm_product(hm_layer_of(model->machine, states, 0), &model->machine->up[0], states->at[1]);
+    for (int64_t row = 0; row < states->rows; row++)
         for (int64_t draw = 0; draw < PSEUDO_DRAWS; draw++) {
             int64_t unit = (int64_t)hm_random_below(&units, shard->first_row + row, draw, (uint64_t)V);
-            shard->monitors[1] += pseudo_log_likelihood(model, v, x + row * H, unit, flipped) / PSEUDO_DRAWS;
+            shard->monitors[1] +=
+                pseudo_log_likelihood(model, states->at[0] + row * V, states->at[1] + row * H, unit, flipped) /
+                PSEUDO_DRAWS;
         }
-        shard->monitors[0] += kernels->dot(V, difference, difference) / (double)V;
-        shard->monitors[2] +=
-            -kernels->dot(V, v, visible_bias(model)) - kernels->sum_softplus(H, x + row * H, 1.0f, hidden_bias(model));
+    return HM_OK;
+}
+
+static hm_status rbm_monitor(const hm_model *model, hm_shard *shard)
+{
+    const hm_machine *machine = model->machine;
+    int64_t V = model->visible, rows = shard->data.rows;
+    hm_states states = {0}, back = {0};
+    float *energies;
+    HM_TRY(hm_side_alloc(machine, HM_EVEN, rows, shard->scratch, &states));
+    HM_TRY(hm_side_alloc(machine, HM_ODD, rows, shard->scratch, &states));
+    HM_TRY(hm_side_alloc(machine, HM_EVEN, rows, shard->scratch, &back));
+    HM_TRY(hm_arena_floats(shard->scratch, 2 * rows, &energies));
+    double *log_prob = (double *)(void *)energies; /* arenas are aligned for any type */
+    HM_TRY(positive(model, machine, shard, &states, NULL));
+    hm_half_step down = {.side = HM_EVEN, .from = &states, .prob = &back, .beta = 1};
+    HM_TRY(hm_machine_half(model, machine, &down, shard->scratch));
+    HM_TRY(hm_side_log_prob(model, machine, HM_EVEN, &states, shard->scratch, log_prob));
+    for (int64_t row = 0; row < rows; row++) {
+        float *difference = back.at[0] + row * V;
+        for (int64_t i = 0; i < V; i++) difference[i] -= states.at[0][row * V + i];
+        shard->monitors[0] += hm_kernels_best()->dot(V, difference, difference) / (double)V;
+        shard->monitors[2] -= log_prob[row];
     }
+    bool binary = machine->layer[0].unit == HM_BERNOULLI && machine->layer[1].unit == HM_BERNOULLI;
+    if (binary) return add_pseudo_log_likelihood(model, shard, &states);
+    shard->monitors[1] = (double)NAN;
     return HM_OK;
 }
 
 /* ---- classification --------------------------------------------------------------------------------------------- */
+
+static bool rbm_takes_reals(const void *settings)
+{
+    return ((const rbm_settings *)settings)->units.visible == HM_GAUSSIAN;
+}
 
 static int64_t rbm_classes(const void *settings) { return ((const rbm_settings *)settings)->classes; }
 
@@ -253,9 +277,11 @@ static const hm_objective rbm_objectives[] = {
 
 const hm_model_class hm_model_rbm = {
     .name = "rbm",
-    .describe = "restricted Boltzmann machine, binary visible and hidden units",
+    .describe =
+        "restricted Boltzmann machine: binary, Gaussian or softmax visible units, binary or rectified hidden ones",
     .settings = {"model", rbm_entries},
     .settings_size = sizeof(rbm_settings),
+    .takes_reals = rbm_takes_reals,
     .classes = rbm_classes,
     .declare = rbm_declare,
     .allocate = hm_machine_allocate,

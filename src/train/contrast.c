@@ -199,7 +199,7 @@ static hm_status start_chains(void *context, int64_t local)
 static hm_status prepare(hm_contrast *contrast)
 {
     const hm_contrast_settings *how = &contrast->how;
-    HM_REQUIRE(how->sampler == HM_GIBBS || (contrast->model->class->annealing && contrast->objective->tempers),
+    HM_REQUIRE(how->sampler == HM_GIBBS || (hm_model_anneals(contrast->model) && contrast->objective->tempers),
                HM_EUSAGE, "train.sampler: objective %s of family %s has no path of temperatures; use gibbs",
                contrast->objective->name, contrast->model->class->name);
     if (how->sampler == HM_PARALLEL_TEMPERING)

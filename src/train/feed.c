@@ -227,7 +227,7 @@ hm_status hm_transform_rates(const hm_transform *transform, hm_type type, int64_
     if (expectation.binarize != HM_BINARIZE_THRESHOLD) expectation.binarize = HM_BINARIZE_NONE;
     hm_transform_row(&expectation, type, columns, raw, row, 0, out);
     for (int64_t column = 0; column < columns; column++)
-        HM_REQUIRE(out[column] >= 0.0f && out[column] <= 1.0f, HM_EDATA,
+        HM_REQUIRE(transform->real || (out[column] >= 0.0f && out[column] <= 1.0f), HM_EDATA,
                    "%s/x row %lld, column %lld is %g; binary units need values in [0, 1] (import with --scale, or set "
                    "data.binarize: threshold)",
                    names[transform->split], (long long)row, (long long)column, (double)out[column]);
@@ -295,7 +295,8 @@ hm_status hm_feed_survey(hm_feed *feed, hm_comm *comm, float rates[], uint32_t *
     status = comm->agree(comm, status);
     if (status == HM_OK) status = comm->reduce_double(comm, sums, columns + 1);
     for (int64_t c = 0; status == HM_OK && c < columns; c++)
-        rates[c] = (float)((sums[c] + 1.0) / ((double)feed->source->rows + 2.0));
+        rates[c] = (float)(feed->transform.real ? sums[c] / (double)feed->source->rows
+                                                : (sums[c] + 1.0) / ((double)feed->source->rows + 2.0));
     if (status == HM_OK) *fingerprint = (uint32_t)(uint64_t)sums[columns]; /* exact: a sum of few 32-bit numbers */
     free(sums);
     return status;

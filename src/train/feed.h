@@ -38,14 +38,15 @@ typedef struct hm_transform {
     float threshold;
     uint64_t seed;
     hm_split split;
+    bool real; /* values may be any; else they must lie in [0, 1] */
 } hm_transform;
 
 /* One row of `type`, its number `row` in its split, as float32 into out (columns). Not collective. */
 void hm_transform_row(const hm_transform *transform, hm_type type, int64_t columns, const void *raw, int64_t row,
                       int64_t epoch, float *out);
 
-/* The same row as probabilities of 1: thresholded, or its values. HM_EDATA naming row and column of a value outside
- * [0, 1]. Not collective. */
+/* The same row as expectations: thresholded, or its values. HM_EDATA naming row and column of a value outside [0, 1],
+ * unless the transform is of real values. Not collective. */
 hm_status hm_transform_rates(const hm_transform *transform, hm_type type, int64_t columns, const void *raw, int64_t row,
                              float *out);
 
@@ -68,7 +69,7 @@ hm_status hm_feed_advance(hm_feed *feed, int64_t epoch, int64_t step);
 void hm_feed_rows(const hm_feed *feed, int shard, hm_matrix out);
 
 /* One pass over all rows. rates: (columns) the mean of each column, smoothed to (sum + 1) / (rows + 2), so that it lies
- * inside (0, 1); rows are counted by probability where binarisation draws. fingerprint: a number that differs when any
+ * inside (0, 1), or, of real values, not smoothed; rows are counted by probability where binarisation draws. fingerprint: a number that differs when any
  * value or the order of rows does (32 bits; no defence against malice), the same on any number of ranks. HM_EDATA
  * naming row and column of a value outside [0, 1]. Collective; all shards are covered by the ranks' own ones. */
 hm_status hm_feed_survey(hm_feed *feed, hm_comm *comm, float rates[], uint32_t *fingerprint);

@@ -1,7 +1,5 @@
 #include "train/tempering.h"
 
-#include "core/kernels.h"
-
 #include <math.h>
 #include <string.h>
 
@@ -96,14 +94,12 @@ hm_status hm_tempering_start(const hm_tempering *tempering, const hm_model *mode
 {
     int64_t units = hm_state_columns(model);
     const float *base = model->class->base_biases(model);
-    float *rates;
-    HM_TRY(hm_arena_floats(shard->scratch, units, &rates));
-    for (int64_t i = 0; i < units; i++) rates[i] = (float)(1 / (1 + exp(-(double)base[i])));
     for (int at = 0; at < tempering->count; at++)
         for (int64_t chain = 0; chain < shard->chains.rows; chain++) {
             hm_stream stream = {shard->seed, HM_RNG_CHAIN_START, (uint64_t)at};
-            hm_kernels_best()->bernoulli(units, rates, &stream, shard->first_chain + chain,
-                                         shard->chains.at + chain * shard->chains.columns + at * units);
+            float *state = shard->chains.at + chain * shard->chains.columns + at * units;
+            model->class->annealing->draw_base(model, base, &stream, shard->first_chain + chain,
+                                               (hm_matrix){state, 1, units});
         }
     return HM_OK;
 }

@@ -139,11 +139,10 @@ static void layouts_and_arenas_refuse_what_does_not_fit(void **state)
     assert_ok(hm_layout_add(&layout, (hm_tensor){.name = "b", .dims = 1, .shape = {7}}, &index));
     assert_true(layout.tensors[1].offset == 16 && layout.size == 32 && hm_layout_direct_begin(&layout) == 16);
     assert_true(hm_layout_find(&layout, "b") == 1 && hm_layout_find(&layout, "z") == -1);
-    const hm_tensor bad[] = {{.name = "late product", .dims = 2, .shape = {2, 2}, .products = true},
-                             {.name = "empty", .dims = 1, .shape = {0}},
+    const hm_tensor bad[] = {{.name = "empty", .dims = 1, .shape = {0}},
                              {.name = "huge", .dims = 2, .shape = {INT64_MAX / 2, 3}},
                              {.name = "flat", .dims = 0}};
-    for (size_t at = 0; at < 4; at++) {
+    for (size_t at = 0; at < 3; at++) {
         assert_int_equal(hm_layout_add(&layout, bad[at], &index), HM_EINTERNAL);
         assert_non_null(strstr(hm_error_message(), bad[at].name));
         hm_error_clear();
