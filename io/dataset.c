@@ -255,16 +255,26 @@ static hm_status check_alike(const hm_source *train, const hm_source *test)
     return HM_OK;
 }
 
-hm_status hm_dataset_write(const char *path, const hm_import *train, const hm_import *test)
+hm_status hm_dataset_begin(const char *path, const hm_import *train, const hm_import *test, hm_store **out)
 {
     const hm_import *imports[SPLITS] = {train, test};
-    hm_store *store;
+    *out = NULL;
     if (test->source) HM_TRY(check_alike(train->source, test->source));
-    HM_TRY(hm_store_create(path, &hm_format_data, &store));
+    HM_TRY(hm_store_create(path, &hm_format_data, out));
     hm_status status = HM_OK;
     for (int split = 0; status == HM_OK && split < SPLITS; split++)
-        if (imports[split]->source) status = write_split(store, split_names[split], imports[split]);
-    if (status == HM_OK) status = hm_store_commit(store);
+        if (imports[split]->source) status = write_split(*out, split_names[split], imports[split]);
+    if (status == HM_OK) return HM_OK;
+    hm_store_close(*out);
+    *out = NULL;
+    return status;
+}
+
+hm_status hm_dataset_write(const char *path, const hm_import *train, const hm_import *test)
+{
+    hm_store *store;
+    HM_TRY(hm_dataset_begin(path, train, test, &store));
+    hm_status status = hm_store_commit(store);
     hm_store_close(store);
     return status;
 }

@@ -4,6 +4,7 @@
 
 #include "core/source.h"
 #include "io/import.h"
+#include "io/store.h"
 
 /* The rows of a split ("train", "test"), read by hyperslab as they are asked for; images keep height and width. Each
  * rank opens the file for itself. HM_EDATA when the file is missing, not a Harmonium data file, damaged, or the split
@@ -23,5 +24,8 @@ hm_status hm_dataset_open_labelled(const char *path, const char *split, int64_t 
  * splits of different width or type (HM_EDATA). HM_EOUTPUT when it cannot be written; then nothing is left. Not
  * collective. */
 hm_status hm_dataset_write(const char *path, const hm_import *train, const hm_import *test);
+
+/* The same up to what is still to be added before hm_store_commit. */
+hm_status hm_dataset_begin(const char *path, const hm_import *train, const hm_import *test, hm_store **out);
 
 #endif

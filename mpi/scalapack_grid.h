@@ -20,4 +20,9 @@ void hm_grid_free(hm_grid *grid);
  * is 0 where ScaLAPACK works. Collective. */
 hm_status hm_grid_check(const hm_grid *grid, MPI_Comm mpi, double *error);
 
+/* The eigenvalues, ascending, of a symmetric n x n matrix, and its eigenvectors as the rows of `matrix`, in their
+ * place; the same matrix on every rank before, and after. By pdsyevd on a block-cyclic layout; the last bits depend on
+ * the grid. HM_ENUMERIC, HM_EINTERNAL: follow it with comm->agree. Collective. */
+hm_status hm_grid_eigen(const hm_grid *grid, MPI_Comm mpi, int n, double *matrix, double *values);
+
 #endif

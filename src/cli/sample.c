@@ -6,6 +6,7 @@
 #include "infer/progress.h"
 #include "io/model_file.h"
 #include "io/picture.h"
+#include "io/preprocessing.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,25 +109,60 @@ static hm_status gather(const sampling *s, hm_matrix m)
     return status;
 }
 
+/* The means in the units of the data before `harmonium whiten`; as they are for data that were not whitened. */
+static hm_status undo_preprocessing(const sampling *s, hm_matrix *out)
+{
+    hm_preprocessing done;
+    bool found = false;
+    *out = (hm_matrix){0};
+    hm_status status = hm_preprocessing_read(s->run.data.file, &done, &found);
+    if (status != HM_OK || !found || done.visible != s->model->visible) { /* the data may be gone: samples are not */
+        hm_error_clear();
+        hm_preprocessing_free(&done);
+        return HM_OK;
+    }
+    *out = (hm_matrix){NULL, s->means.rows, done.original};
+    status = hm_alloc(&out->at, out->rows * out->columns, sizeof(float), "samples");
+    for (int64_t row = 0; status == HM_OK && row < out->rows; row++)
+        hm_preprocessing_undo(&done, s->means.at + row * s->means.columns, out->at + row * out->columns);
+    hm_preprocessing_free(&done);
+    return status;
+}
+
+static hm_status write_picture(const sampling *s, hm_matrix pixels, const hm_model_info *info, const char *path)
+{
+    HM_REQUIRE(info->height * info->width == pixels.columns, HM_EUSAGE,
+               "--png: the data are not images (no height and width in %s)", path);
+    return hm_picture_grid(s->options->picture, pixels, info->height, info->width);
+}
+
+static hm_status write_samples(const sampling *s, const char *path, const hm_model_info *info, hm_matrix undone)
+{
+    const char *name = s->options->name ? s->options->name : "gibbs";
+    char mean_name[HM_SAMPLES_NAME_MAX + sizeof "_mean"], data_name[HM_SAMPLES_NAME_MAX + sizeof "_data"];
+    snprintf(mean_name, sizeof mean_name, "%s_mean", name);
+    snprintf(data_name, sizeof data_name, "%s_data", name);
+    const hm_samples samples[] = {
+        {name, "samples of the visible units after the last Gibbs step", s->samples},
+        {mean_name, "mean of p(v | h) from which the samples of the same name were drawn", s->means},
+        {data_name, "the means in the units of the data before they were whitened", undone},
+    };
+    HM_TRY(hm_model_file_samples(path, samples, undone.at ? 3 : 2));
+    return s->options->picture ? write_picture(s, undone.at ? undone : s->means, info, path) : HM_OK;
+}
+
 /* Rank 0. */
 static hm_status write_results(const sampling *s, const char *folder)
 {
-    const char *name = s->options->name ? s->options->name : "gibbs";
     hm_model_info info;
-    char *path, mean_name[HM_SAMPLES_NAME_MAX + sizeof "_mean"];
-    snprintf(mean_name, sizeof mean_name, "%s_mean", name);
-    const hm_samples samples[] = {
-        {name, "samples of the visible units after the last Gibbs step", s->samples},
-        {mean_name, "p(v | h) from which the samples of the same name were drawn", s->means},
-    };
+    hm_matrix undone = {0};
+    char *path;
     HM_TRY(hm_path_in(folder, "model.h5", &path));
     hm_status status = hm_model_file_info(path, &info);
-    if (status == HM_OK) status = hm_model_file_samples(path, samples, 2);
-    if (status == HM_OK && s->options->picture && info.height * info.width != s->model->visible)
-        status = hm_fail(HM_EUSAGE, "--png: the data are not images (no height and width in %s)", path);
-    if (status == HM_OK && s->options->picture)
-        status = hm_picture_grid(s->options->picture, s->means, info.height, info.width);
+    if (status == HM_OK) status = undo_preprocessing(s, &undone);
+    if (status == HM_OK) status = write_samples(s, path, &info, undone);
     hm_model_info_free(&info);
+    free(undone.at);
     free(path);
     return status;
 }

@@ -69,9 +69,10 @@ hm_status hm_feed_advance(hm_feed *feed, int64_t epoch, int64_t step);
 void hm_feed_rows(const hm_feed *feed, int shard, hm_matrix out);
 
 /* One pass over all rows. rates: (columns) the mean of each column, smoothed to (sum + 1) / (rows + 2), so that it lies
- * inside (0, 1), or, of real values, not smoothed; rows are counted by probability where binarisation draws. fingerprint: a number that differs when any
- * value or the order of rows does (32 bits; no defence against malice), the same on any number of ranks. HM_EDATA
- * naming row and column of a value outside [0, 1]. Collective; all shards are covered by the ranks' own ones. */
+ * inside (0, 1), or, of real values, not smoothed; rows are counted by probability where binarisation draws.
+ * fingerprint: a number that differs when any value or the order of rows does (32 bits; no defence against malice), the
+ * same on any number of ranks. HM_EDATA naming row and column of a value outside [0, 1]. Collective; all shards are
+ * covered by the ranks' own ones. */
 hm_status hm_feed_survey(hm_feed *feed, hm_comm *comm, float rates[], uint32_t *fingerprint);
 
 #endif
