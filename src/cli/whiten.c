@@ -147,8 +147,8 @@ static void fix_sign(double *vector, int64_t d)
     int64_t largest = 0;
     for (int64_t i = 1; i < d; i++)
         if (fabs(vector[i]) > fabs(vector[largest]) * (1 + 1e-9)) largest = i;
-    for (int64_t i = 0; vector[largest] < 0 && i < d; i++) vector[i] = -vector[i];
-    if (vector[largest] < 0) vector[largest] = -vector[largest];
+    double sign = vector[largest] < 0 ? -1 : 1;
+    for (int64_t i = 0; i < d; i++) vector[i] *= sign;
 }
 
 /* matrix += weight u u', inverse += u u' / weight of zca; rows of pca. The largest eigenvalue comes first. */
