@@ -18,10 +18,15 @@ static const char *const weight_names[] = {"W", "W1", "W2", "W3", "W4", "W5", "W
                          *const axis_names[] = {"hidden",  "hidden1", "hidden2", "hidden3",
                                                 "hidden4", "hidden5", "hidden6", "hidden7"};
 
+static const char *visible_axis(const hm_machine *machine)
+{
+    return machine->layer[0].labels > 0 ? "visible_and_label" : "visible";
+}
+
 static hm_status declare_weights(hm_model *model, int l, bool numbered)
 {
     hm_machine *machine = model->machine;
-    const char *lower = l == 0 ? "visible" : axis_names[l];
+    const char *lower = l == 0 ? visible_axis(machine) : axis_names[l];
     return hm_layout_add(&model->layout,
                          (hm_tensor){.name = weight_names[numbered ? l + 1 : 0],
                                      .dims = 2,
@@ -38,7 +43,7 @@ static hm_status declare_layer(hm_model *model, int l, bool numbered)
 {
     hm_layer *layer = &model->machine->layer[l];
     int name = numbered ? l : 0;
-    const char *axis = l == 0 ? "visible" : axis_names[name];
+    const char *axis = l == 0 ? visible_axis(model->machine) : axis_names[name];
     HM_TRY(hm_layout_add(&model->layout,
                          (hm_tensor){.name = l == 0 ? "b" : bias_names[name],
                                      .dims = 1,
@@ -79,8 +84,8 @@ static hm_status set_units(hm_model *model, const hm_machine_units *kinds)
         machine->layer[l].log_variance = -1;
     }
     visible->unit = (hm_unit)kinds->visible;
-    visible->group = kinds->group > 0 ? kinds->group : visible->units;
-    HM_REQUIRE(visible->unit != HM_SOFTMAX || visible->units % visible->group == 0, HM_EUSAGE,
+    visible->group = kinds->group > 0 ? kinds->group : model->visible;
+    HM_REQUIRE(visible->unit != HM_SOFTMAX || model->visible % visible->group == 0, HM_EUSAGE,
                "model.visible_group: the data's %lld columns are not made of groups of %lld", (long long)visible->units,
                (long long)visible->group);
     if (visible->unit != HM_GAUSSIAN || !kinds->learns_variance) return HM_OK;
@@ -101,20 +106,21 @@ hm_status hm_machine_declare(hm_model *model, const hm_machine_units *kinds, int
     HM_TRY(hm_alloc(&machine, 1, sizeof *machine, "a Boltzmann machine"));
     model->machine = machine;
     machine->layers = count + 1;
-    machine->layer[0].units = model->visible;
+    machine->layer[0].labels = kinds->labels ? model->classes : 0;
+    machine->layer[0].units = model->visible + machine->layer[0].labels;
     machine->up_scale = machine->down_scale = 1.0f;
     for (int l = 0; l < count; l++) machine->layer[l + 1].units = hidden[l];
     HM_TRY(set_units(model, kinds));
     for (int l = 0; l < count; l++) HM_TRY(declare_weights(model, l, count > 1));
-    if (model->classes > 0) HM_TRY(declare_classifier(model));
+    if (model->classes > 0 && !kinds->labels) HM_TRY(declare_classifier(model));
     for (int l = 0; l <= count; l++) HM_TRY(declare_layer(model, l, count > 1));
-    if (model->classes > 0) HM_TRY(hm_classifier_declare_biases(model));
+    if (model->classifier) HM_TRY(hm_classifier_declare_biases(model));
     return hm_layout_add(
         &model->layout,
         (hm_tensor){.name = "base_rate",
                     .dims = 1,
-                    .shape = {model->visible},
-                    .axes = {"visible"},
+                    .shape = {machine->layer[0].units},
+                    .axes = {visible_axis(machine)},
                     .role = HM_RUNNING,
                     .description =
                         "smoothed mean of each visible unit over the training data: the base distribution of AIS"},
@@ -162,9 +168,10 @@ static void init_weights(hm_model *model, uint64_t seed, double init_std, int l)
             W.at[i * W.columns + j] = (float)(init_std * hm_random_normal(&stream, i, j));
 }
 
-/* The parameter b of a unit that has this mean without neighbours. */
-static float parameter_of(const hm_layer *layer, float mean)
+/* The parameter b of unit i that has this mean without neighbours. */
+static float parameter_of(const hm_layer *layer, int64_t i, float mean)
 {
+    if (i >= layer->units - layer->labels) return (float)log((double)mean);
     switch (layer->unit) {
     case HM_GAUSSIAN: return mean;
     case HM_SOFTMAX: return (float)log((double)mean);
@@ -185,7 +192,7 @@ hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const
     for (int64_t i = 0; i < visible->units; i++) {
         HM_REQUIRE(visible->unit == HM_GAUSSIAN || (base_rates[i] > 0 && base_rates[i] < 1), HM_EINTERNAL,
                    "base rate %lld is %g, not inside (0, 1)", (long long)i, (double)base_rates[i]);
-        hm_model_tensor(model, visible->bias)[i] = parameter_of(visible, base_rates[i]);
+        hm_model_tensor(model, visible->bias)[i] = parameter_of(visible, i, base_rates[i]);
         hm_model_tensor(model, machine->base_rate)[i] = base_rates[i];
         hm_model_tensor(model, visible->mean)[i] = base_rates[i];
     }
@@ -218,7 +225,7 @@ void hm_machine_refresh(hm_model *model)
     if (model->classifier) hm_classifier_refresh(model);
     const float *rate = hm_model_tensor(model, machine->base_rate);
     for (int64_t i = 0; i < machine->layer[0].units; i++)
-        machine->base_bias[i] = parameter_of(&machine->layer[0], rate[i]);
+        machine->base_bias[i] = parameter_of(&machine->layer[0], i, rate[i]);
 }
 
 void hm_machine_start_classifier(hm_model *model)

@@ -47,6 +47,7 @@ typedef struct hm_machine_units {
     int visible, hidden;  /* hm_unit; settings */
     int64_t group;        /* softmax: visible units of a group */
     bool learns_variance; /* Gaussian */
+    bool labels;          /* units of layer 0 for the classes, behind the others */
 } hm_machine_units;
 
 /* Settings of a machine's units, for a family's table: keys visible_units, visible_group, learn_variance and

@@ -133,8 +133,8 @@ static hm_status standardize(whitening *w)
     w->result.visible = d;
     HM_TRY(hm_alloc(&w->result.scale, d, sizeof(double), "scales"));
     for (int64_t i = 0; i < d; i++) {
-        HM_REQUIRE(w->covariance[i] + w->epsilon > 0, HM_EDATA, "%s: column %lld never changes; give --epsilon", w->from,
-                   (long long)i);
+        HM_REQUIRE(w->covariance[i] + w->epsilon > 0, HM_EDATA, "%s: column %lld never changes; give --epsilon",
+                   w->from, (long long)i);
         w->result.scale[i] = 1 / sqrt(w->covariance[i] + w->epsilon);
         w->result.log_det += log(w->result.scale[i]);
     }
@@ -271,9 +271,6 @@ static hm_status check_options(const whiten_options *chosen, int positional, whi
     return HM_OK;
 }
 
-/* Shards for the sums: as many as ranks can share, at least 8. */
-static int shards_for(const hm_comm *comm) { return comm->size > 8 ? comm->size : 8 / comm->size * comm->size; }
-
 static hm_status run_whiten(hm_cli *cli, int argc, char **argv)
 {
     whiten_options chosen = {.threads = 1};
@@ -284,7 +281,8 @@ static hm_status run_whiten(hm_cli *cli, int argc, char **argv)
     if (status == HM_OK) {
         w.from = argv[0];
         w.team = (hm_team){(int)chosen.threads};
-        w.workers = (hm_workers){.comm = cli->comm, .team = &w.team, .shards = shards_for(cli->comm), .log = cli->log};
+        w.workers = (hm_workers){
+            .comm = cli->comm, .team = &w.team, .shards = cli->comm->size > 8 ? cli->comm->size : 8, .log = cli->log};
         status = whiten(&w);
     }
     if (w.source) w.source->close(w.source);

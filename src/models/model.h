@@ -40,6 +40,7 @@ typedef struct hm_contrast_settings {
     double sparsity_target; /* wanted mean of each hidden unit; used when sparsity_cost > 0 */
     double sparsity_cost;
     double dropout, dropout_visible; /* back-propagation: share of units that an update leaves out */
+    double generative_weight;        /* hybrid: of log p(v, label) beside log p(label | v) */
     double missing;                  /* multi-prediction: share of the visible units that are predicted */
     double max_norm;                 /* ... greatest norm of the weights into a unit; 0: none */
 } hm_contrast_settings;

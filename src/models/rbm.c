@@ -11,6 +11,7 @@
  */
 #include "boltzmann/classifier.h"
 #include "boltzmann/gradient.h"
+#include "boltzmann/labels.h"
 #include "boltzmann/machine.h"
 #include "core/kernels.h"
 
@@ -48,6 +49,11 @@ static const hm_setting rbm_entries[] = {
      .fallback = "0",
      .describe = "classes of labels, for objective classify; 0: the data's labels are not read"},
     HM_MACHINE_UNITS(rbm_settings),
+    {.key = "label_units",
+     .type = HM_SET_BOOL,
+     .offset = offsetof(rbm_settings, units.labels),
+     .fallback = "false",
+     .describe = "the classes are visible units too, one softmax group: p(v, label), and the discriminative RBM"},
     {.key = NULL},
 };
 
@@ -58,6 +64,16 @@ static const float *visible_bias(const hm_model *model)
     return hm_model_tensor(model, model->machine->layer[0].bias);
 }
 static const float *hidden_bias(const hm_model *model) { return hm_model_tensor(model, model->machine->layer[1].bias); }
+
+static bool has_labels(const hm_model *model) { return model->machine->layer[0].labels > 0; }
+
+static hm_status rbm_check(const void *settings)
+{
+    const rbm_settings *rbm = settings;
+    HM_REQUIRE(!rbm->units.labels || rbm->classes > 0, HM_EUSAGE,
+               "label_units are those of classes: set model.classes");
+    return HM_OK;
+}
 
 static hm_status rbm_declare(hm_model *model)
 {
@@ -75,13 +91,19 @@ static hm_status rbm_init(hm_model *model, uint64_t seed, const float base_rates
 static size_t rbm_sampling_bytes(const hm_model *model, int64_t rows)
 {
     size_t gibbs = hm_machine_gibbs_bytes(model, rows), energy = hm_side_log_prob_bytes(model->machine, rows);
-    return gibbs > energy ? gibbs : energy;
+    size_t labels = has_labels(model) ? hm_labels_bytes(model->machine, rows) : 0;
+    size_t most = gibbs > energy ? gibbs : energy;
+    return most > labels ? most : labels;
 }
 
+/* With label units, those are summed out too. */
 static hm_status rbm_free_energy(const hm_model *model, hm_matrix v, hm_arena *scratch, double out[])
 {
     hm_states states = {.rows = v.rows, .at = {v.at}};
-    HM_TRY(hm_side_log_prob(model, model->machine, HM_EVEN, &states, scratch, out));
+    if (has_labels(model))
+        HM_TRY(hm_labels_probability(model, model->machine, v, scratch, out, NULL));
+    else
+        HM_TRY(hm_side_log_prob(model, model->machine, HM_EVEN, &states, scratch, out));
     for (int64_t row = 0; row < v.rows; row++) out[row] = -out[row];
     return HM_OK;
 }
@@ -94,7 +116,10 @@ static hm_status positive(const hm_model *model, const hm_machine *machine, hm_s
 {
     (void)context;
     hm_half_step odd = {.side = HM_ODD, .from = states, .prob = states, .beta = 1};
-    hm_shard_visible(model, shard, states->at[0]);
+    if (has_labels(model)) /* v and label, as they lie in the data */
+        memcpy(states->at[0], shard->data.at, (size_t)(shard->data.rows * shard->data.columns) * sizeof(float));
+    else
+        hm_shard_visible(model, shard, states->at[0]);
     return hm_machine_half(model, machine, &odd, shard->scratch);
 }
 
@@ -202,7 +227,7 @@ static hm_status add_pseudo_log_likelihood(const hm_model *model, hm_shard *shar
 static hm_status rbm_monitor(const hm_model *model, hm_shard *shard)
 {
     const hm_machine *machine = model->machine;
-    int64_t V = model->visible, rows = shard->data.rows;
+    int64_t V = machine->layer[0].units, rows = shard->data.rows;
     hm_states states = {0}, back = {0};
     float *energies;
     HM_TRY(hm_side_alloc(machine, HM_EVEN, rows, shard->scratch, &states));
@@ -220,7 +245,7 @@ static hm_status rbm_monitor(const hm_model *model, hm_shard *shard)
         shard->monitors[0] += hm_kernels_best()->dot(V, difference, difference) / (double)V;
         shard->monitors[2] -= log_prob[row];
     }
-    bool binary = machine->layer[0].unit == HM_BERNOULLI && machine->layer[1].unit == HM_BERNOULLI;
+    bool binary = hm_side_enumerable(machine, HM_EVEN) < INT64_MAX && machine->layer[1].unit == HM_BERNOULLI;
     if (binary) return add_pseudo_log_likelihood(model, shard, &states);
     shard->monitors[1] = (double)NAN;
     return HM_OK;
@@ -242,6 +267,83 @@ static hm_status start_classifier(hm_model *model, const hm_contrast_settings *h
     return HM_OK;
 }
 
+/* ---- the discriminative and the hybrid RBM ---------------------------------------------------------------------- */
+
+static hm_status labels_check(const hm_model *model, const hm_contrast_settings *how)
+{
+    (void)how;
+    HM_REQUIRE(has_labels(model), HM_EUSAGE, "this objective needs label units: set model.label_units: true");
+    return HM_OK;
+}
+
+static hm_status hybrid_check(const hm_model *model, const hm_contrast_settings *how)
+{
+    HM_TRY(labels_check(model, how));
+    return hm_machine_check_exact(model->machine, how);
+}
+
+static size_t discriminative_bytes(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
+                                   int64_t chains)
+{
+    (void)how, (void)shards, (void)chains;
+    return hm_labels_gradient_bytes(model->machine, rows, 0) + hm_arena_bytes(rows * model->classes);
+}
+
+static hm_status discriminative_gradient(const hm_model *model, hm_shard *shard)
+{
+    shard->outer[model->machine->weights[0]] = (hm_outer){0};
+    return hm_labels_gradient(model, model->machine, shard, 1.0f);
+}
+
+/* log p(y | v) + generative_weight log p(v, y) (Larochelle & Bengio 2008, eq. 8). */
+static hm_status hybrid_gradient(const hm_model *model, hm_shard *shard)
+{
+    double weight = shard->how->generative_weight;
+    hm_outer *outer = &shard->outer[model->machine->weights[0]];
+    HM_TRY(rbm_gradient(model, shard));
+    for (int64_t i = 0; i < outer->b.rows * outer->b.columns; i++) outer->b.at[i] *= (float)weight;
+    for (int layer = 0; layer < 2; layer++) {
+        const hm_layer *at = &model->machine->layer[layer];
+        float *bias = hm_shard_direct(shard, &model->layout, at->bias);
+        for (int64_t i = 0; i < at->units; i++) bias[i] *= (float)weight;
+    }
+    return hm_labels_gradient(model, model->machine, shard, 1.0f);
+}
+
+static size_t hybrid_bytes(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
+                           int64_t chains)
+{
+    int64_t there = rows + (rows > chains ? rows : chains);
+    return rbm_scratch_bytes(model, how, shards, rows, chains) + hm_labels_gradient_bytes(model->machine, rows, there) +
+           hm_arena_bytes(rows * model->classes);
+}
+
+static hm_status labels_monitor(const hm_model *model, hm_shard *shard)
+{
+    return hm_labels_monitor(model, model->machine, shard, shard->monitors);
+}
+
+/* The two phases are centred by weights that the discriminative part does not share: only running means move. */
+static void hybrid_finish(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad)
+{
+    hm_contrast_settings plain = *how;
+    plain.centered = false;
+    hm_machine_finish(model, model->machine, &plain, batch, grad);
+}
+
+static bool rbm_classifies(const hm_model *model) { return has_labels(model) || hm_classifier_is_made(model); }
+
+static hm_status rbm_classify(const hm_model *model, hm_matrix v, hm_arena *scratch, float *out)
+{
+    return has_labels(model) ? hm_labels_probability(model, model->machine, v, scratch, NULL, out)
+                             : hm_classify(model, v, scratch, out);
+}
+
+static size_t rbm_classify_bytes(const hm_model *model, int64_t rows)
+{
+    return has_labels(model) ? hm_labels_bytes(model->machine, rows) : hm_classify_bytes(model, rows);
+}
+
 /* ---- the table -------------------------------------------------------------------------------------------------- */
 
 static const hm_objective rbm_objectives[] = {
@@ -259,6 +361,29 @@ static const hm_objective rbm_objectives[] = {
         .monitor = rbm_monitor,
         .finish = rbm_finish,
         .fault = rbm_fault,
+    },
+    {
+        .name = "discriminative",
+        .describe = "log p(label | v) of an RBM with label units (Larochelle & Bengio 2008)",
+        .monitors = hm_classify_monitors,
+        .check = labels_check,
+        .learns = rbm_learns,
+        .scratch_bytes = discriminative_bytes,
+        .gradient = discriminative_gradient,
+        .monitor = labels_monitor,
+    },
+    {
+        .name = "hybrid",
+        .describe = "log p(label | v) + generative_weight log p(v, label) (Larochelle & Bengio 2008)",
+        .monitors = hm_classify_monitors,
+        .check = hybrid_check,
+        .learns = rbm_learns,
+        .chain_columns = rbm_chain_columns,
+        .scratch_bytes = hybrid_bytes,
+        .start_chains = rbm_start_chains,
+        .gradient = hybrid_gradient,
+        .monitor = labels_monitor,
+        .finish = hybrid_finish,
     },
     {
         .name = "classify",
@@ -281,6 +406,7 @@ const hm_model_class hm_model_rbm = {
         "restricted Boltzmann machine: binary, Gaussian or softmax visible units, binary or rectified hidden ones",
     .settings = {"model", rbm_entries},
     .settings_size = sizeof(rbm_settings),
+    .check = rbm_check,
     .takes_reals = rbm_takes_reals,
     .classes = rbm_classes,
     .declare = rbm_declare,
@@ -290,9 +416,9 @@ const hm_model_class hm_model_rbm = {
     .refresh = hm_machine_refresh,
     .objectives = rbm_objectives,
     .free_energy = rbm_free_energy,
-    .classifies = hm_classifier_is_made,
-    .classify = hm_classify,
-    .classify_bytes = hm_classify_bytes,
+    .classifies = rbm_classifies,
+    .classify = rbm_classify,
+    .classify_bytes = rbm_classify_bytes,
     .annealing = &hm_machine_annealing,
     .enumeration = &hm_machine_enumeration,
     .base_biases = hm_machine_base_biases,

@@ -42,6 +42,8 @@ static const hm_setting contrast_entries[] = {
      .describe = "back-propagation: share of the hidden units that each update leaves out (Srivastava et al. 2014)"},
     {FIELD(dropout_visible), .type = HM_SET_REAL, .min = 0, .max = 0.95, .fallback = "0",
      .describe = "back-propagation: share of the visible units that each update leaves out"},
+    {FIELD(generative_weight), .type = HM_SET_REAL, .min = 0, .max = 1e3, .fallback = "0.01",
+     .describe = "hybrid: weight of log p(v, label) beside log p(label | v)"},
     {FIELD(missing), .type = HM_SET_REAL, .min = 0.01, .max = 1, .fallback = "0.5",
      .describe = "multi_prediction: share of the visible units, at random, that are predicted from the others"},
     {FIELD(max_norm), .type = HM_SET_REAL, .min = 0, .max = 1e6, .fallback = "0",

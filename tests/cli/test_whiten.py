@@ -38,7 +38,7 @@ class Whiten(Case):
 
     def test_whitened_columns_are_uncorrelated(self):
         for method in ("zca", "pca"):
-            for ranks in (0, 2, 4, 6):
+            for ranks in (0, 2, 8):
                 out = self.whiten("--method", method, "--epsilon", "0", ranks=ranks)
                 numpy.testing.assert_allclose(numpy.cov(out["train"].T, bias=True), numpy.eye(70), atol=1e-4)
                 values, vectors = numpy.linalg.eigh(numpy.cov(out["x"].T, bias=True))

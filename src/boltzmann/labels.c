@@ -1,0 +1,163 @@
+#include "boltzmann/labels.h"
+
+#include "core/kernels.h"
+#include "core/memory.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct parts {
+    int64_t own, labels, hidden;
+    const float *U, *b, *d, *c; /* (labels, hidden) ... */
+} parts;
+
+static parts parts_of(const hm_model *model, const hm_machine *machine)
+{
+    const hm_layer *layer = &machine->layer[0];
+    parts p = {.own = layer->units - layer->labels, .labels = layer->labels, .hidden = machine->layer[1].units};
+    p.b = hm_model_tensor(model, layer->bias);
+    p.d = p.b + p.own;
+    p.c = hm_model_tensor(model, machine->layer[1].bias);
+    p.U = hm_model_tensor(model, machine->weights[0]) + p.own * p.hidden;
+    return p;
+}
+
+/* inputs (rows, hidden) = x W + c, without labels. x is padded with label units that are off. */
+static hm_status inputs_of(const hm_machine *machine, const parts *p, hm_matrix x, hm_arena *scratch, float **inputs)
+{
+    int64_t units = p->own + p->labels;
+    size_t mark;
+    float *padded;
+    HM_TRY(hm_arena_floats(scratch, x.rows * p->hidden, inputs));
+    mark = scratch->used;
+    HM_TRY(hm_arena_floats(scratch, x.rows * units, &padded));
+    for (int64_t row = 0; row < x.rows; row++) {
+        memcpy(padded + row * units, x.at + row * x.columns, (size_t)p->own * sizeof(float));
+        memset(padded + row * units + p->own, 0, (size_t)p->labels * sizeof(float));
+    }
+    hm_product((hm_matrix){padded, x.rows, units}, &machine->up[0], *inputs);
+    scratch->used = mark;
+    for (int64_t row = 0; row < x.rows; row++)
+        hm_kernels_best()->add(p->hidden, *inputs + row * p->hidden, p->c, *inputs + row * p->hidden);
+    return HM_OK;
+}
+
+size_t hm_labels_bytes(const hm_machine *machine, int64_t rows)
+{
+    const hm_layer *layer = &machine->layer[0];
+    return hm_arena_bytes(rows * machine->layer[1].units) + hm_arena_bytes(rows * layer->units) +
+           hm_arena_bytes(2 * layer->labels);
+}
+
+/* scores[y] = d_y + sum_j softplus(o_yj), and their log-sum. */
+static double score_labels(const parts *p, const float *input, double scores[])
+{
+    double most = -INFINITY, sum = 0;
+    for (int64_t y = 0; y < p->labels; y++) {
+        scores[y] = (double)p->d[y] + hm_kernels_best()->sum_softplus(p->hidden, input, 1.0f, p->U + y * p->hidden);
+        most = fmax(most, scores[y]);
+    }
+    for (int64_t y = 0; y < p->labels; y++) sum += exp(scores[y] - most);
+    return most + log(sum);
+}
+
+hm_status hm_labels_probability(const hm_model *model, const hm_machine *machine, hm_matrix x, hm_arena *scratch,
+                                double *log_sum, float *probs)
+{
+    parts p = parts_of(model, machine);
+    hm_layer own = machine->layer[0];
+    float *inputs, *room;
+    size_t mark = scratch->used;
+    own.units = p.own;
+    own.labels = 0;
+    HM_TRY(inputs_of(machine, &p, x, scratch, &inputs));
+    HM_TRY(hm_arena_floats(scratch, 2 * p.labels, &room));
+    double *scores = (double *)(void *)room; /* arenas are aligned for any type */
+    for (int64_t row = 0; row < x.rows; row++) {
+        double total = score_labels(&p, inputs + row * p.hidden, scores);
+        for (int64_t y = 0; probs && y < p.labels; y++) probs[row * p.labels + y] = (float)exp(scores[y] - total);
+        if (log_sum)
+            log_sum[row] = total + hm_units_score(&own, x.at + row * x.columns, p.b, hm_layer_variance(machine, 0));
+    }
+    scratch->used = mark;
+    return HM_OK;
+}
+
+/* ---- the gradient ----------------------------------------------------------------------------------------------- */
+
+size_t hm_labels_gradient_bytes(const hm_machine *machine, int64_t rows, int64_t rows_there)
+{
+    const hm_layer *layer = &machine->layer[0];
+    int64_t all = rows_there + rows * (1 + layer->labels);
+    return hm_labels_bytes(machine, rows) + hm_arena_bytes(all * layer->units) +
+           hm_arena_bytes(all * machine->layer[1].units) + hm_arena_bytes(machine->layer[1].units);
+}
+
+/* Of one row: b of its product with [x, 0], and of those with each label's unit. */
+static void row_gradient(const parts *p, const float *input, int64_t label, float weight, double scores[],
+                         float *with_x, float *with_labels, float *dd)
+{
+    double total = score_labels(p, input, scores);
+    memset(with_x, 0, (size_t)p->hidden * sizeof(float));
+    for (int64_t y = 0; y < p->labels; y++) {
+        float *with_y = with_labels + y * p->hidden;
+        float error = weight * ((y == label ? 1.0f : 0.0f) - (float)exp(scores[y] - total));
+        hm_kernels_best()->activate(1, p->hidden, input, 1.0f, p->U + y * p->hidden, with_y, NULL, NULL, 0);
+        for (int64_t j = 0; j < p->hidden; j++) {
+            with_y[j] *= error;
+            with_x[j] += with_y[j];
+        }
+        dd[y] += error;
+    }
+}
+
+hm_status hm_labels_gradient(const hm_model *model, const hm_machine *machine, hm_shard *shard, float weight)
+{
+    parts p = parts_of(model, machine);
+    hm_outer *outer = &shard->outer[machine->weights[0]];
+    int64_t rows = shard->data.rows, there = outer->a.rows, units = p.own + p.labels,
+            all = there + rows * (1 + p.labels);
+    float *inputs, *room, *a, *b;
+    HM_TRY(inputs_of(machine, &p, shard->data, shard->scratch, &inputs));
+    HM_TRY(hm_arena_floats(shard->scratch, 2 * p.labels, &room));
+    HM_TRY(hm_arena_floats(shard->scratch, all * units, &a));
+    HM_TRY(hm_arena_floats(shard->scratch, all * p.hidden, &b));
+    if (there > 0) {
+        memcpy(a, outer->a.at, (size_t)(there * units) * sizeof(float));
+        memcpy(b, outer->b.at, (size_t)(there * p.hidden) * sizeof(float));
+    }
+    memset(a + there * units, 0, (size_t)((all - there) * units) * sizeof(float));
+    float *dd = hm_shard_direct(shard, &model->layout, machine->layer[0].bias) + p.own;
+    for (int64_t row = 0; row < rows; row++) {
+        const float *data = shard->data.at + row * shard->data.columns, *label = data + p.own;
+        int64_t first = there + row * (1 + p.labels), is = 0;
+        for (int64_t y = 1; y < p.labels; y++) is = label[y] > label[is] ? y : is;
+        memcpy(a + first * units, data, (size_t)p.own * sizeof(float));
+        for (int64_t y = 0; y < p.labels; y++) a[(first + 1 + y) * units + p.own + y] = 1.0f;
+        row_gradient(&p, inputs + row * p.hidden, is, weight, (double *)(void *)room, b + first * p.hidden,
+                     b + (first + 1) * p.hidden, dd);
+        hm_kernels_best()->add_columns(1, p.hidden, b + first * p.hidden, 1.0f,
+                                       hm_shard_direct(shard, &model->layout, machine->layer[1].bias));
+    }
+    *outer = (hm_outer){.a = {a, all, units}, .b = {b, all, p.hidden}};
+    return HM_OK;
+}
+
+hm_status hm_labels_monitor(const hm_model *model, const hm_machine *machine, hm_shard *shard, double monitors[2])
+{
+    parts p = parts_of(model, machine);
+    float *probs;
+    HM_TRY(hm_arena_floats(shard->scratch, shard->data.rows * p.labels, &probs));
+    HM_TRY(hm_labels_probability(model, machine, shard->data, shard->scratch, NULL, probs));
+    for (int64_t row = 0; row < shard->data.rows; row++) {
+        const float *label = shard->data.at + row * shard->data.columns + p.own, *told = probs + row * p.labels;
+        int64_t is = 0, best = 0;
+        for (int64_t y = 1; y < p.labels; y++) {
+            is = label[y] > label[is] ? y : is;
+            best = told[y] > told[best] ? y : best;
+        }
+        monitors[0] += best != is;
+        monitors[1] -= log(fmax((double)told[is], 1e-45));
+    }
+    return HM_OK;
+}
