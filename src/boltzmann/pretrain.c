@@ -57,7 +57,8 @@ size_t hm_pretrain_bytes(const hm_model *model, const hm_contrast_settings *how,
                      hm_side_log_prob_bytes(&machine, rows) + hm_arena_bytes(2 * rows);
     size_t most = gradient > start ? gradient : start;
     /* The layer below is drawn into a matrix of its own, since the positive phase knows only its shard. */
-    return (most > monitor ? most : monitor) + hm_upward_bytes(model, pair_index(how), pair, rows);
+    return (most > monitor ? most : monitor) + hm_upward_bytes(model, pair_index(how), pair, rows) +
+           hm_arena_bytes(rows * model->visible);
 }
 
 /* context: the stack's hm_pair_of. */
@@ -65,8 +66,11 @@ static hm_status positive(const hm_model *model, const hm_machine *machine, hm_s
                           const void *context)
 {
     hm_half_step up = {.side = HM_ODD, .from = states, .prob = states, .beta = 1};
-    HM_TRY(hm_draw_upward(model, shard->data, pair_index(shard->how), *(const hm_pair_of *)context, shard->seed,
-                          shard->step, shard->first_row, shard->scratch, states->at[0]));
+    hm_matrix data = {NULL, shard->data.rows, model->visible};
+    HM_TRY(hm_arena_floats(shard->scratch, data.rows * data.columns, &data.at));
+    hm_shard_visible(model, shard, data.at);
+    HM_TRY(hm_draw_upward(model, data, pair_index(shard->how), *(const hm_pair_of *)context, shard->seed, shard->step,
+                          shard->first_row, shard->scratch, states->at[0]));
     return hm_machine_half(model, machine, &up, shard->scratch);
 }
 

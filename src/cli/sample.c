@@ -63,9 +63,10 @@ static hm_status sample_shard(void *context, int64_t local)
     hm_arena scratch;
     if (hm_count(rows) == 0) return HM_OK;
     HM_TRY(hm_arena_init(&scratch, s->model->class->sampling_bytes(s->model, hm_count(rows)), "scratch for sampling"));
-    hm_status status = s->model->class->gibbs(
-        s->model, (uint64_t)s->run.general.seed, hm_rows(s->states, rows.begin, hm_count(rows)), rows.begin,
-        (uint64_t)t->first_step, t->steps, &scratch, hm_rows(s->means, rows.begin, hm_count(rows)).at);
+    hm_status status =
+        s->model->class->gibbs(s->model, (uint64_t)s->run.general.seed, hm_rows(s->states, rows.begin, hm_count(rows)),
+                               rows.begin, (uint64_t)t->first_step, t->steps, &scratch,
+                               s->model->class->show ? NULL : hm_rows(s->means, rows.begin, hm_count(rows)).at);
     hm_arena_free(&scratch);
     return status;
 }
@@ -90,6 +91,36 @@ static hm_status run_chains(sampling *s)
         HM_TRY(hm_team_each(&s->run.team, hm_count(t.own), sample_shard, &t));
         hm_pulse_report(&pulse, done + t.steps, s->options->steps);
     }
+    return HM_OK;
+}
+
+/* Visible units of this rank's states of one shard. */
+static hm_status show_shard(void *context, int64_t local)
+{
+    const turn *t = context;
+    const sampling *s = t->s;
+    const hm_model *model = s->model;
+    hm_range rows = shard_rows(s, t->own.begin + local);
+    hm_stream stream = {(uint64_t)s->run.general.seed, HM_RNG_SAMPLE_VISIBLE, (uint64_t)1 << 43};
+    hm_arena scratch;
+    if (hm_count(rows) == 0) return HM_OK;
+    HM_TRY(hm_arena_init(&scratch, model->class->sampling_bytes(model, hm_count(rows)), "scratch for sampling"));
+    hm_status status =
+        model->class->show(model, hm_rows(s->states, rows.begin, hm_count(rows)), &stream, rows.begin, &scratch,
+                           hm_rows(s->samples, rows.begin, 1).at, hm_rows(s->means, rows.begin, 1).at);
+    hm_arena_free(&scratch);
+    return status;
+}
+
+/* What the states say of the visible units: by the family, or as they lie there. */
+static hm_status show_states(sampling *s)
+{
+    const hm_comm *comm = s->cli->comm;
+    turn t = {.s = s, .own = hm_part(s->run.general.shards, comm->size, comm->rank)};
+    if (s->model->class->show) return hm_team_each(&s->run.team, hm_count(t.own), show_shard, &t);
+    for (int64_t row = 0; row < s->samples.rows; row++)
+        memcpy(s->samples.at + row * s->samples.columns, s->states.at + row * s->states.columns,
+               (size_t)s->samples.columns * sizeof(float));
     return HM_OK;
 }
 
@@ -193,9 +224,7 @@ static hm_status sample(sampling *s, const char *folder)
     HM_TRY(comm->agree(comm, status));
     start_samples(s);
     HM_TRY(comm->agree(comm, run_chains(s)));
-    for (int64_t row = 0; row < s->samples.rows; row++)
-        memcpy(s->samples.at + row * s->samples.columns, s->states.at + row * s->states.columns,
-               (size_t)s->samples.columns * sizeof(float));
+    HM_TRY(comm->agree(comm, show_states(s)));
     HM_TRY(gather(s, s->samples));
     HM_TRY(gather(s, s->means));
     HM_TRY(comm->agree(comm, comm->rank == 0 ? write_results(s, folder) : HM_OK));

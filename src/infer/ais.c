@@ -370,10 +370,30 @@ static void copy_rows(annealing *run, hm_matrix start)
     }
 }
 
+/* The same where the family knows how states come from rows. */
+typedef struct entry {
+    annealing *run;
+    hm_matrix start;
+} entry;
+
+static hm_status task_enter(void *context, int64_t shard)
+{
+    entry *from = context;
+    hm_walk *walk = &from->run->walks[shard];
+    hm_stream stream = {walk->seed, HM_RNG_UPWARD, from->run->first_step};
+    hm_arena_reset(walk->scratch);
+    return from->run->model->class->enter(from->run->model, hm_rows(from->start, walk->first_chain, walk->state.rows),
+                                          &stream, walk->first_chain, walk->scratch, walk->state);
+}
+
 /* Down: Gibbs steps of the model from the caller's rows. */
 static void start_from_rows(annealing *run, hm_matrix start)
 {
-    copy_rows(run, start);
+    entry from = {run, start};
+    if (run->model->class->enter)
+        run->pending = hm_team_each(run->workers->team, run->shards, task_enter, &from);
+    else
+        copy_rows(run, start);
     int64_t steps = run->settings->burn_in;
     bool slow = steps > BURN_IN_AT_ONCE;
     if (slow) run->pulse = hm_pulse_start(run->workers->log, "burn-in of reverse AIS");

@@ -224,9 +224,16 @@ struct hm_model_class {
     const float *(*base_biases)(const hm_model *model);
     /* `steps` Gibbs steps on states (rows, state_columns) in place, streams (HM_RNG_SAMPLE_*, first_step + i); prob, if
      * not NULL, (rows, visible), receives the visible probabilities of the last step. */
-    size_t (*sampling_bytes)(const hm_model *model, int64_t rows); /* scratch of gibbs and free_energy */
+    size_t (*sampling_bytes)(const hm_model *model, int64_t rows); /* scratch of gibbs, free_energy, enter and show */
     hm_status (*gibbs)(const hm_model *model, uint64_t seed, hm_matrix state, int64_t first_row, uint64_t first_step,
                        int64_t steps, hm_arena *scratch, float *prob);
+    /* For families whose states do not begin with the visible units; NULL: they do. States from rows of data (rows,
+     * visible), random numbers of (stream, first_row + row); and visible units from states: a draw of (stream, ...)
+     * into sample and what it was drawn from into mean, (rows, visible). */
+    hm_status (*enter)(const hm_model *model, hm_matrix v, const hm_stream *stream, int64_t first_row,
+                       hm_arena *scratch, hm_matrix states);
+    hm_status (*show)(const hm_model *model, hm_matrix states, const hm_stream *stream, int64_t first_row,
+                      hm_arena *scratch, float *sample, float *mean);
 };
 
 /* The families, from models.def; ends with NULL. */

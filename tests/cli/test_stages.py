@@ -28,6 +28,18 @@ RUNS = {
   - {name: softmax, objective: classify, layer: 3, epochs: 4}
   - {name: all, objective: classify, epochs: 6, momentum: 0.5, dropout: 0.3, dropout_visible: 0.1, max_norm: 2}
 """),
+    "dbn": ("family: dbn, hidden: [30, 20, 25], classes: 10, label_units: true", """
+  - {name: first, objective: pretrain, layer: 1, estimator: cd, epochs: 3}
+  - {name: second, objective: pretrain, layer: 2, chains: 16, epochs: 3}
+  - {name: top, objective: pretrain, layer: 3, chains: 16, epochs: 3, momentum: 0.5}
+  - {name: fine, objective: up_down, estimator: cd, k: 3, epochs: 3, learning_rate: 0.005}
+  - {name: persistent, objective: up_down, chains: 24, epochs: 3, learning_rate: 0.005}
+"""),
+    "dbn, unrolled": ("family: dbn, hidden: [30, 20], classes: 10", """
+  - {name: first, objective: pretrain, layer: 1, epochs: 3}
+  - {name: second, objective: pretrain, layer: 2, epochs: 3}
+  - {name: classes, objective: classify, epochs: 4, dropout: 0.2}
+"""),
     "labels": ("family: rbm, hidden: 40, classes: 10, label_units: true", """
   - {name: joint, epochs: 4, chains: 20}
   - {name: discriminative, objective: discriminative, epochs: 4}

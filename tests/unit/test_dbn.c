@@ -1,0 +1,334 @@
+/* The deep belief network against enumeration of its layers in float64. */
+#include "small_rbm.h"
+
+#include "boltzmann/machine.h"
+#include "train/contrast.h"
+
+enum { V = 4, H1 = 3, SEED = 7, STATES = 1 << V };
+
+static hm_model *make_model(const char *hidden, const char *const more[][2], double weights, double biases)
+{
+    const hm_model_class *class = hm_model_find("dbn");
+    const char *complaint = NULL;
+    void *settings = calloc(1, class->settings_size);
+    hm_model *model;
+    assert_ok(hm_settings_default(&class->settings, settings));
+    assert_ok(hm_setting_parse(hm_settings_find(&class->settings, "hidden"), settings, hidden, &complaint));
+    for (int at = 0; more && more[at][0]; at++)
+        assert_ok(hm_setting_parse(hm_settings_find(&class->settings, more[at][0]), settings, more[at][1], &complaint));
+    assert_ok(hm_model_create(class, settings, V, &three_threads, &model));
+    hm_settings_free(&class->settings, settings);
+    free(settings);
+    for (int tensor = 0; tensor < model->layout.count; tensor++) {
+        hm_matrix values = hm_pack_matrix(&model->layout, model->params, tensor);
+        const hm_tensor *at = &model->layout.tensors[tensor];
+        for (int64_t i = 0; i < values.rows * values.columns; i++) values.at[i] = at->role == HM_LEARNT ? 0 : 0.4f;
+        if (at->role == HM_LEARNT && at->name[0] != 'R')
+            small_rbm_normal(values, at->products ? weights : biases, 3, (uint64_t)tensor);
+    }
+    class->refresh(model);
+    return model;
+}
+
+static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
+
+/* sum_i log p(bit i of x) under sigmoid(bias_i + sum of weights to the bits of y); W (units, others), or transposed. */
+static double log_factors(int64_t x, int units, const float *bias, int64_t y, int others, const float *W,
+                          bool transposed)
+{
+    double total = 0;
+    for (int i = 0; i < units; i++) {
+        double input = (double)bias[i];
+        for (int j = 0; j < others; j++)
+            input += (y >> j & 1) ? (double)W[transposed ? j * units + i : i * others + j] : 0;
+        total += log((x >> i & 1) ? sigmoid(input) : 1 - sigmoid(input));
+    }
+    return total;
+}
+
+static const float *values(const hm_model *model, const char *name) { return small_rbm_tensor(model, name).at; }
+
+/* log sum_h2 exp(-E_top(h1, h2)). */
+static double log_top(const hm_model *model, int64_t h1, int H2)
+{
+    double total = 0;
+    for (int i = 0; i < H1; i++) total += (h1 >> i & 1) ? (double)values(model, "g1")[i] : 0;
+    for (int j = 0; j < H2; j++) {
+        double input = (double)values(model, "c2")[j];
+        for (int i = 0; i < H1; i++) input += (h1 >> i & 1) ? (double)values(model, "W2")[i * H2 + j] : 0;
+        total += log1p(exp(input));
+    }
+    return total;
+}
+
+static double log_z_top(const hm_model *model, int H2)
+{
+    double Z = 0;
+    for (int64_t h1 = 0; h1 < 1 << H1; h1++) Z += exp(log_top(model, h1, H2));
+    return log(Z);
+}
+
+/* log p(v), and E_q of the bound and of its square, without -log Z. */
+static double exact_log_p_star(const hm_model *model, int64_t v, int H2, double *bound, double *square)
+{
+    const float *W = values(model, "W1");
+    double sum = 0;
+    *bound = *square = 0;
+    for (int64_t h1 = 0; h1 < 1 << H1; h1++) {
+        double joint = log_factors(v, V, values(model, "b"), h1, H1, W, false) + log_top(model, h1, H2);
+        double log_q = log_factors(h1, H1, values(model, "c1"), v, V, W, true);
+        sum += exp(joint);
+        *bound += exp(log_q) * (joint - log_q);
+        *square += exp(log_q) * pow(joint - log_q, 2);
+    }
+    return log(sum);
+}
+
+static void visible_states(float *v)
+{
+    for (int64_t s = 0; s < STATES; s++)
+        for (int i = 0; i < V; i++) v[s * V + i] = (float)(s >> i & 1);
+}
+
+static void free_energies(const hm_model *model, double energy[STATES])
+{
+    float v[STATES * V];
+    hm_arena scratch;
+    visible_states(v);
+    assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, STATES), "scratch"));
+    assert_ok(model->class->free_energy(model, (hm_matrix){v, STATES, V}, &scratch, energy));
+    hm_arena_free(&scratch);
+}
+
+/* Draws of the bound have the expectation that enumeration gives, which is never above log p. */
+static void bound_is_its_definition(void **state)
+{
+    enum { H2 = 2, DRAWS = 4000 };
+    static const char *const draws[][2] = {{"bound_draws", "4000"}, {NULL, NULL}};
+    (void)state;
+    hm_model *model = make_model("[3, 2]", draws, 0.9, 0.5);
+    hm_workers workers = serial_workers(&one_thread, 4, 9);
+    double energy[STATES], log_z, loosest = 0;
+    assert_ok(hm_exact_log_z(model, &workers, &log_z));
+    assert_close(log_z, log_z_top(model, H2), 1e-5);
+    free_energies(model, energy);
+    for (int64_t s = 0; s < STATES; s++) {
+        double bound, square, log_p = exact_log_p_star(model, s, H2, &bound, &square);
+        double error = sqrt(fmax(square - bound * bound, 1e-12) / DRAWS);
+        assert_true(bound <= log_p + 1e-12);
+        loosest = fmax(loosest, log_p - bound);
+        if (!(fabs(-energy[s] - bound) <= 4.5 * error + 1e-5))
+            fail_msg("v %d: %.5f, expected %.5f, error %.5f", (int)s, -energy[s], bound, error);
+    }
+    print_message("  at most %.3f nats below log p\n", loosest);
+    assert_true(loosest > 0.01);
+    hm_model_free(model);
+}
+
+/* log p(v) of the RBM of the first layer, by its own definition. */
+static double rbm_log_p_star(const hm_model *model, int64_t v)
+{
+    double total = 0;
+    for (int i = 0; i < V; i++) total += (v >> i & 1) ? (double)values(model, "b")[i] : 0;
+    for (int j = 0; j < H1; j++) {
+        double input = (double)values(model, "c1")[j];
+        for (int i = 0; i < V; i++) input += (v >> i & 1) ? (double)values(model, "W1")[i * H1 + j] : 0;
+        total += log1p(exp(input));
+    }
+    return total;
+}
+
+typedef struct trained {
+    hm_source *source;
+    hm_feed *feed;
+    hm_contrast *contrast;
+    hm_workers workers;
+    unsigned char *data;
+} trained;
+
+static void train_start(trained *t, hm_model *model, const char *objective, const hm_contrast_settings *how, int rows,
+                        int64_t epochs)
+{
+    hm_transform transform = {.binarize = HM_BINARIZE_NONE, .seed = SEED};
+    hm_train_settings train = {.epochs = epochs, .batch = rows};
+    hm_optimizer_settings optimizer = {.learning_rate = 0.2};
+    hm_stream stream = {.seed = 4, .purpose = HM_RNG_SYNTH};
+    *t = (trained){.workers = serial_workers(model->team, 4, SEED), .data = malloc((size_t)(rows * V))};
+    for (int64_t row = 0; row < rows; row++) /* v1 = v0, v3 = v2, mostly */
+        for (int64_t i = 0; i < V; i++)
+            t->data[row * V + i] = hm_random_uniform(&stream, row, i % 2 && row % 5 ? i - 1 : i) < 0.4f ? 255 : 0;
+    assert_ok(hm_source_memory(HM_UINT8, rows, V, t->data, &t->source));
+    assert_ok(hm_feed_open(t->source, &transform, 64, rows, 4, (hm_range){0, 4}, &t->feed));
+    const hm_objective *wanted = hm_objective_find(model->class, objective);
+    if (wanted->begin) assert_ok(wanted->begin(model, how));
+    assert_ok(hm_contrast_create(model, wanted, t->feed, &train, how, &optimizer, &t->workers, &t->contrast));
+}
+
+static hm_status no_row(void *state, const hm_metric_row *row)
+{
+    (void)state, (void)row;
+    return HM_OK;
+}
+static hm_status no_step(void *state, const hm_contrast *contrast)
+{
+    (void)state, (void)contrast;
+    return HM_OK;
+}
+
+static void train_end(trained *t, bool run)
+{
+    const hm_observer observer = {no_row, no_step, NULL};
+    if (run) assert_ok(hm_contrast_run(t->contrast, &observer));
+    hm_contrast_free(t->contrast);
+    hm_feed_close(t->feed);
+    t->source->close(t->source);
+    free(t->data);
+}
+
+/* E_q of the bound over the training rows, by enumeration. */
+static double mean_bound(const hm_model *model, const unsigned char *data, int rows, int H2)
+{
+    double sum = 0, bound, square;
+    for (int row = 0; row < rows; row++) {
+        int64_t v = 0;
+        for (int i = 0; i < V; i++) v |= (int64_t)(data[row * V + i] > 0) << i;
+        exact_log_p_star(model, v, H2, &bound, &square);
+        sum += bound;
+    }
+    return sum / rows - log_z_top(model, H2);
+}
+
+/* From the transpose the bound is the RBM's own log p, row by row; training the second layer raises it from there. */
+static void second_layer_from_the_transpose_raises_the_bound(void **state)
+{
+    enum { ROWS = 40 };
+    (void)state;
+    hm_model *model = make_model("[3, 4]", NULL, 0.8, 0.5);
+    hm_contrast_settings how = {.estimator = HM_EXACT, .k = 1, .layer = 1, .offset_rate = 0.01};
+    trained t;
+    train_start(&t, model, "pretrain", &how, ROWS, 300);
+    train_end(&t, true);
+    how.layer = 2;
+    train_start(&t, model, "pretrain", &how, ROWS, 300);
+    double energy[STATES], Z = 0, log_p = 0;
+    free_energies(model, energy);
+    for (int64_t s = 0; s < STATES; s++) Z += exp(rbm_log_p_star(model, s));
+    for (int64_t s = 0; s < STATES; s++)
+        assert_true(fabs(-energy[s] - log_z_top(model, V) - (rbm_log_p_star(model, s) - log(Z))) < 1e-4);
+    for (int row = 0; row < ROWS; row++) {
+        int64_t v = 0;
+        for (int i = 0; i < V; i++) v |= (int64_t)(t.data[row * V + i] > 0) << i;
+        log_p += (rbm_log_p_star(model, v) - log(Z)) / ROWS;
+    }
+    double before = mean_bound(model, t.data, ROWS, V);
+    assert_close(before, log_p, 1e-4);
+    unsigned char *data = malloc(ROWS * V);
+    memcpy(data, t.data, ROWS * V);
+    train_end(&t, true);
+    double after = mean_bound(model, data, ROWS, V);
+    print_message("  log p of the RBM %.4f, the bound after the second layer %.4f\n", log_p, after);
+    assert_true(after > before + 1e-3);
+    free(data);
+    hm_model_free(model);
+}
+
+/* Samples from above have the exact distribution over the visible units. */
+static void samples_have_the_exact_distribution(void **state)
+{
+    enum { H2 = 2, CHAINS = 20000, STEPS = 60 };
+    (void)state;
+    hm_model *model = make_model("[3, 2]", NULL, 0.9, 0.5);
+    int counts[STATES] = {0};
+    double chi_square = 0, log_z = log_z_top(model, H2);
+    float *states = calloc(CHAINS * H1 + 64, sizeof *states), *v = calloc(CHAINS * V + 64, sizeof *v);
+    hm_stream stream = {5, HM_RNG_SAMPLE_VISIBLE, (uint64_t)1 << 43};
+    hm_arena scratch;
+    assert_int_equal(hm_state_columns(model), H1);
+    assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, CHAINS), "scratch"));
+    assert_ok(model->class->gibbs(model, 5, (hm_matrix){states, CHAINS, H1}, 0, 0, STEPS, &scratch, NULL));
+    hm_arena_reset(&scratch);
+    assert_ok(model->class->show(model, (hm_matrix){states, CHAINS, H1}, &stream, 0, &scratch, v, NULL));
+    for (int chain = 0; chain < CHAINS; chain++) {
+        int64_t s = 0;
+        for (int i = 0; i < V; i++) s |= (int64_t)(v[chain * V + i] > 0.5f) << i;
+        counts[s]++;
+    }
+    for (int64_t s = 0; s < STATES; s++) {
+        double bound, square, expected = CHAINS * exp(exact_log_p_star(model, s, H2, &bound, &square) - log_z);
+        chi_square += pow(counts[s] - expected, 2) / expected;
+    }
+    print_message("  chi-square %.1f with 15 degrees of freedom, allowed 44.3\n", chi_square); /* 99.99 % */
+    assert_true(chi_square < 44.3);
+    hm_arena_free(&scratch);
+    free(states), free(v);
+    hm_model_free(model);
+}
+
+/* Every row of an up-down update is what the delta rule makes of states that are 0 or 1. */
+static void up_down_is_the_delta_rule(void **state)
+{
+    enum { ROWS = 12, H2 = 5 };
+    (void)state;
+    hm_model *model = make_model("[3, 5]", NULL, 0.9, 0.5);
+    hm_contrast_settings how = {.estimator = HM_CD, .k = 2, .offset_rate = 0.01};
+    trained t;
+    train_start(&t, model, "up_down", &how, ROWS, 1);
+    hm_matrix R = small_rbm_tensor(model, "R1"), W = small_rbm_tensor(model, "W1");
+    assert_memory_equal(R.at, W.at, (size_t)(R.rows * R.columns) * sizeof(float)); /* begin unties them */
+    small_rbm_normal(R, 0.7, 9, 0);
+    model->class->refresh(model);
+    hm_outer outer[HM_TENSORS_MAX];
+    memset(outer, 0, sizeof outer);
+    float data[ROWS * V], *direct = calloc((size_t)model->layout.size, sizeof *direct);
+    hm_arena scratch;
+    for (int i = 0; i < ROWS * V; i++) data[i] = t.data[i] > 0 ? 1.0f : 0.0f;
+    assert_ok(hm_arena_init(&scratch, model->class->objectives[1].scratch_bytes(model, &how, 1, ROWS, 0), "scratch"));
+    hm_shard shard = {.shards = 1,
+                      .seed = SEED,
+                      .step = 3,
+                      .data = {data, ROWS, V},
+                      .batch = ROWS,
+                      .how = &how,
+                      .scratch = &scratch,
+                      .outer = outer,
+                      .direct = direct,
+                      .direct_begin = hm_layout_direct_begin(&model->layout)};
+    assert_ok(model->class->objectives[1].gradient(model, &shard));
+    const hm_outer *wake = &outer[hm_layout_find(&model->layout, "W1")];
+    const hm_outer *dream = &outer[hm_layout_find(&model->layout, "R1")];
+    assert_true(wake->a.rows == ROWS && dream->a.rows == ROWS);
+    for (int row = 0; row < ROWS; row++) {
+        for (int i = 0; i < V; i++) { /* v - sigmoid(W h + b) */
+            double input = (double)values(model, "b")[i];
+            for (int j = 0; j < H1; j++) input += (double)W.at[i * H1 + j] * (double)wake->b.at[row * H1 + j];
+            assert_true(fabs((double)wake->a.at[row * V + i] - ((double)data[row * V + i] - sigmoid(input))) < 1e-5);
+        }
+        for (int j = 0; j < H1; j++) { /* h - sigmoid(v R + c), h of the fantasy 0 or 1 */
+            double input = (double)values(model, "c1")[j];
+            for (int i = 0; i < V; i++) {
+                float v = dream->a.at[row * V + i];
+                assert_true(v == 0.0f || v == 1.0f);
+                input += (double)R.at[i * H1 + j] * (double)v;
+            }
+            double h = (double)dream->b.at[row * H1 + j] + sigmoid(input);
+            assert_true(fabs(h) < 1e-5 || fabs(h - 1) < 1e-5);
+            float up = wake->b.at[row * H1 + j];
+            assert_true(up == 0.0f || up == 1.0f);
+        }
+    }
+    free(direct);
+    hm_arena_free(&scratch);
+    train_end(&t, false);
+    hm_model_free(model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bound_is_its_definition),
+        cmocka_unit_test(second_layer_from_the_transpose_raises_the_bound),
+        cmocka_unit_test(samples_have_the_exact_distribution),
+        cmocka_unit_test(up_down_is_the_delta_rule),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
