@@ -83,13 +83,15 @@ def measure(update, seconds, agree=lambda value: value):
     return rates, (time.process_time() - begin_cpu) / (time.perf_counter() - begin)
 
 
-def report(peer, version, threads, ranks, rates, cores, peak_bytes=None):
-    """Prints the measurement as one JSON object: the median window counts."""
+def report(peer, version, threads, ranks, rates, cores, peak_bytes=None, work=None):
+    """Prints the measurement as one JSON object: the median window counts. work: has BATCH and FLOP_PER_UPDATE; this
+    module's by default."""
+    work = work or sys.modules[__name__]
     rate = statistics.median(rates)
     peak_bytes = peak_bytes or peak_memory()
     print(json.dumps({"peer": peer, "version": version, "threads": threads, "ranks": ranks,
                       "updates_per_s": rate, "best_updates_per_s": max(rates), "windows": rates,
-                      "samples_per_s": rate * BATCH, "gflops": rate * FLOP_PER_UPDATE * 1e-9, "cores_used": cores,
+                      "samples_per_s": rate * work.BATCH, "gflops": rate * work.FLOP_PER_UPDATE * 1e-9, "cores_used": cores,
                       "peak_bytes": peak_bytes, **blas()}))
 
 
