@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Train and evaluate what a published figure was of, and print ours beside it.
+#
+#   HARMONIUM_DATA=DIR scripts/reproduce.sh NAME [--ranks N] [--threads N] [--folder DIR] [--quick]
+#   scripts/reproduce.sh --list
+#
+# Minutes to two hours; docs/results.md has what came out. DIR holds mnist/ and freyfaces/ with their IDX files.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+[ -x build/harmonium ] || scripts/setup.sh
+exec /usr/bin/python3 scripts/reproduce.py "$@"
