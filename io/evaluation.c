@@ -48,6 +48,7 @@ static const hm_field fields[] = {
     WHOLE("test_rows", "test examples that were evaluated"),
     WHOLE("trusted", "1 when nothing speaks against the estimate, 0 when it should not be used"),
     ARRAY("log_weights", "chain", "nats", "log-weight of each annealing run"),
+    ARRAY("test_free_energy", "row", "nats", "free energy of each test example"),
     ARRAY("row_log_weights", "row", "nats",
           "minus the log of the mean weight of each row's annealing runs: its own estimate of log_z, less that of the "
           "base"),

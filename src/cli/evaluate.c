@@ -46,6 +46,7 @@ typedef struct evaluation {
     hm_model *model;
     hm_source *split[SPLITS];      /* NULL where not asked for or not there */
     hm_mean_energy energy[SPLITS]; /* of each split that is there */
+    double *each[SPLITS];          /* (rows) of the test rows, if they are there */
     estimate estimates[METHODS];
     bool classified;
     hm_classification classes[SPLITS]; /* of each split that is there, when classified */
@@ -271,7 +272,10 @@ static hm_status measure_split(evaluation *e, hm_split split)
 {
     hm_transform transform = hm_run_transform(&e->run, split);
     hm_row_transform rows = {transform_rows, &transform};
-    return hm_mean_free_energy(e->model, e->split[split], &rows, &e->run.workers, &e->energy[split]);
+    if (split == HM_TEST)
+        HM_TRY(e->cli->comm->agree(e->cli->comm,
+                                   hm_alloc(&e->each[split], e->split[split]->rows, sizeof(double), "free energies")));
+    return hm_mean_free_energy(e->model, e->split[split], &rows, &e->run.workers, e->each[split], &e->energy[split]);
 }
 
 static hm_status open_data(evaluation *e)
@@ -533,16 +537,39 @@ static hm_status store_classes(const evaluation *e, stored *s)
     return HM_OK;
 }
 
+/* What log p of every test row is made of. */
+static hm_status store_energies(const evaluation *e, stored *s)
+{
+    int count = 0;
+    HM_TRY(hm_result_array(s->results, &count, RESULTS_MAX, "test_free_energy", e->each[HM_TEST],
+                           e->split[HM_TEST]->rows));
+    s->notes[0] = (hm_note){"config", e->run.yaml};
+    s->evaluation =
+        (hm_evaluation){"free_energy",
+                        e->model->class->bound ? "upper bounds of -log p*(v): log p(v) >= -test_free_energy - log_z"
+                                               : "-log p*(v): log p(v) = -test_free_energy - log_z",
+                        s->results,
+                        count,
+                        s->notes,
+                        1};
+    return HM_OK;
+}
+
 /* Rank 0. */
 static hm_status store(const evaluation *e, const char *folder)
 {
-    stored all[METHODS + 1];
-    hm_evaluation evaluations[METHODS + 1];
+    stored all[METHODS + 2];
+    hm_evaluation evaluations[METHODS + 2];
     int count = 0;
     char *path;
     for (int method = 0; method < METHODS; method++) {
         if (!e->estimates[method].done) continue;
         HM_TRY(store_method(e, method, &all[count]));
+        evaluations[count] = all[count].evaluation;
+        count++;
+    }
+    if (e->each[HM_TEST]) {
+        HM_TRY(store_energies(e, &all[count]));
         evaluations[count] = all[count].evaluation;
         count++;
     }
@@ -591,6 +618,7 @@ static hm_status run_evaluate(hm_cli *cli, int argc, char **argv)
         for (int split = 0; split < SPLITS; split++)
             if (e.split[split]) e.split[split]->close(e.split[split]);
         for (int split = 0; split < SPLITS; split++) hm_classification_free(&e.classes[split]);
+        free(e.each[HM_TEST]);
         hm_model_free(e.model);
         hm_run_free(&e.run);
     }

@@ -1,14 +1,23 @@
 #include "infer/likelihood_data.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { SUM, SUM_OF_SQUARES, SUMS };
 
+typedef struct energies {
+    const hm_model *model;
+    double *each; /* (rows of the source), or NULL */
+} energies;
+
 static hm_status add_energies(void *context, hm_matrix rows, int64_t first_row, hm_arena *scratch, double sums[])
 {
-    const hm_model *model = context;
+    const energies *all = context;
+    const hm_model *model = all->model;
     double energy[HM_ROW_BLOCK];
     HM_TRY(model->class->free_energy(model, rows, scratch, energy));
+    if (all->each) memcpy(all->each + first_row, energy, (size_t)rows.rows * sizeof(double));
     for (int64_t row = 0; row < rows.rows; row++) {
         HM_REQUIRE(isfinite(energy[row]), HM_ENUMERIC,
                    "the free energy of row %lld is %g; the parameters hold NaN or have diverged",
@@ -26,10 +35,24 @@ static hm_mean_energy mean_of(const double sums[SUMS], int64_t rows)
     return (hm_mean_energy){mean, rows > 1 ? sqrt(squares / (n - 1) / n) : INFINITY, rows};
 }
 
+/* Every rank's rows to all. Collective. */
+static hm_status gather_each(const hm_workers *workers, int64_t rows, double *each)
+{
+    hm_comm *comm = workers->comm;
+    int64_t *begin, shards = workers->shards / comm->size;
+    HM_TRY(comm->agree(comm, hm_alloc(&begin, comm->size + 1, sizeof *begin, "free energies")));
+    for (int rank = 0; rank <= comm->size; rank++) /* the part after the last one is empty and begins at the end */
+        begin[rank] = hm_part(rows, workers->shards, rank * shards).begin * (int64_t)sizeof(double);
+    hm_status status = comm->all_gather(comm, each, begin);
+    free(begin);
+    return status;
+}
+
 hm_status hm_mean_free_energy(const hm_model *model, hm_source *source, const hm_row_transform *transform,
-                              const hm_workers *workers, hm_mean_energy *out)
+                              const hm_workers *workers, double *each, hm_mean_energy *out)
 {
     double sums[SUMS];
+    energies all = {model, each};
     HM_REQUIRE(source->columns == model->visible, HM_EDATA,
                "log-probability: the data has %lld columns, but the model %lld visible units",
                (long long)source->columns, (long long)model->visible);
@@ -42,8 +65,8 @@ hm_status hm_mean_free_energy(const hm_model *model, hm_source *source, const hm
                        .scratch_bytes = model->class->sampling_bytes(model, HM_ROW_BLOCK),
                        .sums = SUMS,
                        .add = add_energies,
-                       .context = (void *)model}; /* which it only reads */
+                       .context = &all};
     HM_TRY(hm_sum_rows(&job, sums));
     *out = mean_of(sums, source->rows);
-    return HM_OK;
+    return each ? gather_each(workers, source->rows, each) : HM_OK;
 }

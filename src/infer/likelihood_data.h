@@ -10,11 +10,12 @@ typedef struct hm_mean_energy {
     int64_t rows;
 } hm_mean_energy;
 
-/* Mean free energy of all rows of `source`, each passed through `transform`. Rows are cut into workers->shards parts,
- * of which a rank reads only its own, a block at a time: memory is bounded whatever the size of the source. The same
- * bits for any number of ranks and threads. HM_EDATA when the source is empty, has another width than the model or
- * cannot be read; HM_ENUMERIC, naming the row, when a free energy is not finite. Collective. */
+/* Mean free energy of all rows of `source`, each passed through `transform`; each: NULL, or (rows), receives them all,
+ * on every rank. Rows are cut into workers->shards parts, of which a rank reads only its own, a block at a time: memory
+ * is bounded whatever the size of the source. The same bits for any number of ranks and threads. HM_EDATA when the
+ * source is empty, has another width than the model or cannot be read; HM_ENUMERIC, naming the row, when a free energy
+ * is not finite. Collective. */
 hm_status hm_mean_free_energy(const hm_model *model, hm_source *source, const hm_row_transform *transform,
-                              const hm_workers *workers, hm_mean_energy *out);
+                              const hm_workers *workers, double *each, hm_mean_energy *out);
 
 #endif

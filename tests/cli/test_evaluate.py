@@ -86,7 +86,10 @@ class Evaluate(Case):
             w = numpy.exp(weights - weights.max())
             self.assertAlmostEqual(report["ais"]["ess"], w.sum() ** 2 / (w ** 2).sum(), delta=1e-6 * 1000)
             self.assertAlmostEqual(report["ais"]["log_z_stderr"], w.std(ddof=1) / w.mean() / 1000 ** 0.5, delta=1e-6)
-            self.assertEqual(sorted(file["evaluation"]), ["ais", "ais_uniform", "exact", "raise", "reverse_ais"])
+            self.assertEqual(sorted(file["evaluation"]), ["ais", "ais_uniform", "exact", "free_energy", "raise", "reverse_ais"])
+            energies = file["evaluation/free_energy/test_free_energy"][...]
+            self.assertAlmostEqual(-energies.mean() - file["evaluation/exact/log_z"][()],
+                                   file["evaluation/exact/test_log_prob"][()], delta=1e-9)
 
     def test_ais_is_within_a_tenth_of_a_nat_of_exact_20_hidden(self):
         self.check_bracket(20)

@@ -12,6 +12,7 @@ static hm_comm *ranks;
 typedef struct estimates {
     hm_ais_result linear, adaptive, reverse, raise;
     hm_mean_energy energy;
+    double each[ROWS];
     double exact;
 } estimates;
 
@@ -43,7 +44,7 @@ static void estimate_all(const hm_model *model, hm_comm *comm, estimates *out)
                              out->adaptive.betas, &workers, &out->reverse));
     linear.raise_chains = 3;
     assert_ok(hm_raise(model, base, (hm_matrix){rows, CHAINS, VISIBLE}, &linear, 0, NULL, &workers, &out->raise));
-    assert_ok(hm_mean_free_energy(model, source, &hm_row_values, &workers, &out->energy));
+    assert_ok(hm_mean_free_energy(model, source, &hm_row_values, &workers, out->each, &out->energy));
     source->close(source);
     free(rows);
 }
@@ -82,6 +83,7 @@ static void bits_do_not_depend_on_ranks(void **state)
     assert_same_result(&alone.raise, &together.raise);
     assert_true(alone.exact == together.exact);
     assert_true(alone.energy.mean == together.energy.mean && alone.energy.std_error == together.energy.std_error);
+    assert_memory_equal(alone.each, together.each, sizeof alone.each);
     estimates_free(&alone);
     estimates_free(&together);
     hm_model_free(model);
@@ -109,7 +111,7 @@ static void a_failure_of_one_rank_is_every_ranks(void **state)
     assert_int_equal(hm_exact_log_z(model, &workers, &log_z), HM_ENUMERIC);
     hm_error_clear();
     assert_ok(hm_source_memory(HM_FLOAT32, ROWS, VISIBLE, rows, &source));
-    assert_int_equal(hm_mean_free_energy(model, source, &hm_row_values, &workers, &mean), HM_ENUMERIC);
+    assert_int_equal(hm_mean_free_energy(model, source, &hm_row_values, &workers, NULL, &mean), HM_ENUMERIC);
     hm_error_clear();
     source->close(source);
     free(rows);

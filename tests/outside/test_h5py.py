@@ -11,7 +11,8 @@ class H5py(Outside):
     def test_the_numbers_are_those_that_the_program_reports(self):
         report = json.loads(run("evaluate", self.path("run"), "--json").stdout)
         with h5py.File(self.path("run/model.h5")) as model, h5py.File(self.path("run/metrics.h5")) as metrics:
-            self.assertEqual(set(model["evaluation"]), {"exact", "ais", "ais_uniform", "reverse_ais", "raise"})
+            self.assertEqual(set(model["evaluation"]), {"exact", "ais", "ais_uniform", "reverse_ais", "raise",
+                                                              "free_energy"})
             for method, results in model["evaluation"].items():
                 for name in set(results) & set(report[method]) - {"seconds"}:
                     value = report[method][name]

@@ -47,7 +47,7 @@ static hm_mean_energy measure(const hm_model *model, hm_type type, int64_t rows,
     hm_source *source;
     hm_mean_energy mean = {NAN, NAN, 0};
     assert_ok(hm_source_memory(type, rows, VISIBLE, data, &source));
-    assert_ok(hm_mean_free_energy(model, source, transform, &workers, &mean));
+    assert_ok(hm_mean_free_energy(model, source, transform, &workers, NULL, &mean));
     source->close(source);
     return mean;
 }
@@ -135,14 +135,14 @@ static void unreadable_and_unfitting_data_are_refused(void **state)
     hm_workers workers = serial_workers(&three_threads, 8, 1);
     hm_mean_energy mean;
     hm_source broken = {.rows = ROWS, .columns = VISIBLE, .type = HM_UINT8, .read = read_failure};
-    assert_int_equal(hm_mean_free_energy(model, &broken, &hm_row_values, &workers, &mean), HM_EDATA);
+    assert_int_equal(hm_mean_free_energy(model, &broken, &hm_row_values, &workers, NULL, &mean), HM_EDATA);
     assert_non_null(strstr(hm_error_message(), "cannot be read"));
     hm_error_clear();
     hm_source empty = {.rows = 0, .columns = VISIBLE, .type = HM_UINT8, .read = read_failure};
-    assert_int_equal(hm_mean_free_energy(model, &empty, &hm_row_values, &workers, &mean), HM_EDATA);
+    assert_int_equal(hm_mean_free_energy(model, &empty, &hm_row_values, &workers, NULL, &mean), HM_EDATA);
     hm_error_clear();
     hm_source wide = {.rows = 5, .columns = VISIBLE + 1, .type = HM_UINT8, .read = read_failure};
-    assert_int_equal(hm_mean_free_energy(model, &wide, &hm_row_values, &workers, &mean), HM_EDATA);
+    assert_int_equal(hm_mean_free_energy(model, &wide, &hm_row_values, &workers, NULL, &mean), HM_EDATA);
     assert_non_null(strstr(hm_error_message(), "20 columns"));
     hm_error_clear();
     hm_model_free(model);
@@ -158,7 +158,7 @@ static void a_nan_names_its_row(void **state)
     hm_mean_energy mean;
     values[1234 * VISIBLE + 7] = NAN;
     assert_ok(hm_source_memory(HM_FLOAT32, ROWS, VISIBLE, values, &source));
-    assert_int_equal(hm_mean_free_energy(model, source, &hm_row_values, &workers, &mean), HM_ENUMERIC);
+    assert_int_equal(hm_mean_free_energy(model, source, &hm_row_values, &workers, NULL, &mean), HM_ENUMERIC);
     assert_non_null(strstr(hm_error_message(), "row 1234 "));
     hm_error_clear();
     source->close(source);
