@@ -138,7 +138,7 @@ static hm_status solve(const cyclic *part, double *a, double *vectors, double *v
     pdsyevd_("V", "L", &part->n, a, &one, &one, part->descriptor, values, vectors, &one, &one, part->descriptor, &room,
              &ask, &whole_room, &ask, &info);
     HM_REQUIRE(info == 0, HM_EINTERNAL, "ScaLAPACK: pdsyevd asks for no workspace but returns %d", info);
-    /* Less is asked for than pdormtr, which it calls, needs of small matrices: (rows + columns + block) block, block^2. */
+    /* Less is asked for than pdormtr, which it calls, needs for small matrices. */
     int more = (part->rows + part->columns + 2 * EIGEN_BLOCK) * EIGEN_BLOCK + 4 * part->n;
     int length = (int)room + more, whole_length = whole_room + 64;
     HM_TRY(hm_alloc(&work, length, sizeof *work, "workspace of pdsyevd"));

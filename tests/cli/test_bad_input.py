@@ -189,7 +189,7 @@ class BadRuns(Case):
         self.refuse_train(2, ["--set nonsense", "KEY=VALUE"], good, "--set", "nonsense")
 
     def test_command_line(self):
-        self.refuse(2, ["'fly'", "import, train"], "fly")
+        self.refuse(2, ["'fly'", "import, whiten, train"], "fly")
         self.refuse(2, ["--wings", "known"], "train", "x.yaml", "--wings")
         self.refuse(2, "-o RUN", "train", "x.yaml")
         self.refuse(2, "one configuration", "train", "-o", self.path("run"))

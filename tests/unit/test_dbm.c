@@ -432,6 +432,54 @@ static void gibbs_steps_have_the_exact_marginals(void **state)
     hm_model_free(model);
 }
 
+/* Moves at a temperature leave p_beta unchanged: the marginals of the state's units, by enumeration of the machine
+ * whose parameters are beta times as large, with the rest of the even layers' biases from the base. */
+static void annealed_moves_have_the_exact_marginals(void **state)
+{
+    (void)state;
+    const double beta = 0.6;
+    hm_model *model = small_dbm(V, "[3, 2, 3]", 1.0, 0.5, 8, &one_thread);
+    const hm_annealing *path = model->class->annealing;
+    exact_dbm scaled = exact_dbm_of(model);
+    int columns = (int)hm_state_columns(model), inputs = (int)path->input_columns(model);
+    float base[DBM_UNITS_MAX], *states = calloc((size_t)(CHAINS * columns + 64), sizeof *states);
+    float *cached = calloc((size_t)(CHAINS * inputs + 64), sizeof *cached);
+    double *energy = calloc(2 * CHAINS, sizeof *energy), *sums = calloc((size_t)(CHAINS * columns), sizeof *sums);
+    double marginals[DBM_UNITS_MAX], mean[DBM_UNITS_MAX] = {0}, square[DBM_UNITS_MAX] = {0}, expected[DBM_UNITS_MAX];
+    hm_arena scratch;
+    for (int i = 0; i < columns; i++) base[i] = 0.3f * (float)(i % 4) - 0.5f;
+    for (int a = 0; a < scaled.units; a++) {
+        scaled.bias[a] *= beta;
+        for (int b = 0; b < scaled.units; b++) scaled.weight[a][b] *= beta;
+    }
+    for (int i = 0; i < columns; i++) /* v, then h2 */
+        scaled.bias[i < V ? i : scaled.first[2] + i - V] += (1 - beta) * (double)base[i];
+    assert_ok(hm_arena_init(&scratch, path->scratch_bytes(model, CHAINS), "scratch"));
+    hm_walk walk = {.seed = 11,
+                    .state = {states, CHAINS, columns},
+                    .inputs = {cached, CHAINS, inputs},
+                    .energy = energy,
+                    .base_energy = energy + CHAINS,
+                    .base = base,
+                    .scratch = &scratch};
+    assert_ok(path->refresh(model, &walk));
+    for (uint64_t step = 1; step <= BURN_IN + MEASURED; step++) {
+        hm_arena_reset(&scratch);
+        assert_ok(path->move(model, &walk, beta, HM_RNG_AIS_HIDDEN, HM_RNG_AIS_VISIBLE, step));
+        for (int i = 0; step > BURN_IN && i < CHAINS * columns; i++) sums[i] += (double)states[i] / MEASURED;
+    }
+    for (int i = 0; i < CHAINS * columns; i++) {
+        mean[i % columns] += sums[i] / CHAINS;
+        square[i % columns] += sums[i] * sums[i] / CHAINS;
+    }
+    exact_dbm_marginals(&scaled, marginals);
+    for (int i = 0; i < columns; i++) expected[i] = marginals[i < V ? i : scaled.first[2] + i - V];
+    check_means("annealed", mean, square, expected, columns);
+    free(states), free(cached), free(energy), free(sums);
+    hm_arena_free(&scratch);
+    hm_model_free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -443,6 +491,7 @@ int main(void)
         cmocka_unit_test(recognition_learns_what_mean_field_finds),
         cmocka_unit_test(recognition_does_not_change_the_bound),
         cmocka_unit_test(gibbs_steps_have_the_exact_marginals),
+        cmocka_unit_test(annealed_moves_have_the_exact_marginals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
