@@ -1,0 +1,298 @@
+#include "cli/assessment.h"
+
+#include "core/memory.h"
+#include "io/model_file.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char classification[] = "classification";
+
+/* ---- results ---------------------------------------------------------------------------------------------------- */
+
+enum { RESULTS_MAX = 24, NOTES_MAX = 4 };
+
+/* Mean log p(v) = -mean F(v) - log Z. */
+static double log_prob(const hm_assessment *e, int split, int method)
+{
+    return -e->energy[split].mean - e->estimates[method].ais.log_z;
+}
+
+/* Its standard error: that of log Z, and that of the mean over the rows as a sample of what they were drawn from. */
+static double log_prob_error(const hm_assessment *e, int split, int method)
+{
+    return hypot(e->estimates[method].ais.log_z_stderr, e->energy[split].std_error);
+}
+
+static void report_method(const hm_assessment *e, int method, hm_report *report)
+{
+    const hm_ais_result *ais = &e->estimates[method].ais;
+    hm_report_begin(report, hm_estimate_methods[method].name, hm_estimate_methods[method].label);
+    hm_report_real(report, "log_z", "log Z", ais->log_z, 3, "nats");
+    if (method != EXACT) {
+        hm_report_real(report, "log_z_stderr", "  standard error", ais->log_z_stderr, 3, "nats");
+        hm_report_real(report, "log_z_lower", "  -3 sigma", ais->log_z_lower, 3, "nats");
+        hm_report_real(report, "log_z_upper", "  +3 sigma", ais->log_z_upper, 3, "nats");
+        int64_t runs = method == RAISE ? e->run.ais.raise_chains : ais->chains;
+        hm_report_real(report, "ess", "effective sample size", ais->ess, 1, NULL);
+        hm_report_int(report, "chains", "  of chains", runs, NULL);
+        if (method == RAISE) hm_report_int(report, "rows", "  of each of rows", ais->chains, NULL);
+        hm_report_real(report, "log_weight_spread", "spread of log-weights", ais->log_weight_spread, 2, "nats");
+        hm_report_int(report, "temperatures", "temperatures", ais->temperatures, NULL);
+    }
+    for (int split = 0; split < SPLITS; split++) {
+        if (!applies(e, method, split)) continue;
+        char key[64], label[64];
+        snprintf(key, sizeof key, "%s_log_prob", hm_split_names[split]);
+        snprintf(label, sizeof label, "%s log-probability%s", hm_split_names[split],
+                 e->model->class->bound ? " (bound)" : "");
+        hm_report_real(report, key, label, log_prob(e, split, method), 3, "nats");
+        snprintf(key, sizeof key, "%s_log_prob_stderr", hm_split_names[split]);
+        hm_report_real(report, key, "  standard error", log_prob_error(e, split, method), 3, "nats");
+    }
+    hm_report_real(report, "seconds", "time", ais->seconds, 2, "s");
+    hm_report_end(report);
+}
+
+/* AIS is low on average and reverse AIS high: the larger forward estimate and the reverse one bracket log Z. Without
+ * reverse AIS its place is RAISE's, which is high for the distribution that annealing ends in: where that is not the
+ * model, the two are apart as well. */
+typedef struct bracket {
+    double forward, forward_error, reverse, gap;
+    double raise; /* NaN without */
+    char verdict[200];
+} bracket;
+
+enum { TRUSTED_SIGMAS = 3 };
+static const double TRUSTED_GAP = 1; /* nats */
+
+static void find_forward(const hm_assessment *e, bracket *b)
+{
+    b->forward = -INFINITY;
+    for (int method = AIS; method <= AIS_UNIFORM; method++) {
+        const hm_ais_result *ais = &e->estimates[method].ais;
+        if (!e->estimates[method].done || !(ais->log_z > b->forward)) continue;
+        b->forward = ais->log_z;
+        b->forward_error = ais->log_z_stderr;
+    }
+}
+
+static bool find_bracket(const hm_assessment *e, bracket *b)
+{
+    bool reverse = e->estimates[REVERSE_AIS].done, raised = e->estimates[RAISE].done;
+    const hm_ais_result *high = &e->estimates[reverse ? REVERSE_AIS : RAISE].ais;
+    const char *name = reverse ? "reverse" : "RAISE";
+    find_forward(e, b);
+    if (!(reverse || raised) || !isfinite(b->forward)) return false;
+    b->reverse = high->log_z;
+    b->gap = b->reverse - b->forward;
+    b->raise = raised ? e->estimates[RAISE].ais.log_z : (double)NAN;
+    double error = hypot(b->forward_error, high->log_z_stderr);
+    if (!(fabs(b->gap) <= TRUSTED_GAP + TRUSTED_SIGMAS * error))
+        snprintf(b->verdict, sizeof b->verdict, "forward and %s are %.1f nats apart: do not quote", name, fabs(b->gap));
+    else if (b->gap < -TRUSTED_SIGMAS * error && reverse)
+        snprintf(b->verdict, sizeof b->verdict,
+                 "reverse lies %.2f nats below forward: its chains are not yet samples of the model; raise ais.burn_in",
+                 -b->gap);
+    else
+        snprintf(b->verdict, sizeof b->verdict, "bracket of %.2f nats, standard error %.2f: trustworthy", fabs(b->gap),
+                 error);
+    return true;
+}
+
+static void report_bracket(const hm_assessment *e, hm_report *report)
+{
+    bracket b;
+    if (!find_bracket(e, &b)) return;
+    hm_report_begin(report, "bracket", "bracket of log Z");
+    hm_report_real(report, "forward", "AIS, the larger start", b.forward, 3, "nats");
+    if (e->estimates[REVERSE_AIS].done) hm_report_real(report, "reverse", "reverse AIS", b.reverse, 3, "nats");
+    if (e->estimates[RAISE].done) hm_report_real(report, "raise", "RAISE", b.raise, 3, "nats");
+    hm_report_real(report, "gap", "gap", b.gap, 3, "nats");
+    hm_report_text(report, "verdict", "verdict", b.verdict);
+    hm_report_end(report);
+}
+
+static void report_classes(const hm_assessment *e, hm_report *report)
+{
+    hm_report_begin(report, classification, "classification");
+    for (int split = 0; split < SPLITS; split++) {
+        const hm_classification *classes = &e->classes[split];
+        char key[64], label[64];
+        if (!classes->confusion) continue;
+        snprintf(key, sizeof key, "%s_error", hm_split_names[split]);
+        snprintf(label, sizeof label, "%s error", hm_split_names[split]);
+        hm_report_real(report, key, label, classes->error, 5, NULL);
+        snprintf(key, sizeof key, "%s_error_stderr", hm_split_names[split]);
+        hm_report_real(report, key, "  standard error", classes->error_stderr, 5, NULL);
+        snprintf(key, sizeof key, "%s_cross_entropy", hm_split_names[split]);
+        hm_report_real(report, key, "  cross-entropy", classes->cross_entropy, 4, "nats");
+    }
+    hm_report_end(report);
+}
+
+/* Which classes are taken for which, on a terminal: rows are labels, columns what they are told as. */
+static void report_confusion(const hm_assessment *e)
+{
+    enum { WIDEST = 20 };
+    const hm_classification *classes = &e->classes[e->classes[HM_TEST].confusion ? HM_TEST : HM_TRAIN];
+    if (e->cli->json || e->cli->quiet || e->cli->comm->rank != 0 || classes->classes > WIDEST) return;
+    printf("%s examples by label (row) and most probable class (column)\n",
+           classes == &e->classes[HM_TEST] ? "test" : "training");
+    for (int64_t label = 0; label < classes->classes; label++)
+        for (int64_t told = 0; told < classes->classes; told++)
+            printf("%6.0f%s", classes->confusion[label * classes->classes + told],
+                   told + 1 < classes->classes ? "" : "\n");
+}
+
+hm_status hm_assessment_report(const hm_assessment *e, const char *folder)
+{
+    hm_report *report = hm_report_new();
+    hm_report_text(report, "run", "run", folder);
+    hm_report_text(report, "family", "family", e->model->class->name);
+    if (e->model->class->bound)
+        hm_report_text(report, "bound", "log-probabilities are lower bounds", e->model->class->bound);
+    for (int method = 0; method < METHODS; method++)
+        if (e->estimates[method].done) report_method(e, method, report);
+    report_bracket(e, report);
+    if (e->classified) report_classes(e, report);
+    HM_TRY(hm_report_print(report, e->cli));
+    if (e->classified) report_confusion(e);
+    return HM_OK;
+}
+
+/* What one method stores; values must live until the file is written. */
+typedef struct stored {
+    hm_result results[RESULTS_MAX];
+    hm_note notes[NOTES_MAX];
+    double log_prob[SPLITS], error[SPLITS], lower[SPLITS], upper[SPLITS];
+    bracket bracket;
+    hm_evaluation evaluation;
+} stored;
+
+static hm_status store_splits(const hm_assessment *e, int method, stored *s, int *count)
+{
+    static const char *const quantities[] = {"log_prob", "log_prob_stderr", "log_prob_lower", "log_prob_upper"};
+    const hm_ais_result *ais = &e->estimates[method].ais;
+    for (int split = 0; split < SPLITS; split++) {
+        if (!applies(e, method, split)) continue;
+        s->log_prob[split] = log_prob(e, split, method);
+        s->error[split] = log_prob_error(e, split, method);
+        s->lower[split] = -e->energy[split].mean - ais->log_z_upper;
+        s->upper[split] = -e->energy[split].mean - ais->log_z_lower;
+        const double *values[] = {&s->log_prob[split], &s->error[split], &s->lower[split], &s->upper[split]};
+        for (int quantity = 0; quantity < 4; quantity++) {
+            char name[64];
+            snprintf(name, sizeof name, "%s_%s", hm_split_names[split], quantities[quantity]);
+            HM_TRY(hm_result_real(s->results, count, RESULTS_MAX, name, values[quantity]));
+        }
+    }
+    return HM_OK;
+}
+
+static hm_status store_method(const hm_assessment *e, int method, stored *s)
+{
+    const hm_ais_result *ais = &e->estimates[method].ais;
+    const struct {
+        const char *name;
+        const double *value;
+    } reals[] = {{"log_z", &ais->log_z},
+                 {"log_z_stderr", &ais->log_z_stderr},
+                 {"log_z_lower", &ais->log_z_lower},
+                 {"log_z_upper", &ais->log_z_upper},
+                 {"seconds", &ais->seconds},
+                 {"ess", &ais->ess},
+                 {"log_weight_spread", &ais->log_weight_spread}};
+    int count = 0, notes = 0, real_count = method == EXACT ? 5 : 7;
+    for (int real = 0; real < real_count; real++)
+        HM_TRY(hm_result_real(s->results, &count, RESULTS_MAX, reals[real].name, reals[real].value));
+    HM_TRY(store_splits(e, method, s, &count));
+    if (method != EXACT) {
+        bool rows = method == RAISE;
+        const int64_t *chains = rows ? &e->run.ais.raise_chains : &ais->chains;
+        HM_TRY(hm_result_whole(s->results, &count, RESULTS_MAX, "chains", chains));
+        if (rows) HM_TRY(hm_result_whole(s->results, &count, RESULTS_MAX, "rows", &ais->chains));
+        HM_TRY(hm_result_whole(s->results, &count, RESULTS_MAX, "temperatures", &ais->temperatures));
+        HM_TRY(hm_result_array(s->results, &count, RESULTS_MAX, rows ? "row_log_weights" : "log_weights",
+                               ais->log_weights, ais->chains));
+        HM_TRY(hm_result_array(s->results, &count, RESULTS_MAX, "betas", ais->betas, ais->temperatures));
+        s->notes[notes++] = (hm_note){"base", hm_estimate_methods[method].base};
+    }
+    if ((method == REVERSE_AIS || method == RAISE) && find_bracket(e, &s->bracket))
+        s->notes[notes++] = (hm_note){"verdict", s->bracket.verdict};
+    if (e->model->class->bound) s->notes[notes++] = (hm_note){"log_prob_is_bound", e->model->class->bound};
+    s->notes[notes++] = (hm_note){"config", e->run.yaml};
+    s->evaluation = (hm_evaluation){
+        hm_estimate_methods[method].name, hm_estimate_methods[method].describe, s->results, count, s->notes, notes};
+    return HM_OK;
+}
+
+static hm_status store_classes(const hm_assessment *e, stored *s)
+{
+    static const char *const quantities[] = {"error", "error_stderr", "cross_entropy"};
+    int count = 0;
+    for (int split = 0; split < SPLITS; split++) {
+        const hm_classification *classes = &e->classes[split];
+        const double *values[] = {&classes->error, &classes->error_stderr, &classes->cross_entropy};
+        char name[64];
+        if (!classes->confusion) continue;
+        for (int quantity = 0; quantity < 3; quantity++) {
+            snprintf(name, sizeof name, "%s_%s", hm_split_names[split], quantities[quantity]);
+            HM_TRY(hm_result_real(s->results, &count, RESULTS_MAX, name, values[quantity]));
+        }
+        snprintf(name, sizeof name, "%s_confusion", hm_split_names[split]);
+        HM_TRY(hm_result_square(s->results, &count, RESULTS_MAX, name, classes->confusion, classes->classes));
+    }
+    s->notes[0] = (hm_note){"config", e->run.yaml};
+    s->evaluation =
+        (hm_evaluation){classification, "the most probable class of each example", s->results, count, s->notes, 1};
+    return HM_OK;
+}
+
+/* What log p of every test row is made of. */
+static hm_status store_energies(const hm_assessment *e, stored *s)
+{
+    int count = 0;
+    HM_TRY(hm_result_array(s->results, &count, RESULTS_MAX, "test_free_energy", e->each[HM_TEST],
+                           e->split[HM_TEST]->rows));
+    s->notes[0] = (hm_note){"config", e->run.yaml};
+    s->evaluation =
+        (hm_evaluation){"free_energy",
+                        e->model->class->bound ? "upper bounds of -log p*(v): log p(v) >= -test_free_energy - log_z"
+                                               : "-log p*(v): log p(v) = -test_free_energy - log_z",
+                        s->results,
+                        count,
+                        s->notes,
+                        1};
+    return HM_OK;
+}
+
+hm_status hm_assessment_store(const hm_assessment *e, const char *folder)
+{
+    stored all[METHODS + 2];
+    hm_evaluation evaluations[METHODS + 2];
+    int count = 0;
+    char *path;
+    for (int method = 0; method < METHODS; method++) {
+        if (!e->estimates[method].done) continue;
+        HM_TRY(store_method(e, method, &all[count]));
+        evaluations[count] = all[count].evaluation;
+        count++;
+    }
+    if (e->each[HM_TEST]) {
+        HM_TRY(store_energies(e, &all[count]));
+        evaluations[count] = all[count].evaluation;
+        count++;
+    }
+    if (e->classified) {
+        HM_TRY(store_classes(e, &all[count]));
+        evaluations[count] = all[count].evaluation;
+        count++;
+    }
+    HM_TRY(hm_path_in(folder, "model.h5", &path));
+    hm_status status = hm_model_file_evaluations(path, evaluations, count);
+    free(path);
+    return status;
+}

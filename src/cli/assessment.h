@@ -1,0 +1,60 @@
+/* What `harmonium evaluate` finds out: evaluate.c measures, assessment.c tells and stores it. */
+#ifndef HM_ASSESSMENT_H
+#define HM_ASSESSMENT_H
+
+#include "cli/run.h"
+
+#include "infer/classification.h"
+#include "infer/likelihood_data.h"
+
+typedef struct evaluate_options {
+    const char *methods, *data, *split;
+    hm_texts sets;
+} evaluate_options;
+
+/* One method's estimate. */
+typedef struct estimate {
+    hm_ais_result ais; /* log_z ... ; of the exact method only log_z and seconds */
+    bool done;
+} estimate;
+
+typedef enum method_id { EXACT, AIS, AIS_UNIFORM, REVERSE_AIS, RAISE, METHODS } method_id;
+enum { SPLITS = 2 };
+extern const char *const hm_split_names[SPLITS];
+
+typedef struct hm_assessment {
+    hm_cli *cli;
+    const evaluate_options *options;
+    hm_run run;
+    hm_model *model;
+    hm_source *split[SPLITS];      /* NULL where not asked for or not there */
+    hm_mean_energy energy[SPLITS]; /* of each split that is there */
+    double *each[SPLITS];          /* (rows) of the test rows, if they are there */
+    estimate estimates[METHODS];
+    bool classified;
+    hm_classification classes[SPLITS]; /* of each split that is there, when classified */
+} hm_assessment;
+
+/* A method by its name in --method and /evaluation. */
+typedef struct hm_estimate_method {
+    const char *name, *label, *base, *describe;
+    hm_status (*run)(hm_assessment *e, estimate *out);
+} hm_estimate_method;
+extern const hm_estimate_method hm_estimate_methods[METHODS];
+
+/* RAISE speaks of the rows that it anneals: test rows where there are some. */
+static inline hm_split raise_split(const hm_assessment *e) { return e->split[HM_TEST] ? HM_TEST : HM_TRAIN; }
+
+/* Does an estimate speak of this split? */
+static inline bool applies(const hm_assessment *e, int method, int split)
+{
+    return e->split[split] && (method != RAISE || split == (int)raise_split(e));
+}
+
+/* The table, or the JSON object. Collective. */
+hm_status hm_assessment_report(const hm_assessment *e, const char *folder);
+
+/* Into FOLDER/model.h5. Rank 0. HM_EOUTPUT. */
+hm_status hm_assessment_store(const hm_assessment *e, const char *folder);
+
+#endif
