@@ -18,12 +18,14 @@ static const char *const weight_names[] = {"", "N1", "N2", "N3", "N4", "N5", "N6
 
 static int64_t inputs_of(const hm_classifier *net, int l) { return net->units[l - 1] + net->extra[l]; }
 
-hm_status hm_classifier_declare(hm_model *model, int layers, const int64_t units[], bool with_marginals)
+hm_status hm_classifier_declare(hm_model *model, int layers, const int64_t units[], bool with_marginals,
+                                hm_classifier_sources sources)
 {
     hm_classifier *net;
     HM_TRY(hm_alloc(&net, 1, sizeof *net, "a classifier"));
     model->classifier = net;
     net->layers = layers;
+    net->sources = sources;
     for (int l = 0; l <= layers; l++) net->units[l] = units[l];
     for (int l = 1; with_marginals && l < layers; l++) net->extra[l] = units[l + 1];
     net->units[layers + 1] = model->classes;
@@ -105,10 +107,14 @@ bool hm_classifier_is_made(const hm_model *model)
     return hm_kernels_best()->dot(N.rows * N.columns, N.at, N.at) > 0;
 }
 
-void hm_classifier_start(hm_model *model, const int weights[], const int biases[])
+/* Gives the network the stack's weights, unless it has been given some. */
+static hm_status begin(hm_model *model, const hm_contrast_settings *how)
 {
     const hm_classifier *net = model->classifier;
-    int top = net->layers + 1;
+    int weights[HM_LAYERS_MAX + 1] = {0}, biases[HM_LAYERS_MAX + 1] = {0}, top = net->layers + 1;
+    (void)how;
+    if (hm_classifier_is_made(model)) return HM_OK;
+    net->sources(model, weights, biases);
     hm_matrix U = weights_of(model, top);
     hm_stream stream = {.seed = model->seed, .purpose = HM_RNG_INIT, .step = (uint64_t)net->weights[top]};
     for (int l = 1; l <= net->layers; l++) {
@@ -124,6 +130,8 @@ void hm_classifier_start(hm_model *model, const int weights[], const int biases[
     for (int64_t i = 0; i < U.rows; i++)
         for (int64_t j = 0; j < U.columns; j++)
             U.at[i * U.columns + j] = (float)(0.01 * hm_random_normal(&stream, i, j));
+    model->class->refresh(model);
+    return HM_OK;
 }
 
 /* ---- forward ---------------------------------------------------------------------------------------------------- */
@@ -250,7 +258,7 @@ hm_status hm_classify(const hm_model *model, hm_matrix v, hm_arena *scratch, flo
 
 /* ---- training --------------------------------------------------------------------------------------------------- */
 
-hm_status hm_classify_check(const hm_model *model, const hm_contrast_settings *how)
+static hm_status check(const hm_model *model, const hm_contrast_settings *how)
 {
     HM_REQUIRE(model->classifier, HM_EUSAGE, "objective classify needs classes: set model.classes (10 for the digits)");
     HM_REQUIRE(how->layer >= 0 && how->layer <= model->classifier->layers + 1, HM_EUSAGE,
@@ -259,7 +267,7 @@ hm_status hm_classify_check(const hm_model *model, const hm_contrast_settings *h
     return HM_OK;
 }
 
-bool hm_classify_learns(const hm_model *model, const hm_contrast_settings *how, int tensor)
+static bool learns(const hm_model *model, const hm_contrast_settings *how, int tensor)
 {
     const hm_classifier *net = model->classifier;
     for (int l = how->layer > 0 ? (int)how->layer : 1; l <= net->layers + 1; l++)
@@ -267,8 +275,8 @@ bool hm_classify_learns(const hm_model *model, const hm_contrast_settings *how, 
     return false;
 }
 
-size_t hm_classify_training_bytes(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
-                                  int64_t chains)
+static size_t training_bytes(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
+                             int64_t chains)
 {
     const hm_classifier *net = model->classifier;
     size_t bytes = hm_arena_bytes(rows * model->visible) + hm_classify_bytes(model, rows);
@@ -307,7 +315,7 @@ static hm_status back(const hm_model *model, const hm_shard *shard, const activa
     return HM_OK;
 }
 
-hm_status hm_classify_gradient(const hm_model *model, hm_shard *shard)
+static hm_status gradient(const hm_model *model, hm_shard *shard)
 {
     const hm_classifier *net = model->classifier;
     int top = net->layers + 1;
@@ -319,7 +327,7 @@ hm_status hm_classify_gradient(const hm_model *model, hm_shard *shard)
         for (int64_t c = 0; c < model->classes; c++)
             delta[row * model->classes + c] = label_of(model, shard, row)[c] - a.x[top][row * model->classes + c];
     for (int l = top; l >= 1; l--) {
-        if (!hm_classify_learns(model, shard->how, net->weights[l])) break;
+        if (!learns(model, shard->how, net->weights[l])) break;
         shard->outer[net->weights[l]] =
             (hm_outer){.a = {a.input[l], a.rows, inputs_of(net, l)}, .b = {delta, a.rows, net->units[l]}};
         hm_kernels_best()->add_columns(a.rows, net->units[l], delta, 1.0f,
@@ -335,7 +343,7 @@ const hm_monitor hm_classify_monitors[] = {
     {NULL, NULL, NULL},
 };
 
-hm_status hm_classify_monitor(const hm_model *model, hm_shard *shard)
+static hm_status monitor(const hm_model *model, hm_shard *shard)
 {
     activations a = {0};
     HM_TRY(pass(model, shard, false, &a));
@@ -354,12 +362,12 @@ hm_status hm_classify_monitor(const hm_model *model, hm_shard *shard)
 }
 
 /* Weights into a unit whose norm exceeds how->max_norm are scaled to it. */
-void hm_classify_constrain(hm_model *model, const hm_contrast_settings *how)
+static void constrain(hm_model *model, const hm_contrast_settings *how)
 {
     const hm_classifier *net = model->classifier;
     for (int l = 1; how->max_norm > 0 && l <= net->layers; l++) {
         hm_matrix N = weights_of(model, l);
-        if (!hm_classify_learns(model, how, net->weights[l])) continue;
+        if (!learns(model, how, net->weights[l])) continue;
         for (int64_t j = 0; j < N.columns; j++) {
             double square = 0;
             for (int64_t i = 0; i < N.rows; i++) square += pow((double)N.at[i * N.columns + j], 2);
@@ -368,3 +376,16 @@ void hm_classify_constrain(hm_model *model, const hm_contrast_settings *how)
         }
     }
 }
+
+const hm_objective hm_classify_objective = {
+    .name = "classify",
+    .describe = "log p(label | v) of the network that the layers unroll to, by back-propagation",
+    .monitors = hm_classify_monitors,
+    .check = check,
+    .begin = begin,
+    .learns = learns,
+    .scratch_bytes = training_bytes,
+    .gradient = gradient,
+    .monitor = monitor,
+    .constrain = constrain,
+};

@@ -17,6 +17,9 @@
 /* Marginals of hidden layers 2 .. L of rows v, into states (which have room for all layers). */
 typedef hm_status (*hm_marginals)(const hm_model *model, hm_matrix v, hm_arena *scratch, hm_states *states);
 
+/* The tensors that hidden layers 1 .. L start from: weights[l] of the stack's W_l, biases[l]. */
+typedef void (*hm_classifier_sources)(const hm_model *model, int weights[], int biases[]);
+
 struct hm_classifier {
     int layers;                       /* L, hidden */
     int64_t units[HM_LAYERS_MAX + 1]; /* of layers 0 .. L, then classes */
@@ -24,13 +27,15 @@ struct hm_classifier {
     int weights[HM_LAYERS_MAX + 1];   /* tensors: [l] N_l, (units[l - 1] + extra[l], units[l]); [L + 1] U */
     int biases[HM_LAYERS_MAX + 1];    /* tensors: e_l, d */
     hm_packed up[HM_LAYERS_MAX + 1], down[HM_LAYERS_MAX + 1]; /* N_l; the rows of x_{l-1} in it, transposed */
-    hm_marginals marginals;                                   /* NULL: no extra inputs */
+    hm_classifier_sources sources;
+    hm_marginals marginals; /* NULL: no extra inputs */
     size_t (*marginals_bytes)(const hm_model *model, int64_t rows);
 };
 
 /* A classifier on `layers` hidden layers, units[0] visible ones; model->classes > 0 is set. Its weights, before any
  * tensor without products, and its biases. */
-hm_status hm_classifier_declare(hm_model *model, int layers, const int64_t units[], bool with_marginals);
+hm_status hm_classifier_declare(hm_model *model, int layers, const int64_t units[], bool with_marginals,
+                                hm_classifier_sources sources);
 hm_status hm_classifier_declare_biases(hm_model *model);
 hm_status hm_classifier_allocate(hm_model *model);
 void hm_classifier_free(hm_model *model);
@@ -39,23 +44,14 @@ void hm_classifier_refresh(hm_model *model);
 /* Has it been given weights? */
 bool hm_classifier_is_made(const hm_model *model);
 
-/* Starts it from a stack's weights: N_l = [W_l; W_{l+1}'], e_l = bias of layer l, U ~ N(0, 0.01^2), d = 0. weights[l],
- * biases[l]: tensors of the stack, l = 1 .. L. */
-void hm_classifier_start(hm_model *model, const int weights[], const int biases[]);
-
 /* out (rows, classes) = p(y | v). Thread-safe; scratch of hm_classify_bytes. */
 hm_status hm_classify(const hm_model *model, hm_matrix v, hm_arena *scratch, float *out);
 size_t hm_classify_bytes(const hm_model *model, int64_t rows);
 
-/* Parts of an objective "classify" (models/model.h). how->layer: the lowest layer that learns, L + 1 the softmax alone,
- * 0 all. */
-hm_status hm_classify_check(const hm_model *model, const hm_contrast_settings *how);
-bool hm_classify_learns(const hm_model *model, const hm_contrast_settings *how, int tensor);
-size_t hm_classify_training_bytes(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
-                                  int64_t chains);
-hm_status hm_classify_gradient(const hm_model *model, hm_shard *shard);
+/* Objective "classify". The network starts from the stack's weights: N_l = [W_l; W_{l+1}'], e_l = bias of layer l,
+ * U ~ N(0, 0.01^2), d = 0, unless an earlier stage has given it some. how->layer: the lowest layer that learns, L + 1
+ * the softmax alone, 0 all. */
+extern const hm_objective hm_classify_objective;
 extern const hm_monitor hm_classify_monitors[];
-hm_status hm_classify_monitor(const hm_model *model, hm_shard *shard);
-void hm_classify_constrain(hm_model *model, const hm_contrast_settings *how);
 
 #endif

@@ -393,3 +393,38 @@ hm_status hm_machine_start_chains(const hm_model *model, const hm_machine *machi
     hm_side_store(machine, HM_ODD, &states, shard->chains);
     return HM_OK;
 }
+
+/* ---- the whole machine ------------------------------------------------------------------------------------------ */
+
+hm_status hm_likelihood_check(const hm_model *model, const hm_contrast_settings *how)
+{
+    return hm_machine_check_exact(model->machine, how);
+}
+
+bool hm_likelihood_learns(const hm_model *model, const hm_contrast_settings *how, int tensor)
+{
+    (void)how;
+    return hm_machine_has(model->machine, tensor);
+}
+
+int64_t hm_likelihood_chain_columns(const hm_model *model, const hm_contrast_settings *how)
+{
+    (void)how;
+    return hm_machine_chain_columns(model->machine);
+}
+
+hm_status hm_likelihood_start_chains(const hm_model *model, hm_shard *shard)
+{
+    return hm_machine_start_chains(model, model->machine, shard);
+}
+
+void hm_likelihood_finish(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad)
+{
+    hm_machine_finish(model, model->machine, how, batch, grad);
+}
+
+const char *hm_likelihood_fault(const hm_model *model, const hm_contrast_settings *how)
+{
+    (void)how;
+    return hm_machine_fault(model, model->machine);
+}

@@ -62,13 +62,22 @@ static hm_status declare_layer(hm_model *model, int l, bool numbered)
                          &layer->mean);
 }
 
+static void classifier_sources(const hm_model *model, int weights[], int biases[])
+{
+    const hm_machine *machine = model->machine;
+    for (int l = 1; l < machine->layers; l++) {
+        weights[l] = machine->weights[l - 1];
+        biases[l] = machine->layer[l].bias;
+    }
+}
+
 /* Of a machine with several hidden layers, it is also given their marginals. */
 static hm_status declare_classifier(hm_model *model)
 {
     const hm_machine *machine = model->machine;
     int64_t units[HM_LAYERS_MAX];
     for (int l = 0; l < machine->layers; l++) units[l] = machine->layer[l].units;
-    return hm_classifier_declare(model, machine->layers - 1, units, machine->layers > 2);
+    return hm_classifier_declare(model, machine->layers - 1, units, machine->layers > 2, classifier_sources);
 }
 
 const char *const hm_visible_unit_names[] = {"bernoulli", "gaussian", "softmax", NULL};
@@ -226,18 +235,6 @@ void hm_machine_refresh(hm_model *model)
     const float *rate = hm_model_tensor(model, machine->base_rate);
     for (int64_t i = 0; i < machine->layer[0].units; i++)
         machine->base_bias[i] = parameter_of(&machine->layer[0], i, rate[i]);
-}
-
-void hm_machine_start_classifier(hm_model *model)
-{
-    const hm_machine *machine = model->machine;
-    int weights[HM_LAYERS_MAX] = {0}, biases[HM_LAYERS_MAX] = {0};
-    if (hm_classifier_is_made(model)) return;
-    for (int l = 1; l < machine->layers; l++) {
-        weights[l] = machine->weights[l - 1];
-        biases[l] = machine->layer[l].bias;
-    }
-    hm_classifier_start(model, weights, biases);
 }
 
 hm_machine hm_machine_pair(const hm_machine *machine, int l, float up_scale, float down_scale)

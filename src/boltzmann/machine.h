@@ -94,9 +94,6 @@ hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const
 /* Packs the weights. */
 void hm_machine_refresh(hm_model *model);
 
-/* Gives the classifier the machine's weights, unless it has been given some. */
-void hm_machine_start_classifier(hm_model *model);
-
 /* Layers l and l + 1 as a machine of their own, which shares tensors and packed weights with `machine` and needs no
  * freeing. Inputs through the weights count so many times upward and downward. */
 hm_machine hm_machine_pair(const hm_machine *machine, int l, float up_scale, float down_scale);

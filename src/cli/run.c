@@ -246,8 +246,8 @@ static hm_status find_objective(const hm_run *run, hm_stage *stage)
     char known[256] = "";
     size_t used = 0;
     stage->objective = hm_objective_find(run->class, stage->train.objective);
-    for (const hm_objective *objective = run->class->objectives; objective->name && used < sizeof known; objective++)
-        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", objective->name);
+    for (const hm_objective *const *at = run->class->objectives; *at && used < sizeof known; at++)
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", (*at)->name);
     HM_REQUIRE(stage->objective, HM_EUSAGE, "family %s cannot be trained for '%s'; it knows: %s", run->class->name,
                stage->train.objective, known);
     return HM_OK;

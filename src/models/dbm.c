@@ -206,32 +206,9 @@ static hm_status dbm_gradient(const hm_model *model, hm_shard *shard)
     return hm_machine_gradient(model, model->machine, shard, positive, NULL);
 }
 
-static void dbm_finish(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad)
-{
-    hm_machine_finish(model, model->machine, how, batch, grad);
-}
-
-static const char *dbm_fault(const hm_model *model, const hm_contrast_settings *how)
-{
-    (void)how;
-    return hm_machine_fault(model, model->machine);
-}
-
-static int64_t dbm_chain_columns(const hm_model *model, const hm_contrast_settings *how)
-{
-    (void)how;
-    return hm_machine_chain_columns(model->machine);
-}
-
-static hm_status dbm_start_chains(const hm_model *model, hm_shard *shard)
-{
-    return hm_machine_start_chains(model, model->machine, shard);
-}
-
 static bool dbm_learns(const hm_model *model, const hm_contrast_settings *how, int tensor)
 {
-    (void)how;
-    return hm_machine_has(model->machine, tensor) ||
+    return hm_likelihood_learns(model, how, tensor) ||
            (recognition_of(model) && hm_recognition_has(recognition_of(model), tensor));
 }
 
@@ -241,11 +218,6 @@ static hm_status start_recognition(hm_model *model, const hm_contrast_settings *
     if (recognition_of(model)) hm_recognition_start(model, recognition_of(model));
     model->class->refresh(model);
     return HM_OK;
-}
-
-static hm_status dbm_check_bound(const hm_model *model, const hm_contrast_settings *how)
-{
-    return hm_machine_check_exact(model->machine, how);
 }
 
 static size_t dbm_scratch_bytes(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
@@ -330,12 +302,6 @@ static hm_status prediction_check(const hm_model *model, const hm_contrast_setti
     return HM_OK;
 }
 
-static bool prediction_learns(const hm_model *model, const hm_contrast_settings *how, int tensor)
-{
-    (void)how;
-    return hm_machine_has(model->machine, tensor);
-}
-
 /* ---- layer-wise pre-training ------------------------------------------------------------------------------------ */
 
 /* A layer that will have a neighbour on its other side too counts the input of the one it has twice. */
@@ -344,61 +310,9 @@ static hm_machine pair_of(const hm_model *model, int l)
     int top = model->machine->layers - 1;
     return hm_machine_pair(model->machine, l, l + 1 < top ? 2.0f : 1.0f, l > 0 ? 2.0f : 1.0f);
 }
-static hm_machine trained_pair(const hm_model *model, const hm_contrast_settings *how)
-{
-    return pair_of(model, (int)how->layer - 1);
-}
 
-static hm_status pretrain_check(const hm_model *model, const hm_contrast_settings *how)
-{
-    return hm_pretrain_check(model, how, model->machine->layers - 1, pair_of);
-}
-
-static bool pretrain_learns(const hm_model *model, const hm_contrast_settings *how, int tensor)
-{
-    hm_machine pair = trained_pair(model, how);
-    return hm_machine_has(&pair, tensor);
-}
-
-static int64_t pretrain_chain_columns(const hm_model *model, const hm_contrast_settings *how)
-{
-    hm_machine pair = trained_pair(model, how);
-    return hm_machine_chain_columns(&pair);
-}
-
-static size_t pretrain_bytes(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
-                             int64_t chains)
-{
-    return hm_pretrain_bytes(model, how, shards, rows, chains, pair_of);
-}
-
-static hm_status pretrain_start_chains(const hm_model *model, hm_shard *shard)
-{
-    hm_machine pair = trained_pair(model, shard->how);
-    return hm_machine_start_chains(model, &pair, shard);
-}
-
-static hm_status pretrain_gradient(const hm_model *model, hm_shard *shard)
-{
-    return hm_pretrain_gradient(model, shard, pair_of);
-}
-
-static hm_status pretrain_monitor(const hm_model *model, hm_shard *shard)
-{
-    return hm_pretrain_monitor(model, shard, pair_of);
-}
-
-static void pretrain_finish(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad)
-{
-    hm_machine pair = trained_pair(model, how);
-    hm_machine_finish(model, &pair, how, batch, grad);
-}
-
-static const char *pretrain_fault(const hm_model *model, const hm_contrast_settings *how)
-{
-    hm_machine pair = trained_pair(model, how);
-    return hm_machine_fault(model, &pair);
-}
+static int pair_count(const hm_model *model) { return model->machine->layers - 1; }
+static const hm_pairs dbm_pairs = {.count = pair_count, .at = pair_of};
 
 /* ---- classification --------------------------------------------------------------------------------------------- */
 
@@ -431,70 +345,38 @@ static hm_status dbm_allocate(hm_model *model)
     return HM_OK;
 }
 
-static hm_status start_classifier(hm_model *model, const hm_contrast_settings *how)
-{
-    (void)how;
-    hm_machine_start_classifier(model);
-    return HM_OK;
-}
-
 /* ---- the table -------------------------------------------------------------------------------------------------- */
 
-static const hm_objective dbm_objectives[] = {
-    {
-        .name = "likelihood",
-        .describe = "the variational bound of all layers together, by contrast of the data with the model",
-        .monitors = dbm_monitors,
-        .check = dbm_check_bound,
-        .begin = start_recognition,
-        .learns = dbm_learns,
-        .tempers = true,
-        .chain_columns = dbm_chain_columns,
-        .scratch_bytes = dbm_scratch_bytes,
-        .start_chains = dbm_start_chains,
-        .gradient = dbm_gradient,
-        .monitor = dbm_monitor,
-        .finish = dbm_finish,
-        .fault = dbm_fault,
-    },
-    {
-        .name = "pretrain",
-        .describe = "layer `layer` as an RBM on states of the layer below",
-        .monitors = hm_pretrain_monitors,
-        .check = pretrain_check,
-        .learns = pretrain_learns,
-        .chain_columns = pretrain_chain_columns,
-        .scratch_bytes = pretrain_bytes,
-        .start_chains = pretrain_start_chains,
-        .gradient = pretrain_gradient,
-        .monitor = pretrain_monitor,
-        .finish = pretrain_finish,
-        .fault = pretrain_fault,
-    },
-    {
-        .name = "multi_prediction",
-        .describe = "visible units from each other, through mean field (Goodfellow et al. 2013)",
-        .monitors = hm_multi_prediction_monitors,
-        .check = prediction_check,
-        .learns = prediction_learns,
-        .scratch_bytes = prediction_bytes,
-        .gradient = prediction_gradient,
-        .monitor = prediction_monitor,
-    },
-    {
-        .name = "classify",
-        .describe = "log p(label | v) of the network that the layers unroll to, by back-propagation",
-        .monitors = hm_classify_monitors,
-        .check = hm_classify_check,
-        .begin = start_classifier,
-        .learns = hm_classify_learns,
-        .scratch_bytes = hm_classify_training_bytes,
-        .gradient = hm_classify_gradient,
-        .monitor = hm_classify_monitor,
-        .constrain = hm_classify_constrain,
-    },
-    {.name = NULL},
+static const hm_objective likelihood = {
+    .name = "likelihood",
+    .describe = "the variational bound of all layers together, by contrast of the data with the model",
+    .monitors = dbm_monitors,
+    .check = hm_likelihood_check,
+    .begin = start_recognition,
+    .learns = dbm_learns,
+    .tempers = true,
+    .chain_columns = hm_likelihood_chain_columns,
+    .scratch_bytes = dbm_scratch_bytes,
+    .start_chains = hm_likelihood_start_chains,
+    .gradient = dbm_gradient,
+    .monitor = dbm_monitor,
+    .finish = hm_likelihood_finish,
+    .fault = hm_likelihood_fault,
 };
+
+static const hm_objective multi_prediction = {
+    .name = "multi_prediction",
+    .describe = "visible units from each other, through mean field (Goodfellow et al. 2013)",
+    .monitors = hm_multi_prediction_monitors,
+    .check = prediction_check,
+    .learns = hm_likelihood_learns,
+    .scratch_bytes = prediction_bytes,
+    .gradient = prediction_gradient,
+    .monitor = prediction_monitor,
+};
+
+static const hm_objective *const dbm_objectives[] = {&likelihood, &hm_pretrain_objective, &multi_prediction,
+                                                     &hm_classify_objective, NULL};
 
 const hm_model_class hm_model_dbm = {
     .name = "dbm",
@@ -510,6 +392,7 @@ const hm_model_class hm_model_dbm = {
     .init = dbm_init,
     .refresh = dbm_refresh,
     .objectives = dbm_objectives,
+    .pairs = &dbm_pairs,
     .free_energy = dbm_free_energy,
     .classifies = hm_classifier_is_made,
     .classify = hm_classify,

@@ -79,8 +79,8 @@ void hm_model_free(hm_model *model)
 
 const hm_objective *hm_objective_find(const hm_model_class *class, const char *name)
 {
-    for (const hm_objective *objective = class->objectives; objective->name; objective++)
-        if (strcmp(name, "default") == 0 || strcmp(objective->name, name) == 0) return objective;
+    for (const hm_objective *const *at = class->objectives; *at; at++)
+        if (strcmp(name, "default") == 0 || strcmp((*at)->name, name) == 0) return *at;
     return NULL;
 }
 
@@ -113,6 +113,7 @@ static hm_status check_there(const char *of, const char *name, const needed *lis
 static hm_status check_objective(const hm_objective *objective)
 {
     const needed list[] = {
+        {"name", objective->name},
         {"monitors", objective->monitors},
         {"scratch_bytes", objective->scratch_bytes},
         {"start_chains", objective->start_chains || !objective->chain_columns},
@@ -140,8 +141,7 @@ hm_status hm_model_class_check(const hm_model_class *class)
         {NULL, false},
     };
     HM_TRY(check_there("family", class->name, list));
-    HM_REQUIRE(class->objectives->name, HM_EINTERNAL, "family '%s' has no objective", class->name);
-    for (const hm_objective *objective = class->objectives; objective->name; objective++)
-        HM_TRY(check_objective(objective));
+    HM_REQUIRE(*class->objectives, HM_EINTERNAL, "family '%s' has no objective", class->name);
+    for (const hm_objective *const *at = class->objectives; *at; at++) HM_TRY(check_objective(*at));
     return HM_OK;
 }

@@ -19,6 +19,8 @@ typedef struct hm_model hm_model;
 typedef struct hm_model_class hm_model_class;
 typedef struct hm_machine hm_machine;       /* boltzmann/machine.h */
 typedef struct hm_classifier hm_classifier; /* boltzmann/classifier.h */
+typedef struct hm_stack hm_stack;           /* boltzmann/stack.h */
+typedef struct hm_pairs hm_pairs;           /* boltzmann/pretrain.h */
 
 /* How the negative phase of contrastive training is estimated. */
 typedef enum hm_estimator { HM_EXACT, HM_CD, HM_PCD } hm_estimator;
@@ -56,6 +58,7 @@ struct hm_model {
     const hm_team *team;       /* borrowed */
     hm_classifier *classifier; /* the network with a softmax over classes; NULL without */
     hm_machine *machine;       /* layers and packed weights of a Boltzmann machine; NULL in other families */
+    hm_stack *stack;           /* the RBMs of a stack with directed layers; NULL in other families */
     void *state;               /* what else the family needs; owned through class->destroy */
 };
 
@@ -205,8 +208,10 @@ struct hm_model_class {
     /* To be called after the parameters changed and before any function below: packs the weights. */
     void (*refresh)(hm_model *model);
 
-    /* What it can be trained for; ends with .name = NULL. The first one is what a stage has that names none. */
-    const hm_objective *objectives;
+    /* What it can be trained for; ends with NULL. The first one is what a stage has that names none. */
+    const hm_objective *const *objectives;
+    /* How layer-wise training takes it apart (boltzmann/pretrain.h); NULL in families without. */
+    const hm_pairs *pairs;
 
     /* -- likelihood and samples -- */
     /* out[row] = -log p*(v), nats, or, for a family whose `bound` says so, a number above it. v: (rows, visible).

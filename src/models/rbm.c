@@ -128,39 +128,6 @@ static hm_status rbm_gradient(const hm_model *model, hm_shard *shard)
     return hm_machine_gradient(model, model->machine, shard, positive, NULL);
 }
 
-static void rbm_finish(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad)
-{
-    hm_machine_finish(model, model->machine, how, batch, grad);
-}
-
-static const char *rbm_fault(const hm_model *model, const hm_contrast_settings *how)
-{
-    (void)how;
-    return hm_machine_fault(model, model->machine);
-}
-
-static int64_t rbm_chain_columns(const hm_model *model, const hm_contrast_settings *how)
-{
-    (void)how;
-    return hm_machine_chain_columns(model->machine);
-}
-
-static hm_status rbm_start_chains(const hm_model *model, hm_shard *shard)
-{
-    return hm_machine_start_chains(model, model->machine, shard);
-}
-
-static bool rbm_learns(const hm_model *model, const hm_contrast_settings *how, int tensor)
-{
-    (void)how;
-    return hm_machine_has(model->machine, tensor);
-}
-
-static hm_status rbm_check_likelihood(const hm_model *model, const hm_contrast_settings *how)
-{
-    return hm_machine_check_exact(model->machine, how);
-}
-
 static size_t monitor_bytes(const hm_model *model, int64_t rows)
 {
     return 2 * hm_side_bytes(model->machine, HM_EVEN, rows) + hm_side_bytes(model->machine, HM_ODD, rows) +
@@ -260,13 +227,6 @@ static bool rbm_takes_reals(const void *settings)
 
 static int64_t rbm_classes(const void *settings) { return ((const rbm_settings *)settings)->classes; }
 
-static hm_status start_classifier(hm_model *model, const hm_contrast_settings *how)
-{
-    (void)how;
-    hm_machine_start_classifier(model);
-    return HM_OK;
-}
-
 /* ---- the discriminative and the hybrid RBM ---------------------------------------------------------------------- */
 
 static hm_status labels_check(const hm_model *model, const hm_contrast_settings *how)
@@ -279,7 +239,7 @@ static hm_status labels_check(const hm_model *model, const hm_contrast_settings 
 static hm_status hybrid_check(const hm_model *model, const hm_contrast_settings *how)
 {
     HM_TRY(labels_check(model, how));
-    return hm_machine_check_exact(model->machine, how);
+    return hm_likelihood_check(model, how);
 }
 
 static size_t discriminative_bytes(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
@@ -346,59 +306,49 @@ static size_t rbm_classify_bytes(const hm_model *model, int64_t rows)
 
 /* ---- the table -------------------------------------------------------------------------------------------------- */
 
-static const hm_objective rbm_objectives[] = {
-    {
-        .name = "likelihood",
-        .describe = "maximum likelihood, by contrast of the data with the model",
-        .monitors = rbm_monitors,
-        .check = rbm_check_likelihood,
-        .learns = rbm_learns,
-        .tempers = true,
-        .chain_columns = rbm_chain_columns,
-        .scratch_bytes = rbm_scratch_bytes,
-        .start_chains = rbm_start_chains,
-        .gradient = rbm_gradient,
-        .monitor = rbm_monitor,
-        .finish = rbm_finish,
-        .fault = rbm_fault,
-    },
-    {
-        .name = "discriminative",
-        .describe = "log p(label | v) of an RBM with label units (Larochelle & Bengio 2008)",
-        .monitors = hm_classify_monitors,
-        .check = labels_check,
-        .learns = rbm_learns,
-        .scratch_bytes = discriminative_bytes,
-        .gradient = discriminative_gradient,
-        .monitor = labels_monitor,
-    },
-    {
-        .name = "hybrid",
-        .describe = "log p(label | v) + generative_weight log p(v, label) (Larochelle & Bengio 2008)",
-        .monitors = hm_classify_monitors,
-        .check = hybrid_check,
-        .learns = rbm_learns,
-        .chain_columns = rbm_chain_columns,
-        .scratch_bytes = hybrid_bytes,
-        .start_chains = rbm_start_chains,
-        .gradient = hybrid_gradient,
-        .monitor = labels_monitor,
-        .finish = hybrid_finish,
-    },
-    {
-        .name = "classify",
-        .describe = "log p(label | v) of the network that the layers unroll to, by back-propagation",
-        .monitors = hm_classify_monitors,
-        .check = hm_classify_check,
-        .begin = start_classifier,
-        .learns = hm_classify_learns,
-        .scratch_bytes = hm_classify_training_bytes,
-        .gradient = hm_classify_gradient,
-        .monitor = hm_classify_monitor,
-        .constrain = hm_classify_constrain,
-    },
-    {.name = NULL},
+static const hm_objective likelihood = {
+    .name = "likelihood",
+    .describe = "maximum likelihood, by contrast of the data with the model",
+    .monitors = rbm_monitors,
+    .check = hm_likelihood_check,
+    .learns = hm_likelihood_learns,
+    .tempers = true,
+    .chain_columns = hm_likelihood_chain_columns,
+    .scratch_bytes = rbm_scratch_bytes,
+    .start_chains = hm_likelihood_start_chains,
+    .gradient = rbm_gradient,
+    .monitor = rbm_monitor,
+    .finish = hm_likelihood_finish,
+    .fault = hm_likelihood_fault,
 };
+
+static const hm_objective discriminative = {
+    .name = "discriminative",
+    .describe = "log p(label | v) of an RBM with label units (Larochelle & Bengio 2008)",
+    .monitors = hm_classify_monitors,
+    .check = labels_check,
+    .learns = hm_likelihood_learns,
+    .scratch_bytes = discriminative_bytes,
+    .gradient = discriminative_gradient,
+    .monitor = labels_monitor,
+};
+
+static const hm_objective hybrid = {
+    .name = "hybrid",
+    .describe = "log p(label | v) + generative_weight log p(v, label) (Larochelle & Bengio 2008)",
+    .monitors = hm_classify_monitors,
+    .check = hybrid_check,
+    .learns = hm_likelihood_learns,
+    .chain_columns = hm_likelihood_chain_columns,
+    .scratch_bytes = hybrid_bytes,
+    .start_chains = hm_likelihood_start_chains,
+    .gradient = hybrid_gradient,
+    .monitor = labels_monitor,
+    .finish = hybrid_finish,
+};
+
+static const hm_objective *const rbm_objectives[] = {&likelihood, &discriminative, &hybrid, &hm_classify_objective,
+                                                     NULL};
 
 const hm_model_class hm_model_rbm = {
     .name = "rbm",

@@ -237,7 +237,7 @@ hm_status hm_contrast_create(hm_model *model, const hm_objective *objective, hm_
     hm_status status = hm_alloc(&contrast, 1, sizeof *contrast, "the training loop");
     if (status == HM_OK) {
         *contrast = (hm_contrast){.model = model,
-                                  .objective = objective ? objective : model->class->objectives,
+                                  .objective = objective ? objective : *model->class->objectives,
                                   .train = *train,
                                   .how = *how,
                                   .workers = workers,

@@ -149,7 +149,7 @@ static void check_gradient(const net_shape *shape)
     for (int64_t i = 0; i < model->layout.size; i++) params[i] = (double)model->params[i];
     for (int tensor = 0; tensor < model->layout.count; tensor++) {
         const hm_tensor *at = &model->layout.tensors[tensor];
-        bool learns = hm_classify_learns(model, &shape->how, tensor);
+        bool learns = hm_classify_objective.learns(model, &shape->how, tensor);
         for (int64_t i = at->offset; i < at->offset + hm_tensor_size(at); i++) {
             double expected = learns ? derivative(model, &shape->how, params, i, batch, (const float **)states.at) : 0;
             worst = fmax(worst, fabs((double)grad[i] - expected));
@@ -209,7 +209,7 @@ static void norms_are_limited(void **state)
     N.at[0] = 0.01f;
     for (int64_t i = 1; i < N.rows; i++) N.at[i * N.columns] = 0.01f; /* column 0 is short */
     memcpy(before, model->params, (size_t)model->layout.size * sizeof *before);
-    hm_classify_constrain(model, &how);
+    hm_classify_objective.constrain(model, &how);
     for (int64_t j = 0; j < N.columns; j++) {
         double was = 0, is = 0;
         for (int64_t i = 0; i < N.rows; i++) {

@@ -282,7 +282,7 @@ static void up_down_is_the_delta_rule(void **state)
     float data[ROWS * V], *direct = calloc((size_t)model->layout.size, sizeof *direct);
     hm_arena scratch;
     for (int i = 0; i < ROWS * V; i++) data[i] = t.data[i] > 0 ? 1.0f : 0.0f;
-    assert_ok(hm_arena_init(&scratch, model->class->objectives[1].scratch_bytes(model, &how, 1, ROWS, 0), "scratch"));
+    assert_ok(hm_arena_init(&scratch, model->class->objectives[1]->scratch_bytes(model, &how, 1, ROWS, 0), "scratch"));
     hm_shard shard = {.shards = 1,
                       .seed = SEED,
                       .step = 3,
@@ -293,7 +293,7 @@ static void up_down_is_the_delta_rule(void **state)
                       .outer = outer,
                       .direct = direct,
                       .direct_begin = hm_layout_direct_begin(&model->layout)};
-    assert_ok(model->class->objectives[1].gradient(model, &shard));
+    assert_ok(model->class->objectives[1]->gradient(model, &shard));
     const hm_outer *wake = &outer[hm_layout_find(&model->layout, "W1")];
     const hm_outer *dream = &outer[hm_layout_find(&model->layout, "R1")];
     assert_true(wake->a.rows == ROWS && dream->a.rows == ROWS);

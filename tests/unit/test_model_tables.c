@@ -36,13 +36,14 @@ static void every_family_has_a_whole_table(void **state)
         const hm_model_class *class = hm_model_classes[families];
         assert_ok(hm_model_class_check(class));
         assert_ptr_equal(hm_model_find(class->name), class); /* names are unique */
-        for (const hm_objective *objective = class->objectives; objective->name; objective++) {
+        for (const hm_objective *const *at = class->objectives; *at; at++) {
+            const hm_objective *objective = *at;
             int monitors = 0;
             assert_ptr_equal(hm_objective_find(class, objective->name), objective);
             while (objective->monitors[monitors].name) assert_non_null(objective->monitors[monitors++].description);
             assert_in_range(monitors, 1, HM_MONITORS_MAX);
         }
-        assert_ptr_equal(hm_objective_find(class, "default"), class->objectives);
+        assert_ptr_equal(hm_objective_find(class, "default"), *class->objectives);
         assert_null(hm_objective_find(class, "dragon"));
     }
     assert_true(families > 0);
@@ -71,9 +72,10 @@ static void a_hole_is_refused_by_name(void **state)
         }
         for (size_t at = 0; at < OBJECTIVE_MEMBERS; at++) {
             hm_model_class whole = *hm_model_classes[family];
-            hm_objective objectives[2] = {whole.objectives[0], {.name = NULL}};
+            hm_objective objective = **whole.objectives;
+            const hm_objective *const objectives[] = {&objective, NULL};
             whole.objectives = objectives;
-            refused(&whole, &objectives[0], &of_objective[at], objectives[0].name);
+            refused(&whole, &objective, &of_objective[at], objective.name);
         }
     }
 }

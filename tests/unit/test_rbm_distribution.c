@@ -184,7 +184,8 @@ static void persistent_chains_have_the_exact_distribution(void **state)
     float data[V + 64] = {0}, *chains = calloc(CHAINS * H + 64, sizeof *chains), *direct;
     hm_outer outer[HM_TENSORS_MAX];
     hm_arena scratch;
-    assert_ok(hm_arena_init(&scratch, model->class->objectives->scratch_bytes(model, &how, 1, 1, CHAINS), "scratch"));
+    assert_ok(
+        hm_arena_init(&scratch, model->class->objectives[0]->scratch_bytes(model, &how, 1, 1, CHAINS), "scratch"));
     assert_ok(hm_pack_alloc(&model->layout, "gradient sums", &direct));
     hm_shard shard = {.shards = 1,
                       .seed = 5,
@@ -197,7 +198,7 @@ static void persistent_chains_have_the_exact_distribution(void **state)
                       .outer = outer,
                       .direct = direct,
                       .direct_begin = direct_begin};
-    assert_ok(model->class->objectives->start_chains(model, &shard));
+    assert_ok(model->class->objectives[0]->start_chains(model, &shard));
     hm_matrix rate = small_rbm_tensor(model, "base_rate");
     for (int v = 0; v < STATES; v++) {
         start[v] = 1;
@@ -209,7 +210,7 @@ static void persistent_chains_have_the_exact_distribution(void **state)
 
     for (shard.step = 0; shard.step < UPDATES; shard.step++) {
         hm_arena_reset(&scratch);
-        assert_ok(model->class->objectives->gradient(model, &shard));
+        assert_ok(model->class->objectives[0]->gradient(model, &shard));
     }
     exact_distribution(model, p);
     hidden_distribution(theta, p, p_hidden);
