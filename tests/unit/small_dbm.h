@@ -94,28 +94,10 @@ static inline double exact_dbm_bound(const exact_dbm *exact, int64_t v, double q
 static inline hm_model *small_dbm_with(int64_t visible, const char *hidden, const char *more[2], double weights,
                                        double biases, uint64_t seed, const hm_team *team)
 {
-    const hm_model_class *class = hm_model_find("dbm");
-    const char *complaint = NULL, *const chosen[][2] = {{"hidden", hidden},
-                                                        {"mean_field_updates", "500"},
-                                                        {"mean_field_tolerance", "1e-7"},
-                                                        {more[0], more[1]}};
-    void *settings = calloc(1, class->settings_size);
-    hm_model *model;
-    assert_ok(hm_settings_default(&class->settings, settings));
-    for (size_t at = 0; at < sizeof chosen / sizeof chosen[0]; at++)
-        assert_ok(
-            hm_setting_parse(hm_settings_find(&class->settings, chosen[at][0]), settings, chosen[at][1], &complaint));
-    assert_ok(hm_model_create(class, settings, visible, team, &model));
-    hm_settings_free(&class->settings, settings);
-    free(settings);
-    for (int tensor = 0; tensor < model->layout.count; tensor++) {
-        hm_matrix values = hm_pack_matrix(&model->layout, model->params, tensor);
-        bool learnt = model->layout.tensors[tensor].role == HM_LEARNT;
-        double deviation = model->layout.tensors[tensor].products ? weights : biases;
-        for (int64_t i = 0; i < values.rows * values.columns; i++) values.at[i] = 0.5f;
-        if (learnt) small_rbm_normal(values, deviation, seed, (uint64_t)tensor);
-    }
-    class->refresh(model);
+    const char *const chosen[] = {
+        "hidden", hidden, "mean_field_updates", "500", "mean_field_tolerance", "1e-7", more[0], more[1], NULL};
+    hm_model *model = make_small_model("dbm", chosen, visible, team);
+    draw_small_model(model, weights, biases, 0.5f, seed);
     return model;
 }
 

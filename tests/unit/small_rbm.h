@@ -69,29 +69,52 @@ static inline void small_rbm_base_rates(hm_model *model)
     free(sum);
 }
 
+/* A model of a family, all parameters 0. settings: pairs of key and value, NULL at the end. */
+static inline hm_model *make_small_model(const char *family, const char *const settings[], int64_t visible,
+                                         const hm_team *team)
+{
+    const hm_model_class *class = hm_model_find(family);
+    void *chosen = calloc(1, class->settings_size);
+    const char *complaint = NULL;
+    hm_model *model;
+    assert_ok(hm_settings_default(&class->settings, chosen));
+    for (int at = 0; settings[at]; at += 2)
+        assert_ok(
+            hm_setting_parse(hm_settings_find(&class->settings, settings[at]), chosen, settings[at + 1], &complaint));
+    assert_ok(hm_model_create(class, chosen, visible, team, &model));
+    hm_settings_free(&class->settings, chosen);
+    free(chosen);
+    return model;
+}
+
+/* Normal weights and biases of the given deviations; running means at `running`. */
+static inline void draw_small_model(hm_model *model, double weights, double biases, float running, uint64_t seed)
+{
+    for (int tensor = 0; tensor < model->layout.count; tensor++) {
+        hm_matrix values = hm_pack_matrix(&model->layout, model->params, tensor);
+        double deviation = model->layout.tensors[tensor].products ? weights : biases;
+        for (int64_t i = 0; i < values.rows * values.columns; i++) values.at[i] = running;
+        if (model->layout.tensors[tensor].role == HM_LEARNT)
+            small_rbm_normal(values, deviation, seed, (uint64_t)tensor);
+    }
+    model->class->refresh(model);
+}
+
 /* A model of family rbm with normal weights and biases of the given deviations, and the base rates of its own visible
  * units when it has few hidden units (a half otherwise). */
 static inline hm_model *small_rbm(int64_t visible, int64_t hidden, double weights, double biases, uint64_t seed,
                                   const hm_team *team)
 {
-    const hm_model_class *class = hm_model_find("rbm");
-    void *settings = calloc(1, class->settings_size);
     char units[32];
-    const char *complaint = NULL;
-    hm_model *model;
     snprintf(units, sizeof units, "%lld", (long long)hidden);
-    assert_ok(hm_settings_default(&class->settings, settings));
-    assert_ok(hm_setting_parse(hm_settings_find(&class->settings, "hidden"), settings, units, &complaint));
-    assert_ok(hm_model_create(class, settings, visible, team, &model));
-    hm_settings_free(&class->settings, settings);
-    free(settings);
+    hm_model *model = make_small_model("rbm", (const char *const[]){"hidden", units, NULL}, visible, team);
     small_rbm_normal(small_rbm_tensor(model, "W"), weights, seed, 0);
     small_rbm_normal(small_rbm_tensor(model, "b"), biases, seed, 1);
     small_rbm_normal(small_rbm_tensor(model, "c"), biases, seed, 2);
     hm_matrix rate = small_rbm_tensor(model, "base_rate");
     for (int64_t i = 0; i < visible; i++) rate.at[i] = 0.5f;
     if (hidden <= 12) small_rbm_base_rates(model);
-    class->refresh(model);
+    model->class->refresh(model);
     return model;
 }
 

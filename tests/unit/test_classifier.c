@@ -3,9 +3,9 @@
 #include "small_dbm.h"
 
 #include "boltzmann/classifier.h"
-#include "train/contrast.h"
+#include "one_gradient.h"
 
-enum { V = 5, CLASSES = 3, ROWS = 22, COLUMNS = V + CLASSES, SEED = 7 };
+enum { V = 5, CLASSES = 3, ROWS = 22, COLUMNS = V + CLASSES };
 
 typedef struct net_shape {
     const char *family, *hidden;
@@ -20,21 +20,9 @@ static const net_shape shapes[] = {
 
 static hm_model *make_model(const net_shape *shape)
 {
-    const hm_model_class *class = hm_model_find(shape->family);
-    const char *complaint = NULL;
-    void *settings = calloc(1, class->settings_size);
-    hm_model *model;
-    assert_ok(hm_settings_default(&class->settings, settings));
-    assert_ok(hm_setting_parse(hm_settings_find(&class->settings, "hidden"), settings, shape->hidden, &complaint));
-    assert_ok(hm_setting_parse(hm_settings_find(&class->settings, "classes"), settings, "3", &complaint));
-    assert_ok(hm_model_create(class, settings, V, &three_threads, &model));
-    hm_settings_free(&class->settings, settings);
-    free(settings);
-    for (int tensor = 0; tensor < model->layout.count; tensor++) {
-        hm_matrix values = hm_pack_matrix(&model->layout, model->params, tensor);
-        if (model->layout.tensors[tensor].role == HM_LEARNT) small_rbm_normal(values, 0.6, 4, (uint64_t)tensor);
-    }
-    class->refresh(model);
+    const char *const settings[] = {"hidden", shape->hidden, "classes", "3", NULL};
+    hm_model *model = make_small_model(shape->family, settings, V, &three_threads);
+    draw_small_model(model, 0.6, 0.6, 0, 4);
     return model;
 }
 
@@ -44,7 +32,7 @@ static hm_model *make_model(const net_shape *shape)
 static double kept(const hm_contrast_settings *how, int l, int64_t row, int64_t i)
 {
     double rate = l == 0 ? how->dropout_visible : how->dropout;
-    hm_stream stream = {SEED, HM_RNG_DROPOUT, (uint64_t)l};
+    hm_stream stream = {ONE_GRADIENT_SEED, HM_RNG_DROPOUT, (uint64_t)l};
     return (double)hm_random_uniform(&stream, row, i) < 1 - rate ? 1 / (1 - rate) : 0;
 }
 
@@ -114,56 +102,30 @@ static void find_marginals(const hm_model *model, const float *data, hm_arena *s
     assert_ok(model->classifier->marginals(model, (hm_matrix){v, ROWS, V}, scratch, states));
 }
 
-/* The feed shuffles: rows in the order of the minibatch. */
-static void minibatch(hm_feed *feed, int shards, float *rows)
-{
-    for (int shard = 0; shard < shards; shard++) {
-        hm_range part = hm_part(ROWS, shards, shard);
-        hm_feed_rows(feed, shard, (hm_matrix){rows + part.begin * COLUMNS, hm_count(part), COLUMNS});
-    }
-}
-
 static void check_gradient(const net_shape *shape)
 {
-    enum { SHARDS = 4 };
     hm_model *model = make_model(shape);
-    float *data = random_data(), *grad, batch[ROWS * COLUMNS + 64];
-    hm_workers workers = serial_workers(&three_threads, SHARDS, SEED);
-    hm_transform transform = {.binarize = HM_BINARIZE_NONE, .seed = SEED};
-    hm_train_settings train = {.epochs = 1, .batch = ROWS};
-    hm_optimizer_settings optimizer = {.learning_rate = 0.1};
-    hm_source *source;
-    hm_feed *feed;
-    hm_contrast *contrast;
+    one_gradient g;
     hm_arena scratch;
     hm_states states = {0};
-    assert_ok(hm_source_memory(HM_FLOAT32, ROWS, COLUMNS, data, &source));
-    assert_ok(hm_feed_open(source, &transform, 64, ROWS, SHARDS, (hm_range){0, SHARDS}, &feed));
-    assert_ok(hm_contrast_create(model, hm_objective_find(model->class, "classify"), feed, &train, &shape->how,
-                                 &optimizer, &workers, &contrast));
-    assert_ok(hm_pack_alloc(&model->layout, "a gradient", &grad));
-    assert_ok(hm_contrast_gradient(contrast, 0, 0, grad));
-    minibatch(feed, SHARDS, batch);
-    find_marginals(model, batch, &scratch, &states);
+    one_gradient_make(&g, model, "classify", &shape->how, random_data(), ROWS);
+    find_marginals(model, g.batch, &scratch, &states);
     double *params = calloc((size_t)model->layout.size, sizeof *params), worst = 0;
     for (int64_t i = 0; i < model->layout.size; i++) params[i] = (double)model->params[i];
     for (int tensor = 0; tensor < model->layout.count; tensor++) {
         const hm_tensor *at = &model->layout.tensors[tensor];
         bool learns = hm_classify_objective.learns(model, &shape->how, tensor);
         for (int64_t i = at->offset; i < at->offset + hm_tensor_size(at); i++) {
-            double expected = learns ? derivative(model, &shape->how, params, i, batch, (const float **)states.at) : 0;
-            worst = fmax(worst, fabs((double)grad[i] - expected));
+            double expected =
+                learns ? derivative(model, &shape->how, params, i, g.batch, (const float **)states.at) : 0;
+            worst = fmax(worst, fabs((double)g.grad[i] - expected));
         }
     }
     print_message("  %s %s: greatest error of a derivative %.2g\n", shape->family, shape->hidden, worst);
     assert_true(worst < 2e-5);
-    free(params), free(grad);
+    free(params);
     hm_arena_free(&scratch);
-    hm_contrast_free(contrast);
-    hm_feed_close(feed);
-    source->close(source);
-    free(data);
-    hm_model_free(model);
+    one_gradient_free(&g);
 }
 
 static void gradient_is_that_of_log_p(void **state)

@@ -2,7 +2,7 @@
 #include "small_dbm.h"
 
 #include "boltzmann/mean_field.h"
-#include "train/contrast.h"
+#include "one_gradient.h"
 
 #include <ctype.h>
 
@@ -87,7 +87,7 @@ static void bound_is_the_best_factorial_one(void **state)
 enum { ROWS = 24 };
 
 /* Mean of the best bound over the rows, minus log Z: what the exact gradient climbs. */
-static double mean_bound(const exact_dbm *exact, const unsigned char *data)
+static double mean_bound(const exact_dbm *exact, const float *data)
 {
     double sum = 0, q[DBM_UNITS_MAX];
     for (int row = 0; row < ROWS; row++) {
@@ -99,7 +99,7 @@ static double mean_bound(const exact_dbm *exact, const unsigned char *data)
 }
 
 /* Central difference of one parameter of the float64 machine: a bias (b < 0) or a weight. */
-static double difference(const exact_dbm *exact, const unsigned char *data, int a, int b)
+static double difference(const exact_dbm *exact, const float *data, int a, int b)
 {
     const double step = 1e-4;
     double side[2];
@@ -114,12 +114,12 @@ static double difference(const exact_dbm *exact, const unsigned char *data, int 
     return (side[1] - side[0]) / (2 * step);
 }
 
-static unsigned char *random_rows(void)
+static float *random_rows(void)
 {
-    unsigned char *data = malloc(ROWS * V);
+    float *data = calloc(ROWS * V, sizeof *data);
     hm_stream stream = {.seed = 3, .purpose = HM_RNG_SYNTH};
     for (int row = 0; row < ROWS; row++)
-        for (int i = 0; i < V; i++) data[row * V + i] = hm_random_uniform(&stream, row, i) < 0.4f ? 255 : 0;
+        for (int i = 0; i < V; i++) data[row * V + i] = hm_random_uniform(&stream, row, i) < 0.4f ? 1.0f : 0.0f;
     return data;
 }
 
@@ -127,41 +127,24 @@ static void check_gradient(const char *hidden)
 {
     hm_model *model = small_dbm(V, hidden, 0.6, 0.4, 6, &three_threads);
     exact_dbm exact = exact_dbm_of(model);
-    unsigned char *data = random_rows();
-    hm_workers workers = serial_workers(&three_threads, 4, 7);
-    hm_transform transform = {.binarize = HM_BINARIZE_NONE, .seed = 7};
-    hm_train_settings train = {.epochs = 1, .batch = ROWS};
     hm_contrast_settings how = {.estimator = HM_EXACT, .k = 1, .offset_rate = 0.01};
-    hm_optimizer_settings optimizer = {.learning_rate = 0.1};
-    hm_source *source;
-    hm_feed *feed;
-    hm_contrast *contrast;
-    float *grad;
+    one_gradient g;
     double worst = 0;
-    assert_ok(hm_source_memory(HM_UINT8, ROWS, V, data, &source));
-    assert_ok(hm_feed_open(source, &transform, 64, ROWS, 4, (hm_range){0, 4}, &feed));
-    assert_ok(hm_contrast_create(model, NULL, feed, &train, &how, &optimizer, &workers, &contrast));
-    assert_ok(hm_pack_alloc(&model->layout, "a gradient", &grad));
-    assert_ok(hm_contrast_gradient(contrast, 0, 0, grad));
+    one_gradient_make(&g, model, NULL, &how, random_rows(), ROWS);
     for (int l = 0; l < exact.layers; l++) {
-        const float *db = hm_pack_matrix(&model->layout, grad, model->machine->layer[l].bias).at;
+        const float *db = hm_pack_matrix(&model->layout, g.grad, model->machine->layer[l].bias).at;
         for (int i = 0; i < exact.of_layer[l]; i++)
-            worst = fmax(worst, fabs((double)db[i] / ROWS - difference(&exact, data, exact.first[l] + i, -1)));
+            worst = fmax(worst, fabs((double)db[i] / ROWS - difference(&exact, g.data, exact.first[l] + i, -1)));
         if (l + 1 == exact.layers) break;
-        hm_matrix dW = hm_pack_matrix(&model->layout, grad, model->machine->weights[l]);
+        hm_matrix dW = hm_pack_matrix(&model->layout, g.grad, model->machine->weights[l]);
         for (int i = 0; i < dW.rows; i++)
             for (int j = 0; j < dW.columns; j++)
                 worst = fmax(worst, fabs((double)dW.at[i * dW.columns + j] / ROWS -
-                                         difference(&exact, data, exact.first[l] + i, exact.first[l + 1] + j)));
+                                         difference(&exact, g.data, exact.first[l] + i, exact.first[l + 1] + j)));
     }
     print_message("  hidden %s: greatest error of a derivative %.2g\n", hidden, worst);
     assert_true(worst < 1e-5);
-    free(grad);
-    hm_contrast_free(contrast);
-    hm_feed_close(feed);
-    source->close(source);
-    free(data);
-    hm_model_free(model);
+    one_gradient_free(&g);
 }
 
 static void gradient_is_that_of_the_bound(void **state)
@@ -172,55 +155,12 @@ static void gradient_is_that_of_the_bound(void **state)
 
 /* ---- multi-prediction and recognition --------------------------------------------------------------------------- */
 
-enum { SHARDS = 4, SEED = 7, SWEEPS = 4 };
-
-/* One gradient of an objective on one batch of all rows, and that batch, in the order of the feed. */
-typedef struct one_gradient {
-    hm_model *model;
-    unsigned char *data;
-    hm_source *source;
-    hm_feed *feed;
-    hm_contrast *contrast;
-    float *grad;
-    double v[ROWS][V];
-} one_gradient;
-
-static void one_gradient_make(one_gradient *g, hm_model *model, const char *objective, const hm_contrast_settings *how)
-{
-    static hm_workers workers;
-    hm_transform transform = {.binarize = HM_BINARIZE_NONE, .seed = SEED};
-    hm_train_settings train = {.epochs = 1, .batch = ROWS};
-    hm_optimizer_settings optimizer = {.learning_rate = 0.1};
-    float rows[ROWS * V + 64];
-    workers = serial_workers(&three_threads, SHARDS, SEED);
-    *g = (one_gradient){.model = model, .data = random_rows()};
-    assert_ok(hm_source_memory(HM_UINT8, ROWS, V, g->data, &g->source));
-    assert_ok(hm_feed_open(g->source, &transform, 64, ROWS, SHARDS, (hm_range){0, SHARDS}, &g->feed));
-    assert_ok(hm_contrast_create(model, hm_objective_find(model->class, objective), g->feed, &train, how, &optimizer,
-                                 &workers, &g->contrast));
-    assert_ok(hm_pack_alloc(&model->layout, "a gradient", &g->grad));
-    assert_ok(hm_contrast_gradient(g->contrast, 0, 0, g->grad));
-    for (int shard = 0; shard < SHARDS; shard++) {
-        hm_range part = hm_part(ROWS, SHARDS, shard);
-        hm_feed_rows(g->feed, shard, (hm_matrix){rows + part.begin * V, hm_count(part), V});
-    }
-    for (int row = 0; row < ROWS; row++)
-        for (int i = 0; i < V; i++) g->v[row][i] = (double)rows[row * V + i];
-}
-
-static void one_gradient_free(one_gradient *g)
-{
-    hm_contrast_free(g->contrast);
-    hm_feed_close(g->feed);
-    g->source->close(g->source);
-    free(g->data), free(g->grad);
-    hm_model_free(g->model);
-}
+enum { SWEEPS = 4 };
 
 /* J of multi-prediction, by its definition: sweeps of single units, odd layers first. */
 static double prediction(const exact_dbm *exact, const one_gradient *g, double missing)
 {
-    hm_stream stream = {SEED, HM_RNG_MISSING, 0};
+    hm_stream stream = {ONE_GRADIENT_SEED, HM_RNG_MISSING, 0};
     double total = 0;
     for (int row = 0; row < ROWS; row++) {
         double q[DBM_UNITS_MAX] = {0};
@@ -228,7 +168,7 @@ static double prediction(const exact_dbm *exact, const one_gradient *g, double m
         for (int a = 0; a < exact->units; a++) {
             q[a] = 1 / (1 + exp(-exact->bias[a]));
             seen[a] = a < V && (double)hm_random_uniform(&stream, row, a) >= missing;
-            if (seen[a]) q[a] = g->v[row][a];
+            if (seen[a]) q[a] = (double)g->batch[row * V + a];
         }
         for (int half = 0; half < 2 * SWEEPS; half++)
             for (int l = 1 - half % 2; l < exact->layers; l += 2)
@@ -238,7 +178,9 @@ static double prediction(const exact_dbm *exact, const one_gradient *g, double m
                     if (!seen[a]) q[a] = 1 / (1 + exp(-input));
                 }
         for (int i = 0; i < V; i++)
-            if (!seen[i]) total += g->v[row][i] * log(q[i]) + (1 - g->v[row][i]) * log(1 - q[i]);
+            if (!seen[i])
+                total +=
+                    (double)g->batch[row * V + i] * log(q[i]) + (1 - (double)g->batch[row * V + i]) * log(1 - q[i]);
     }
     return total;
 }
@@ -266,7 +208,7 @@ static void check_multi_prediction(const char *hidden)
     exact_dbm exact = exact_dbm_of(model);
     one_gradient g;
     double worst = 0, greatest = 0;
-    one_gradient_make(&g, model, "multi_prediction", &how);
+    one_gradient_make(&g, model, "multi_prediction", &how, random_rows(), ROWS);
     for (int l = 0; l < exact.layers; l++) {
         const float *db = hm_pack_matrix(&model->layout, g.grad, model->machine->layer[l].bias).at;
         for (int i = 0; i < exact.of_layer[l]; i++) {
@@ -303,7 +245,7 @@ static double agreement(const hm_model *model, const one_gradient *g, double q[R
     for (int row = 0; row < ROWS; row++) {
         double below[16], nu[16];
         int first = V;
-        for (int i = 0; i < V; i++) below[i] = g->v[row][i];
+        for (int i = 0; i < V; i++) below[i] = (double)g->batch[row * V + i];
         for (int l = 1; l < machine->layers; l++) {
             const double *W = moved + (small_rbm_tensor(model, R[l]).at - model->params);
             const double *b = moved + (small_rbm_tensor(model, r[l]).at - model->params);
@@ -330,10 +272,10 @@ static void recognition_learns_what_mean_field_finds(void **state)
     exact_dbm exact = exact_dbm_of(model);
     double q[ROWS][DBM_UNITS_MAX], *params = calloc((size_t)model->layout.size, sizeof *params), worst = 0;
     one_gradient g;
-    one_gradient_make(&g, model, "likelihood", &how);
+    one_gradient_make(&g, model, "likelihood", &how, random_rows(), ROWS);
     for (int row = 0; row < ROWS; row++) {
         int64_t v = 0;
-        for (int i = 0; i < V; i++) v |= (int64_t)(g.v[row][i] > 0) << i;
+        for (int i = 0; i < V; i++) v |= (int64_t)(g.batch[row * V + i] > 0) << i;
         exact_dbm_bound(&exact, v, q[row]);
     }
     for (int64_t i = 0; i < model->layout.size; i++) params[i] = (double)model->params[i];

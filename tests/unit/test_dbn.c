@@ -1,32 +1,21 @@
 /* The deep belief network against enumeration of its layers in float64. */
 #include "small_rbm.h"
 
-#include "boltzmann/machine.h"
+#include "boltzmann/stack.h"
 #include "train/contrast.h"
 
 enum { V = 4, H1 = 3, SEED = 7, STATES = 1 << V };
 
-static hm_model *make_model(const char *hidden, const char *const more[][2], double weights, double biases)
+/* Recognition stays that of the weights downward. */
+static hm_model *make_model(const char *const settings[], double weights, double biases)
 {
-    const hm_model_class *class = hm_model_find("dbn");
-    const char *complaint = NULL;
-    void *settings = calloc(1, class->settings_size);
-    hm_model *model;
-    assert_ok(hm_settings_default(&class->settings, settings));
-    assert_ok(hm_setting_parse(hm_settings_find(&class->settings, "hidden"), settings, hidden, &complaint));
-    for (int at = 0; more && more[at][0]; at++)
-        assert_ok(hm_setting_parse(hm_settings_find(&class->settings, more[at][0]), settings, more[at][1], &complaint));
-    assert_ok(hm_model_create(class, settings, V, &three_threads, &model));
-    hm_settings_free(&class->settings, settings);
-    free(settings);
-    for (int tensor = 0; tensor < model->layout.count; tensor++) {
-        hm_matrix values = hm_pack_matrix(&model->layout, model->params, tensor);
-        const hm_tensor *at = &model->layout.tensors[tensor];
-        for (int64_t i = 0; i < values.rows * values.columns; i++) values.at[i] = at->role == HM_LEARNT ? 0 : 0.4f;
-        if (at->role == HM_LEARNT && at->name[0] != 'R')
-            small_rbm_normal(values, at->products ? weights : biases, 3, (uint64_t)tensor);
+    hm_model *model = make_small_model("dbn", settings, V, &three_threads);
+    draw_small_model(model, weights, biases, 0.4f, 3);
+    for (int l = 0; l < hm_stack_top(model); l++) {
+        hm_matrix R = hm_pack_matrix(&model->layout, model->params, model->stack->recognition[l]);
+        memset(R.at, 0, (size_t)(R.rows * R.columns) * sizeof(float));
     }
-    class->refresh(model);
+    model->class->refresh(model);
     return model;
 }
 
@@ -104,9 +93,9 @@ static void free_energies(const hm_model *model, double energy[STATES])
 static void bound_is_its_definition(void **state)
 {
     enum { H2 = 2, DRAWS = 4000 };
-    static const char *const draws[][2] = {{"bound_draws", "4000"}, {NULL, NULL}};
+    static const char *const draws[] = {"hidden", "[3, 2]", "bound_draws", "4000", NULL};
     (void)state;
-    hm_model *model = make_model("[3, 2]", draws, 0.9, 0.5);
+    hm_model *model = make_model(draws, 0.9, 0.5);
     hm_workers workers = serial_workers(&one_thread, 4, 9);
     double energy[STATES], log_z, loosest = 0;
     assert_ok(hm_exact_log_z(model, &workers, &log_z));
@@ -203,7 +192,7 @@ static void second_layer_from_the_transpose_raises_the_bound(void **state)
 {
     enum { ROWS = 40 };
     (void)state;
-    hm_model *model = make_model("[3, 4]", NULL, 0.8, 0.5);
+    hm_model *model = make_model((const char *const[]){"hidden", "[3, 4]", NULL}, 0.8, 0.5);
     hm_contrast_settings how = {.estimator = HM_EXACT, .k = 1, .layer = 1, .offset_rate = 0.01};
     trained t;
     train_start(&t, model, "pretrain", &how, ROWS, 300);
@@ -237,7 +226,7 @@ static void samples_have_the_exact_distribution(void **state)
 {
     enum { H2 = 2, CHAINS = 20000, STEPS = 60 };
     (void)state;
-    hm_model *model = make_model("[3, 2]", NULL, 0.9, 0.5);
+    hm_model *model = make_model((const char *const[]){"hidden", "[3, 2]", NULL}, 0.9, 0.5);
     int counts[STATES] = {0};
     double chi_square = 0, log_z = log_z_top(model, H2);
     float *states = calloc(CHAINS * H1 + 64, sizeof *states), *v = calloc(CHAINS * V + 64, sizeof *v);
@@ -269,7 +258,7 @@ static void up_down_is_the_delta_rule(void **state)
 {
     enum { ROWS = 12, H2 = 5 };
     (void)state;
-    hm_model *model = make_model("[3, 5]", NULL, 0.9, 0.5);
+    hm_model *model = make_model((const char *const[]){"hidden", "[3, 5]", NULL}, 0.9, 0.5);
     hm_contrast_settings how = {.estimator = HM_CD, .k = 2, .offset_rate = 0.01};
     trained t;
     train_start(&t, model, "up_down", &how, ROWS, 1);

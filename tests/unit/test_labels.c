@@ -2,29 +2,15 @@
 #include "small_rbm.h"
 
 #include "boltzmann/labels.h"
-#include "train/contrast.h"
+#include "one_gradient.h"
 
-enum { V = 5, H = 4, CLASSES = 3, UNITS = V + CLASSES, ROWS = 21, SEED = 7, PARAMETERS = UNITS * H + UNITS + H };
+enum { V = 5, H = 4, CLASSES = 3, UNITS = V + CLASSES, ROWS = 21, PARAMETERS = UNITS * H + UNITS + H };
 
 static hm_model *make_model(void)
 {
-    static const char *const chosen[][2] = {{"hidden", "4"}, {"classes", "3"}, {"label_units", "true"}};
-    const hm_model_class *class = hm_model_find("rbm");
-    const char *complaint = NULL;
-    void *settings = calloc(1, class->settings_size);
-    hm_model *model;
-    assert_ok(hm_settings_default(&class->settings, settings));
-    for (int at = 0; at < 3; at++)
-        assert_ok(
-            hm_setting_parse(hm_settings_find(&class->settings, chosen[at][0]), settings, chosen[at][1], &complaint));
-    assert_ok(hm_model_create(class, settings, V, &three_threads, &model));
-    hm_settings_free(&class->settings, settings);
-    free(settings);
-    small_rbm_normal(small_rbm_tensor(model, "W"), 0.8, 3, 0);
-    small_rbm_normal(small_rbm_tensor(model, "b"), 0.5, 3, 1);
-    small_rbm_normal(small_rbm_tensor(model, "c"), 0.5, 3, 2);
-    for (int64_t i = 0; i < UNITS; i++) small_rbm_tensor(model, "base_rate").at[i] = 0.3f;
-    class->refresh(model);
+    static const char *const settings[] = {"hidden", "4", "classes", "3", "label_units", "true", NULL};
+    hm_model *model = make_small_model("rbm", settings, V, &three_threads);
+    draw_small_model(model, 0.8, 0.5, 0.3f, 3);
     return model;
 }
 
@@ -113,33 +99,21 @@ static double objective(const double *theta, const float *data, double weight)
 
 static void check_gradient(const char *name, const hm_contrast_settings *how)
 {
-    enum { SHARDS = 4 };
     hm_model *model = make_model();
-    float *data = calloc(ROWS * UNITS, sizeof *data), *grad;
+    float *data = calloc(ROWS * UNITS, sizeof *data);
     hm_stream stream = {.seed = 3, .purpose = HM_RNG_SYNTH};
     for (int64_t row = 0; row < ROWS; row++) {
         for (int64_t i = 0; i < V; i++) data[row * UNITS + i] = hm_random_uniform(&stream, row, i) < 0.5f ? 1.0f : 0.0f;
         data[row * UNITS + V + (int64_t)hm_random_below(&stream, row, V, CLASSES)] = 1;
     }
-    hm_workers workers = serial_workers(&three_threads, SHARDS, SEED);
-    hm_transform transform = {.binarize = HM_BINARIZE_NONE, .seed = SEED};
-    hm_train_settings train = {.epochs = 1, .batch = ROWS};
-    hm_optimizer_settings optimizer = {.learning_rate = 0.1};
-    hm_source *source;
-    hm_feed *feed;
-    hm_contrast *contrast;
-    assert_ok(hm_source_memory(HM_FLOAT32, ROWS, UNITS, data, &source));
-    assert_ok(hm_feed_open(source, &transform, 64, ROWS, SHARDS, (hm_range){0, SHARDS}, &feed));
-    assert_ok(hm_contrast_create(model, hm_objective_find(model->class, name), feed, &train, how, &optimizer, &workers,
-                                 &contrast));
-    assert_ok(hm_pack_alloc(&model->layout, "a gradient", &grad));
-    assert_ok(hm_contrast_gradient(contrast, 0, 0, grad));
+    one_gradient g;
+    one_gradient_make(&g, model, name, how, data, ROWS);
     static const char *const names[] = {"W", "b", "c"};
     double theta[PARAMETERS], worst = 0;
     parameters_of(model, theta);
     for (int at = 0, parameter = 0; at < 3; at++) {
         hm_matrix tensor = small_rbm_tensor(model, names[at]);
-        const float *ours = grad + (tensor.at - model->params);
+        const float *ours = g.grad + (tensor.at - model->params);
         for (int64_t i = 0; i < tensor.rows * tensor.columns; i++, parameter++) {
             double was = theta[parameter], side[2];
             for (int up = 0; up < 2; up++) {
@@ -152,12 +126,7 @@ static void check_gradient(const char *name, const hm_contrast_settings *how)
     }
     print_message("  %s: greatest error of a derivative %.2g\n", name, worst);
     assert_true(worst < 2e-5);
-    free(grad);
-    hm_contrast_free(contrast);
-    hm_feed_close(feed);
-    source->close(source);
-    free(data);
-    hm_model_free(model);
+    one_gradient_free(&g);
 }
 
 static void gradients_are_those_of_their_objectives(void **state)

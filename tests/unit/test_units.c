@@ -2,30 +2,13 @@
 #include "small_rbm.h"
 
 #include "boltzmann/machine.h"
-#include "train/contrast.h"
+#include "one_gradient.h"
 
 /* An RBM with other units than binary ones. settings: pairs of key and value, NULL at the end. */
 static hm_model *make_rbm(int64_t visible, const char *const settings[], double weights, double biases)
 {
-    const hm_model_class *class = hm_model_find("rbm");
-    const char *complaint = NULL;
-    void *chosen = calloc(1, class->settings_size);
-    hm_model *model;
-    assert_ok(hm_settings_default(&class->settings, chosen));
-    for (int at = 0; settings[at]; at += 2)
-        assert_ok(
-            hm_setting_parse(hm_settings_find(&class->settings, settings[at]), chosen, settings[at + 1], &complaint));
-    assert_ok(hm_model_create(class, chosen, visible, &three_threads, &model));
-    hm_settings_free(&class->settings, chosen);
-    free(chosen);
-    for (int tensor = 0; tensor < model->layout.count; tensor++) {
-        hm_matrix values = hm_pack_matrix(&model->layout, model->params, tensor);
-        bool learnt = model->layout.tensors[tensor].role == HM_LEARNT;
-        double deviation = model->layout.tensors[tensor].products ? weights : biases;
-        for (int64_t i = 0; i < values.rows * values.columns; i++) values.at[i] = 0.3f;
-        if (learnt) small_rbm_normal(values, deviation, 5, (uint64_t)tensor);
-    }
-    class->refresh(model);
+    hm_model *model = make_small_model("rbm", settings, visible, &three_threads);
+    draw_small_model(model, weights, biases, 0.3f, 5);
     return model;
 }
 
@@ -152,25 +135,15 @@ static void gaussian_gradient_is_that_of_the_likelihood(void **state)
     enum { ROWS = 30, SHARDS = 4 };
     (void)state;
     hm_model *model = make_rbm(GV, learnt_gaussian, 0.8, 0.5);
-    float *data = calloc(ROWS * GV, sizeof *data), *grad;
+    float *data = calloc(ROWS * GV, sizeof *data);
     hm_stream stream = {.seed = 3, .purpose = HM_RNG_SYNTH};
     for (int64_t row = 0; row < ROWS; row++)
         for (int64_t i = 0; i < GV; i++) data[row * GV + i] = (float)(1.5 * hm_random_normal(&stream, row, i));
-    hm_workers workers = serial_workers(&three_threads, SHARDS, 7);
-    hm_transform transform = {.binarize = HM_BINARIZE_NONE, .seed = 7, .real = true};
-    hm_train_settings train = {.epochs = 1, .batch = ROWS};
     hm_contrast_settings how = {.estimator = HM_EXACT, .k = 1, .offset_rate = 0.01};
-    hm_optimizer_settings optimizer = {.learning_rate = 0.1};
-    hm_source *source;
-    hm_feed *feed;
-    hm_contrast *contrast;
-    assert_ok(hm_source_memory(HM_FLOAT32, ROWS, GV, data, &source));
-    assert_ok(hm_feed_open(source, &transform, 64, ROWS, SHARDS, (hm_range){0, SHARDS}, &feed));
-    assert_ok(hm_contrast_create(model, NULL, feed, &train, &how, &optimizer, &workers, &contrast));
-    assert_ok(hm_pack_alloc(&model->layout, "a gradient", &grad));
-    assert_ok(hm_contrast_gradient(contrast, 0, 0, grad));
+    one_gradient ours;
+    one_gradient_make(&ours, model, NULL, &how, data, ROWS);
     gaussian g = gaussian_of(model);
-    contrast->objective->finish(model, &how, ROWS, grad);
+    ours.contrast->objective->finish(model, &how, ROWS, ours.grad);
     static const struct {
         const char *name;
         size_t offset;
@@ -180,7 +153,7 @@ static void gaussian_gradient_is_that_of_the_likelihood(void **state)
                       {"c", offsetof(gaussian, c), GH},
                       {"log_variance", offsetof(gaussian, z), GV}};
     for (size_t at = 0; at < 4; at++) {
-        const float *ours = grad + (small_rbm_tensor(model, parameters[at].name).at - model->params);
+        const float *gradient = ours.grad + (small_rbm_tensor(model, parameters[at].name).at - model->params);
         double worst = 0;
         for (int i = 0; i < parameters[at].count; i++) {
             double side[2];
@@ -193,17 +166,12 @@ static void gaussian_gradient_is_that_of_the_likelihood(void **state)
                     side[up] += gaussian_log_p_star(&moved, v);
                 }
             }
-            worst = fmax(worst, fabs((double)ours[i] - (side[1] - side[0]) / 2e-5));
+            worst = fmax(worst, fabs((double)gradient[i] - (side[1] - side[0]) / 2e-5));
         }
         print_message("  %s: greatest error of a derivative %.2g\n", parameters[at].name, worst);
         assert_true(worst < 1e-3);
     }
-    free(grad);
-    hm_contrast_free(contrast);
-    hm_feed_close(feed);
-    source->close(source);
-    free(data);
-    hm_model_free(model);
+    one_gradient_free(&ours);
 }
 
 /* Means and variances of Gibbs samples of a mixture that is known. */
