@@ -107,6 +107,23 @@ static hm_status set_units(hm_model *model, const hm_machine_units *kinds)
                          &visible->log_variance);
 }
 
+hm_status hm_deep_check(const hm_deep *deep, int least)
+{
+    HM_REQUIRE(deep->hidden.count >= least && deep->hidden.count < HM_LAYERS_MAX, HM_EUSAGE,
+               "hidden: %lld layers; there may be %d to %d, as [500, 1000]", (long long)deep->hidden.count, least,
+               HM_LAYERS_MAX - 1);
+    for (int64_t l = 0; l < deep->hidden.count; l++)
+        HM_REQUIRE(deep->hidden.at[l] == floor(deep->hidden.at[l]), HM_EUSAGE, "hidden: %g is not a number of units",
+                   deep->hidden.at[l]);
+    return HM_OK;
+}
+
+int hm_deep_units(const hm_deep *deep, int64_t units[HM_LAYERS_MAX])
+{
+    for (int64_t l = 0; l < deep->hidden.count; l++) units[l] = (int64_t)deep->hidden.at[l];
+    return (int)deep->hidden.count;
+}
+
 hm_status hm_machine_declare(hm_model *model, const hm_machine_units *kinds, int count, const int64_t hidden[])
 {
     hm_machine *machine;

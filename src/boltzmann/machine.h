@@ -78,6 +78,39 @@ typedef struct hm_machine_units {
     }
 extern const char *const hm_visible_unit_names[], *const hm_hidden_unit_names[];
 
+/* The hidden layers of a deep model. */
+typedef struct hm_deep {
+    hm_reals hidden; /* units of each, from the lowest */
+    double init_std;
+    int64_t classes;
+} hm_deep;
+
+/* Settings of them, for a family's table: keys hidden, init_std and classes. STRUCT has a member `deep` of type
+ * hm_deep. */
+#define HM_DEEP_SETTINGS(STRUCT)                                                                                       \
+    {.key = "hidden",                                                                                                  \
+     .type = HM_SET_REALS,                                                                                             \
+     .offset = offsetof(STRUCT, deep.hidden),                                                                          \
+     .min = 1,                                                                                                         \
+     .max = 1e6,                                                                                                       \
+     .describe = "hidden units of each layer, from the lowest"},                                                       \
+        {.key = "init_std",                                                                                            \
+         .type = HM_SET_REAL,                                                                                          \
+         .offset = offsetof(STRUCT, deep.init_std),                                                                    \
+         .min = 0,                                                                                                     \
+         .max = 10,                                                                                                    \
+         .fallback = "0.01",                                                                                           \
+         .describe = "standard deviation of the initial weights"},                                                     \
+    {                                                                                                                  \
+        .key = "classes", .type = HM_SET_INT, .offset = offsetof(STRUCT, deep.classes), .min = 0, .max = 100000,       \
+        .fallback = "0", .describe = "classes of labels; 0: the data's labels are not read"                            \
+    }
+
+/* HM_EUSAGE unless there are `least` or more whole numbers of units. hm_deep_units writes them out: units[0 .. count).
+ */
+hm_status hm_deep_check(const hm_deep *deep, int least);
+int hm_deep_units(const hm_deep *deep, int64_t units[HM_LAYERS_MAX]);
+
 /* The layers of a machine with `hidden[0 .. count)` units above the visible ones, and their tensors in model->layout:
  * weights W, biases b and c, running means mu and lambda, base rates; numbered W1, c1, lambda1 ... when `count` > 1.
  * model->machine is made, and freed with hm_machine_free. With model->classes a classifier on the hidden layers is

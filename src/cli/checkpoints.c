@@ -4,6 +4,7 @@
 #include "infer/progress.h"
 #include "io/checkpoint.h"
 #include "mpi/comm_mpi.h"
+#include "train/divergence.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -29,9 +29,7 @@
 /* ---- settings and tensors --------------------------------------------------------------------------------------- */
 
 typedef struct dbm_settings {
-    hm_reals hidden;
-    double init_std;
-    int64_t classes;
+    hm_deep deep;
     hm_machine_units units;
     hm_mean_field mean_field;
     bool recognition;
@@ -39,19 +37,7 @@ typedef struct dbm_settings {
 
 #define FIELD(NAME) .offset = offsetof(dbm_settings, NAME)
 static const hm_setting dbm_entries[] = {
-    {.key = "hidden",
-     .type = HM_SET_REALS,
-     FIELD(hidden),
-     .min = 1,
-     .max = 1e6,
-     .describe = "hidden units of each layer, from the lowest"},
-    {.key = "init_std",
-     .type = HM_SET_REAL,
-     FIELD(init_std),
-     .min = 0,
-     .max = 10,
-     .fallback = "0.01",
-     .describe = "standard deviation of the initial weights"},
+    HM_DEEP_SETTINGS(dbm_settings),
     {.key = "mean_field_updates",
      .type = HM_SET_INT,
      FIELD(mean_field.updates),
@@ -78,13 +64,6 @@ static const hm_setting dbm_entries[] = {
      FIELD(recognition),
      .fallback = "false",
      .describe = "mean field starts from a network that learns where it ends (Salakhutdinov & Larochelle 2010)"},
-    {.key = "classes",
-     .type = HM_SET_INT,
-     FIELD(classes),
-     .min = 0,
-     .max = 100000,
-     .fallback = "0",
-     .describe = "classes of labels, for objective classify; 0: the data's labels are not read"},
     HM_MACHINE_UNITS(dbm_settings),
     {.key = NULL},
 };
@@ -95,27 +74,16 @@ static const hm_mean_field converged = {.updates = 1000, .tolerance = 1e-6, .dam
 
 static const dbm_settings *settings_of(const hm_model *model) { return model->settings; }
 
-static hm_status dbm_check(const void *settings)
-{
-    const hm_reals *hidden = &((const dbm_settings *)settings)->hidden;
-    HM_REQUIRE(hidden->count >= 1 && hidden->count < HM_LAYERS_MAX, HM_EUSAGE,
-               "hidden: %lld layers; there may be 1 to %d, as [500, 1000]", (long long)hidden->count,
-               HM_LAYERS_MAX - 1);
-    for (int64_t l = 0; l < hidden->count; l++)
-        HM_REQUIRE(hidden->at[l] == floor(hidden->at[l]), HM_EUSAGE, "hidden: %g is not a number of units",
-                   hidden->at[l]);
-    return HM_OK;
-}
+static hm_status dbm_check(const void *settings) { return hm_deep_check(&((const dbm_settings *)settings)->deep, 1); }
 
 static hm_status dbm_declare(hm_model *model)
 {
-    const hm_reals *hidden = &settings_of(model)->hidden;
     int64_t units[HM_LAYERS_MAX];
     HM_TRY(dbm_check(model->settings));
     HM_REQUIRE(settings_of(model)->units.hidden == 0, HM_EUSAGE,
                "model.hidden_units: mean field is of binary hidden units; a dbm has bernoulli ones");
-    for (int64_t l = 0; l < hidden->count; l++) units[l] = (int64_t)hidden->at[l];
-    HM_TRY(hm_machine_declare(model, &settings_of(model)->units, (int)hidden->count, units));
+    int layers = hm_deep_units(&settings_of(model)->deep, units);
+    HM_TRY(hm_machine_declare(model, &settings_of(model)->units, layers, units));
     if (!settings_of(model)->recognition) return HM_OK;
     HM_TRY(hm_alloc(&model->state, 1, sizeof(hm_recognition), "a recognition network"));
     return hm_recognition_declare(model, model->state);
@@ -139,7 +107,7 @@ static void dbm_refresh(hm_model *model)
 
 static hm_status dbm_init(hm_model *model, uint64_t seed, const float base_rates[])
 {
-    return hm_machine_init(model, seed, settings_of(model)->init_std, base_rates);
+    return hm_machine_init(model, seed, settings_of(model)->deep.init_std, base_rates);
 }
 
 /* ---- inference -------------------------------------------------------------------------------------------------- */
@@ -321,7 +289,7 @@ static bool dbm_takes_reals(const void *settings)
     return ((const dbm_settings *)settings)->units.visible == HM_GAUSSIAN;
 }
 
-static int64_t dbm_classes(const void *settings) { return ((const dbm_settings *)settings)->classes; }
+static int64_t dbm_classes(const void *settings) { return ((const dbm_settings *)settings)->deep.classes; }
 
 static hm_status dbm_marginals(const hm_model *model, hm_matrix v, hm_arena *scratch, hm_states *states)
 {

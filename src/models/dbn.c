@@ -24,41 +24,20 @@
 /* ---- settings and tensors --------------------------------------------------------------------------------------- */
 
 typedef struct dbn_settings {
-    hm_reals hidden;
-    double init_std;
-    int64_t classes;
+    hm_deep deep;
     bool labels, transpose;
     int64_t draws;
 } dbn_settings;
 
 #define FIELD(NAME) .offset = offsetof(dbn_settings, NAME)
 static const hm_setting dbn_entries[] = {
-    {.key = "hidden",
-     .type = HM_SET_REALS,
-     FIELD(hidden),
-     .min = 1,
-     .max = 1e6,
-     .describe = "hidden units of each layer, from the lowest; two layers at least"},
-    {.key = "init_std",
-     .type = HM_SET_REAL,
-     FIELD(init_std),
-     .min = 0,
-     .max = 10,
-     .fallback = "0.01",
-     .describe = "standard deviation of the initial weights"},
+    HM_DEEP_SETTINGS(dbn_settings),
     {.key = "transpose",
      .type = HM_SET_BOOL,
      FIELD(transpose),
      .fallback = "true",
      .describe = "a layer as large as the one two below starts from the transposed weights between them, so that the "
                  "bound cannot fall"},
-    {.key = "classes",
-     .type = HM_SET_INT,
-     FIELD(classes),
-     .min = 0,
-     .max = 100000,
-     .fallback = "0",
-     .describe = "classes of labels; 0: the data's labels are not read"},
     {.key = "label_units",
      .type = HM_SET_BOOL,
      FIELD(labels),
@@ -77,18 +56,13 @@ static const hm_setting dbn_entries[] = {
 #undef FIELD
 
 static const dbn_settings *settings_of(const hm_model *model) { return model->settings; }
-static int64_t classes_of(const void *settings) { return ((const dbn_settings *)settings)->classes; }
+static int64_t classes_of(const void *settings) { return ((const dbn_settings *)settings)->deep.classes; }
 
 static hm_status dbn_check(const void *settings)
 {
     const dbn_settings *dbn = settings;
-    HM_REQUIRE(dbn->hidden.count >= 2 && dbn->hidden.count < HM_LAYERS_MAX, HM_EUSAGE,
-               "hidden: %lld layers; a deep belief network has 2 to %d, as [500, 500, 2000]",
-               (long long)dbn->hidden.count, HM_LAYERS_MAX - 1);
-    for (int64_t l = 0; l < dbn->hidden.count; l++)
-        HM_REQUIRE(dbn->hidden.at[l] == floor(dbn->hidden.at[l]), HM_EUSAGE, "hidden: %g is not a number of units",
-                   dbn->hidden.at[l]);
-    HM_REQUIRE(!dbn->labels || dbn->classes > 0, HM_EUSAGE, "label_units are those of classes: set model.classes");
+    HM_TRY(hm_deep_check(&dbn->deep, 2));
+    HM_REQUIRE(!dbn->labels || dbn->deep.classes > 0, HM_EUSAGE, "label_units are those of classes: set model.classes");
     return HM_OK;
 }
 
@@ -97,13 +71,13 @@ static hm_status dbn_declare(hm_model *model)
     const dbn_settings *dbn = settings_of(model);
     int64_t hidden[HM_LAYERS_MAX];
     HM_TRY(dbn_check(dbn));
-    for (int64_t l = 0; l < dbn->hidden.count; l++) hidden[l] = (int64_t)dbn->hidden.at[l];
-    return hm_stack_declare(model, (int)dbn->hidden.count, hidden, dbn->labels ? dbn->classes : 0);
+    int layers = hm_deep_units(&dbn->deep, hidden);
+    return hm_stack_declare(model, layers, hidden, dbn->labels ? dbn->deep.classes : 0);
 }
 
 static hm_status dbn_init(hm_model *model, uint64_t seed, const float base_rates[])
 {
-    return hm_stack_init(model, seed, settings_of(model)->init_std, base_rates);
+    return hm_stack_init(model, seed, settings_of(model)->deep.init_std, base_rates);
 }
 
 static bool has_labels(const hm_model *model) { return model->machine->layer[0].labels > 0; }

@@ -97,15 +97,10 @@ void hm_contrast_free(hm_contrast *contrast);
  * they were then. Not collective. */
 void hm_contrast_resume(hm_contrast *contrast, int64_t step);
 
-/* HM_ENUMERIC, naming stage and update, when parameters are no longer finite or weights have exploded. Not collective.
- */
-hm_status hm_contrast_check_finite(const hm_contrast *contrast);
-
 /* Updates of the whole training. */
 int64_t hm_contrast_steps(const hm_contrast *contrast);
 
-/* Trains to the end. HM_ENUMERIC, at every row of metrics, as hm_contrast_check_finite, or when the objective finds a
- * fault or no persistent chain has moved for 100 updates and an epoch. Collective. */
+/* Trains to the end. HM_ENUMERIC, at every row of metrics, as divergence.h says. Collective. */
 hm_status hm_contrast_run(hm_contrast *contrast, const hm_observer *observer);
 
 /* The gradient of one update as sums over the minibatch, before `finish`, into grad (a pack): for tests. Moves the

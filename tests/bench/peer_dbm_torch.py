@@ -2,34 +2,20 @@
 
     HARMONIUM_DATA=... python3 tests/bench/peer_dbm_torch.py --threads 2
 """
-import peer_common as common
+import torch_peer
 import workload_dbm as work
+from torch_peer import bernoulli
 
-options = common.arguments(__doc__.splitlines()[0])
-common.limit_threads(options.threads)
-import torch  # noqa: E402 - after the environment is set
-
-
-def bernoulli(p):
-    return (torch.rand_like(p) < p).float()  # three times as fast as torch.bernoulli here
+torch = torch_peer.start(__doc__.splitlines()[0], work)
 
 
-class Dbm:
-    def __init__(self, data):
-        torch.manual_seed(1)
-        self.data = torch.from_numpy(data).float()
+class Dbm(torch_peer.Peer):
+    def __init__(self, work):
+        super().__init__(work)
         self.W = torch.randn(work.VISIBLE, work.LOWER) * work.WEIGHT_STD
         self.U = torch.randn(work.LOWER, work.UPPER) * work.WEIGHT_STD
         self.b, self.c, self.d = (torch.zeros(units) for units in (work.VISIBLE, work.LOWER, work.UPPER))
         self.chain = bernoulli(torch.full((work.CHAINS, work.LOWER), 0.5))
-        self.order, self.next = torch.randperm(len(self.data)), 0
-
-    def rows(self):
-        if self.next + work.BATCH > len(self.order):
-            self.order, self.next = torch.randperm(len(self.data)), 0
-        rows = self.data[self.order[self.next:self.next + work.BATCH]]
-        self.next += work.BATCH
-        return rows
 
     def mean_field(self, v):
         below = torch.addmm(self.c, v, self.W)
@@ -60,13 +46,4 @@ class Dbm:
             bias.add_(data.sum(0) - model.sum(0), alpha=rate)
 
 
-def main():
-    torch.set_num_threads(options.threads)
-    with torch.no_grad():
-        rates, cores = common.measure(Dbm(common.mnist()).update, options.seconds)
-    if torch.get_num_threads() != options.threads:
-        raise SystemExit(f"peer_dbm_torch: {torch.get_num_threads()} threads, wanted {options.threads}")
-    common.report("torch", torch.__version__, options.threads, 1, rates, cores, work=work)
-
-
-main()
+torch_peer.run(Dbm, work)

@@ -3,7 +3,7 @@
     python3 tests/bench/rbm.py --harmonium build/harmonium --data DIR [--rounds 3] [--seconds 6] [-o FILE.json]
 """
 import contest
-import peer_common as workload
+import workload_rbm as workload
 
 
 def allowed_bytes(ranks):
@@ -18,7 +18,7 @@ WORK = contest.Work(
     name="rbm",
     title=f"{workload.VISIBLE} x {workload.HIDDEN}, batch {workload.BATCH}, {workload.CHAINS} chains, PCD-1, MNIST thresholded",
     batch=workload.BATCH, flop_per_update=workload.FLOP_PER_UPDATE, seconds=workload.SECONDS,
-    peers={"PyTorch": "peer_torch.py", "numpy + mpi4py": "peer_mpi4py.py"},
+    peers={"PyTorch": "peer_rbm_torch.py", "numpy + mpi4py": "peer_rbm_mpi4py.py"},
     wanted_speedup={1: 1.3, 2: 1.6}, wanted_of_peak=0.65, allowed_bytes=allowed_bytes)
 
 if __name__ == "__main__":

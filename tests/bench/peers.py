@@ -1,9 +1,4 @@
-"""What the benchmark's peers share: the workload, the data, the clock and the report.
-
-The workload is that of `scripts/bench.sh rbm`: a 784 x 500 Bernoulli RBM on MNIST thresholded at 0.5, minibatches of
-128, 128 persistent chains, PCD-1, plain gradient ascent. The hidden states of the chains are kept between updates, so
-an update is five products of 128 x 784 x 500, the same five as ours: v W, h W', v~ W, v'p, v~'p~.
-"""
+"""What the benchmark's peers share: the data, the clock and the report. A peer is written for one workload_*.py."""
 import argparse
 import ctypes
 import gzip
@@ -15,18 +10,17 @@ import statistics
 import sys
 import time
 
-VISIBLE, HIDDEN, BATCH, CHAINS = 784, 500, 128, 128
-LEARNING_RATE, WEIGHT_STD = 0.01, 0.01
-PRODUCTS = 5
-FLOP_PER_UPDATE = PRODUCTS * 2 * BATCH * VISIBLE * HIDDEN
-SECONDS, WINDOWS, WARM_UP = 6.0, 6, 1.0
+WINDOWS, WARM_UP = 6, 1.0
 
 
-def arguments(description):
+def arguments(description, work):
+    """Of a peer's command; numpy and torch may be imported only after it."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--threads", type=int, default=1, help="threads of this process (default 1)")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="time to measure after the warm-up, in s")
-    return parser.parse_args()
+    parser.add_argument("--seconds", type=float, default=work.SECONDS, help="time to measure after the warm-up, in s")
+    options = parser.parse_args()
+    limit_threads(options.threads)
+    return options
 
 
 def limit_threads(threads):
@@ -49,7 +43,7 @@ def mnist():
         header = file.read(16)
         if header[:4] != b"\0\0\x08\x03":
             sys.exit(f"peer: {path} is not an IDX file of images")
-        images = numpy.frombuffer(file.read(), numpy.uint8).reshape(-1, VISIBLE)
+        images = numpy.frombuffer(file.read(), numpy.uint8).reshape(-1, 784)
     return (images >= 128).astype(numpy.uint8)
 
 
@@ -83,10 +77,8 @@ def measure(update, seconds, agree=lambda value: value):
     return rates, (time.process_time() - begin_cpu) / (time.perf_counter() - begin)
 
 
-def report(peer, version, threads, ranks, rates, cores, peak_bytes=None, work=None):
-    """Prints the measurement as one JSON object: the median window counts. work: has BATCH and FLOP_PER_UPDATE; this
-    module's by default."""
-    work = work or sys.modules[__name__]
+def report(peer, version, work, threads, ranks, rates, cores, peak_bytes=None):
+    """Prints the measurement as one JSON object: the median window counts. work: has BATCH and FLOP_PER_UPDATE."""
     rate = statistics.median(rates)
     peak_bytes = peak_bytes or peak_memory()
     print(json.dumps({"peer": peer, "version": version, "threads": threads, "ranks": ranks,

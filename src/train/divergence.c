@@ -1,0 +1,57 @@
+#include "train/divergence.h"
+
+#include "core/kernels.h"
+
+#include <math.h>
+#include <stdio.h>
+
+enum { STANDS_STILL = 100 };        /* updates, and an epoch, in which no unit of any chain is seen to change */
+static const double EXPLODED = 100; /* root mean square of weights; those of models that explain data are below 5 */
+
+hm_status hm_diverged(const hm_contrast *contrast, const char *what)
+{
+    const char *stage = contrast->stage;
+    return hm_fail(
+        HM_ENUMERIC, "training diverged%s%s%s: %s after update %lld (epoch %lld); lower %slearning_rate (now %g)",
+        stage ? " in stage '" : "", stage ? stage : "", stage ? "'" : "", what, (long long)contrast->step,
+        (long long)contrast->epoch + 1, stage ? "its " : "train.", contrast->optimizer.settings.learning_rate);
+}
+
+hm_status hm_contrast_check_finite(const hm_contrast *contrast)
+{
+    const hm_layout *layout = &contrast->model->layout;
+    for (int tensor = 0; tensor < layout->count; tensor++) {
+        hm_matrix values = hm_pack_matrix(layout, contrast->model->params, tensor);
+        int64_t size = values.rows * values.columns;
+        char what[128];
+        double norm = sqrt(hm_kernels_best()->dot(size, values.at, values.at) / (double)size);
+        if (!isfinite(norm))
+            snprintf(what, sizeof what, "parameter %s is not finite", layout->tensors[tensor].name);
+        else if (layout->tensors[tensor].decays && norm > EXPLODED)
+            snprintf(what, sizeof what, "the weights %s have exploded (root mean square %.3g)",
+                     layout->tensors[tensor].name, norm);
+        else
+            continue;
+        return hm_diverged(contrast, what);
+    }
+    return HM_OK;
+}
+
+hm_status hm_contrast_check_alive(hm_contrast *contrast)
+{
+    hm_comm *comm = contrast->workers->comm;
+    const char *fault = contrast->objective->fault ? contrast->objective->fault(contrast->model, &contrast->how) : NULL;
+    if (fault) return hm_diverged(contrast, fault);
+    if (contrast->all_chains == 0) return HM_OK;
+    /* A sum of the states with weights by their place: when it stays, to the last bit, so did they. */
+    double sum = 0, moved;
+    int64_t size = contrast->chains.rows * contrast->chains.columns, steps = hm_feed_steps(contrast->feed);
+    for (int64_t i = 0; i < size; i++) sum += (double)contrast->chains.at[i] * (double)(i % 8191 + 1);
+    moved = sum != contrast->chain_sum; /* a NaN before the first row differs */
+    contrast->chain_sum = sum;
+    HM_TRY(comm->reduce_double(comm, &moved, 1));
+    if (moved > 0) contrast->chains_moved = contrast->step;
+    int64_t still = contrast->step - contrast->chains_moved;
+    return still < steps || still < STANDS_STILL ? HM_OK
+                                                 : hm_diverged(contrast, "the persistent chains have stopped moving");
+}
