@@ -384,10 +384,19 @@ static size_t longest_value(const hm_section sections[], int count)
             const void *field = (const char *)sections[at].settings + setting->offset;
             size_t size = 0;
             if (setting->type == HM_SET_REALS) size = (size_t)((const hm_reals *)field)->count * 32 + 64;
-            if (setting->type == HM_SET_TEXT && *(char *const *)field) size = strlen(*(char *const *)field) + 1;
+            bool text = setting->type == HM_SET_TEXT || setting->type == HM_SET_LIST;
+            if (text && *(char *const *)field) size = strlen(*(char *const *)field) + 1;
             if (size > longest) longest = size;
         }
     return longest;
+}
+
+/* A list that was not given; it cannot be written as one. */
+static bool is_absent(const hm_setting *setting, const void *settings)
+{
+    const void *field = (const char *)settings + setting->offset;
+    if (setting->type == HM_SET_LIST) return !*(char *const *)field;
+    return setting->type == HM_SET_REALS && ((const hm_reals *)field)->count == 0;
 }
 
 static void write_sections(FILE *out, const hm_section sections[], int count, char *value, size_t size)
@@ -404,10 +413,7 @@ static void write_sections(FILE *out, const hm_section sections[], int count, ch
         else if (*table->section && !item && first_key)
             fprintf(out, "%s:\n", table->section);
         for (const hm_setting *setting = table->entries; setting->key; setting++) {
-            bool empty =
-                setting->type == HM_SET_REALS &&
-                ((const hm_reals *)(const void *)((const char *)sections[at].settings + setting->offset))->count == 0;
-            if (empty) continue;
+            if (is_absent(setting, sections[at].settings)) continue;
             write_setting(out, item && first_key ? "  - " : indent, setting, sections[at].settings, value, size);
             first_key = false;
         }

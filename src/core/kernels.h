@@ -42,6 +42,10 @@ typedef struct hm_kernels {
     /* out[c] = u(stream, row, c), c < columns, uniform in [0, 1) with 24 bits. */
     void (*uniform)(const hm_stream *stream, int64_t row, int64_t columns, float *out);
 
+    /* out[c] = a standard normal number of (stream, row, c), c < columns: Box-Muller on float32 uniforms, so within
+     * 5.8 of 0. Columns from a multiple of 128 take the uniforms of twice 64 columns. */
+    void (*normal)(const hm_stream *stream, int64_t row, int64_t columns, float *out);
+
     /* p = sigmoid(scale x + bias) for a (rows, columns) matrix; prob receives p and sample a Bernoulli(p) draw of
      * stream at (first_row + row, column); either may be NULL. prob or sample may be x itself; bias may be NULL (0). */
     void (*activate)(int64_t rows, int64_t columns, const float *x, float scale, const float *bias, float *prob,
@@ -49,6 +53,10 @@ typedef struct hm_kernels {
 
     /* sample[c] ~ Bernoulli(prob[c]) for one row. */
     void (*bernoulli)(int64_t columns, const float *prob, const hm_stream *stream, int64_t row, float *sample);
+
+    /* out[i] = exp(x[i]), tanh(x[i]) to 1e-7; out may be x. */
+    void (*exp)(int64_t n, const float *x, float *out);
+    void (*tanh)(int64_t n, const float *x, float *out);
 
     /* out[i] = log(1 + exp(x[i])). */
     void (*softplus)(int64_t n, const float *x, float *out);

@@ -58,6 +58,60 @@ INLINE vf log1p_vf(vf t)
     return vf_fma(vf_set(2.0f), s, poly);
 }
 
+/* log(x) of normal x > 0: x = 2^e m, m in [sqrt(1/2), sqrt(2)); log m = 2 atanh(s), s = (m - 1) / (m + 1), |s| < 0.172,
+ * as an odd series to s^11. */
+INLINE vf log_vf(vf x)
+{
+    vi shifted = vi_add(vi_sub(vf_bits(x), vi_set(0x3f3504f3)), vi_set(128 << 23)); /* not negative */
+    vi exponent = vi_sub(vi_shr(shifted, 23), vi_set(128));
+    vf m = vf_from_bits(vi_sub(vf_bits(x), vi_shl(exponent, 23)));
+    vf s = vf_div(vf_sub(m, vf_set(1.0f)), vf_add(m, vf_set(1.0f)));
+    vf s2 = vf_mul(s, s);
+    vf poly = vf_set(2.0f / 11.0f);
+    poly = vf_fma(poly, s2, vf_set(2.0f / 9.0f));
+    poly = vf_fma(poly, s2, vf_set(2.0f / 7.0f));
+    poly = vf_fma(poly, s2, vf_set(2.0f / 5.0f));
+    poly = vf_fma(poly, s2, vf_set(2.0f / 3.0f));
+    poly = vf_fma(vf_mul(poly, s2), s, vf_mul(vf_set(2.0f), s));
+    return vf_fma(vf_from_int(exponent), vf_set(0x1.62e43p-1f), poly);
+}
+
+/* cos and sin of 2 pi u, u in [0, 1): the nearest quarter turn n, and Taylor polynomials on the rest, |x| <= pi / 4. */
+INLINE void cos_sin_vf(vf u, vf *cosine, vf *sine)
+{
+    const vf rounder = vf_set(0x1.8p23f), one = vf_set(1.0f), zero = vf_set(0.0f), half = vf_set(0.5f);
+    vf turns = vf_mul(u, vf_set(4.0f));
+    vf nearest = vf_add(turns, rounder);
+    vi n = vi_sub(vf_bits(nearest), vi_set(0x4b400000));
+    vf x = vf_mul(vf_sub(turns, vf_sub(nearest, rounder)), vf_set(0x1.921fb6p+0f));
+    vf x2 = vf_mul(x, x);
+    vf s = vf_fma(vf_set(0x1.71de3ap-19f), x2, vf_set(-0x1.a01a02p-13f));
+    s = vf_fma(s, x2, vf_set(0x1.111112p-7f));
+    s = vf_fma(s, x2, vf_set(-0x1.555556p-3f));
+    s = vf_fma(vf_mul(s, x2), x, x);
+    vf c = vf_fma(vf_set(-0x1.27e4fcp-22f), x2, vf_set(0x1.a01a02p-16f));
+    c = vf_fma(c, x2, vf_set(-0x1.6c16c2p-10f));
+    c = vf_fma(c, x2, vf_set(0x1.555556p-5f));
+    c = vf_fma(c, x2, vf_set(-0.5f));
+    c = vf_fma(c, x2, one);
+    vm odd = vf_less(half, vf_from_int(vi_and(n, vi_set(1))));
+    vm below = vf_less(half, vf_from_int(vi_and(n, vi_set(2))));                   /* sin is negative */
+    vm left = vf_less(half, vf_from_int(vi_and(vi_add(n, vi_set(1)), vi_set(2)))); /* cos is negative */
+    vf quarter_sine = vf_select(odd, c, s), quarter_cosine = vf_select(odd, s, c);
+    *sine = vf_select(below, vf_sub(zero, quarter_sine), quarter_sine);
+    *cosine = vf_select(left, vf_sub(zero, quarter_cosine), quarter_cosine);
+}
+
+/* tanh(x) = (1 - t) / (1 + t) with the sign of x, t = e^(-2 |x|); x itself where that is exact to 1e-7. */
+INLINE vf tanh_vf(vf x)
+{
+    vf magnitude = vf_from_bits(vi_and(vf_bits(x), vi_set(0x7fffffff)));
+    vi sign = vi_sub(vf_bits(x), vf_bits(magnitude));
+    vf t = exp_vf(vf_mul(vf_set(-2.0f), magnitude));
+    vf y = vf_div(vf_sub(vf_set(1.0f), t), vf_add(vf_set(1.0f), t));
+    return vf_from_bits(vi_or(vf_bits(y), sign));
+}
+
 INLINE vf sigmoid_vf(vf x)
 {
     vf e = exp_vf(vf_sub(vf_set(0.0f), x));
@@ -126,6 +180,23 @@ static void uniform(const hm_stream *stream, int64_t row, int64_t columns, float
     }
 }
 
+static void normal(const hm_stream *stream, int64_t row, int64_t columns, float *out)
+{
+    for (int64_t column = 0; column < columns; column += 2 * SPAN) {
+        vf radius[SPAN / VL], angle[SPAN / VL];
+        uniforms_of_span(stream, row, column, radius);
+        uniforms_of_span(stream, row, column + SPAN, angle);
+        for (int v = 0; v < SPAN / VL; v++) {
+            vf cosine, sine, u = vf_add(radius[v], vf_set(0x1p-24f)); /* in (0, 1] */
+            vf length = vf_sqrt(vf_mul(vf_set(-2.0f), log_vf(u)));
+            int64_t c = column + v * VL, left = columns - c, right = left - SPAN;
+            cos_sin_vf(angle[v], &cosine, &sine);
+            if (left > 0) vf_store_first(out + c, vf_mul(length, cosine), left < VL ? (int)left : VL);
+            if (right > 0) vf_store_first(out + c + SPAN, vf_mul(length, sine), right < VL ? (int)right : VL);
+        }
+    }
+}
+
 /* ---- activations ------------------------------------------------------------------------------------------------ */
 
 INLINE vf load_bias(const float *bias, int64_t c, int n) { return bias ? vf_load_first(bias + c, n) : vf_set(0.0f); }
@@ -188,6 +259,22 @@ static void bernoulli(int64_t columns, const float *prob, const hm_stream *strea
             vm on = vf_less(u[v], vf_load_first(prob + c, n));
             vf_store_first(sample + c, vf_select(on, vf_set(1.0f), vf_set(0.0f)), n);
         }
+    }
+}
+
+static void exp_each(int64_t n, const float *x, float *out)
+{
+    for (int64_t i = 0; i < n; i += VL) {
+        int lanes = n - i < VL ? (int)(n - i) : VL;
+        vf_store_first(out + i, exp_vf(vf_load_first(x + i, lanes)), lanes);
+    }
+}
+
+static void tanh_each(int64_t n, const float *x, float *out)
+{
+    for (int64_t i = 0; i < n; i += VL) {
+        int lanes = n - i < VL ? (int)(n - i) : VL;
+        vf_store_first(out + i, tanh_vf(vf_load_first(x + i, lanes)), lanes);
     }
 }
 
@@ -367,6 +454,9 @@ const hm_kernels HM_KERNEL_TABLE = {
     .uniform = uniform,
     .activate = activate,
     .bernoulli = bernoulli,
+    .normal = normal,
+    .exp = exp_each,
+    .tanh = tanh_each,
     .softplus = softplus,
     .sum_softplus = sum_softplus,
     .sum = sum,

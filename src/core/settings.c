@@ -34,6 +34,7 @@ void hm_setting_accepts(const hm_setting *setting, char *out, size_t size)
     case HM_SET_BOOL: snprintf(out, size, "true or false"); break;
     case HM_SET_CHOICE: list_choices(setting, out, size); break;
     case HM_SET_TEXT: snprintf(out, size, "a text that is not empty"); break;
+    case HM_SET_LIST: snprintf(out, size, "a list of words and numbers, as [dense 200, tanh]"); break;
     case HM_SET_REALS:
         snprintf(out, size, "a list of numbers between %g and %g, as [0, 0.5, 1]", setting->min, setting->max);
         break;
@@ -107,6 +108,16 @@ static hm_status parse_text(const hm_setting *setting, void *field, const char *
     return HM_OK;
 }
 
+/* "[a 1, b]", of letters that need no quotes in YAML. */
+static hm_status parse_words(const hm_setting *setting, void *field, const char *text, const char **complaint)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.- ,";
+    size_t length = strlen(text);
+    bool listed = length >= 2 && text[0] == '[' && text[length - 1] == ']';
+    if (!listed || 1 + strspn(text + 1, letters) != length - 1) return refuse(setting, complaint);
+    return parse_text(setting, field, text, complaint);
+}
+
 /* "[a, b, c]": one number between two commas. */
 static bool parse_list(const hm_setting *setting, const char *text, hm_reals *list)
 {
@@ -146,6 +157,7 @@ static hm_status parse_reals(const hm_setting *setting, void *field, const char 
 static hm_status (*const parsers[])(const hm_setting *, void *, const char *, const char **) = {
     [HM_SET_INT] = parse_int,       [HM_SET_REAL] = parse_number, [HM_SET_BOOL] = parse_bool,
     [HM_SET_CHOICE] = parse_choice, [HM_SET_TEXT] = parse_text,   [HM_SET_REALS] = parse_reals,
+    [HM_SET_LIST] = parse_words,
 };
 
 hm_status hm_setting_parse(const hm_setting *setting, void *settings, const char *text, const char **complaint)
@@ -183,7 +195,8 @@ void hm_setting_format(const hm_setting *setting, const void *settings, char *ou
     case HM_SET_REAL: format_real(*(const double *)field, out, size); break;
     case HM_SET_BOOL: snprintf(out, size, "%s", *(const bool *)field ? "true" : "false"); break;
     case HM_SET_CHOICE: snprintf(out, size, "%s", setting->choices[*(const int *)field]); break;
-    case HM_SET_TEXT: snprintf(out, size, "%s", *(char *const *)field ? *(char *const *)field : ""); break;
+    case HM_SET_TEXT:
+    case HM_SET_LIST: snprintf(out, size, "%s", *(char *const *)field ? *(char *const *)field : ""); break;
     case HM_SET_REALS: format_reals(field, out, size); break;
     }
 }
@@ -204,7 +217,8 @@ bool hm_setting_same(const hm_setting *setting, const void *a, const void *b)
     case HM_SET_REAL: return *(const double *)left == *(const double *)right;
     case HM_SET_BOOL: return *(const bool *)left == *(const bool *)right;
     case HM_SET_CHOICE: return *(const int *)left == *(const int *)right;
-    case HM_SET_TEXT: break;
+    case HM_SET_TEXT:
+    case HM_SET_LIST: break;
     case HM_SET_REALS: return same_reals(left, right);
     }
     const char *text = *(char *const *)left, *other = *(char *const *)right;
@@ -256,7 +270,8 @@ hm_status hm_settings_copy(const hm_settings_table *table, const void *from, voi
         case HM_SET_REAL: *(double *)field = *(const double *)is; break;
         case HM_SET_BOOL: *(bool *)field = *(const bool *)is; break;
         case HM_SET_CHOICE: *(int *)field = *(const int *)is; break;
-        case HM_SET_TEXT: HM_TRY(copy_text(*(char *const *)is, field)); break;
+        case HM_SET_TEXT:
+        case HM_SET_LIST: HM_TRY(copy_text(*(char *const *)is, field)); break;
         case HM_SET_REALS: HM_TRY(copy_list(is, field)); break;
         }
     }
@@ -267,7 +282,7 @@ void hm_settings_free(const hm_settings_table *table, void *settings)
 {
     for (const hm_setting *setting = table->entries; setting->key; setting++) {
         void *field = field_of(setting, settings);
-        if (setting->type == HM_SET_TEXT) {
+        if (setting->type == HM_SET_TEXT || setting->type == HM_SET_LIST) {
             free(*(char **)field);
             *(char **)field = NULL;
         } else if (setting->type == HM_SET_REALS) {

@@ -19,6 +19,7 @@ typedef enum hm_setting_type {
     HM_SET_CHOICE, /* int, the index into choices; written as the choice's name */
     HM_SET_TEXT,   /* char *, owned by the settings (hm_settings_free) */
     HM_SET_REALS,  /* hm_reals, each between min and max; written as a YAML list */
+    HM_SET_LIST,   /* char *, "[dense 200, tanh]": a YAML list of words and numbers, as a text; owned by the settings */
 } hm_setting_type;
 
 typedef struct hm_reals {

@@ -59,6 +59,30 @@ static void functions_are_accurate_over_the_whole_range(void **state)
         numbers_within(function_names[function], worst[function], allowed_ulps[function]);
 }
 
+static void exp_and_tanh_are_accurate(void **state)
+{
+    (void)state;
+    enum { N = 200000 };
+    static float x[N], e[N], t[N];
+    double worst_exp = 0, worst_tanh = 0;
+    for (int i = 0; i < N; i++) x[i] = -90.0f + 178.0f * (float)i / N;
+    hm_kernels_best()->exp(N, x, e);
+    hm_kernels_best()->tanh(N, x, t);
+    for (int i = 0; i < N; i++) {
+        if (x[i] > -87) worst_exp = fmax(worst_exp, numbers_ulps(e[i], exp((double)x[i])));
+        worst_tanh = fmax(worst_tanh, fabs((double)t[i] - tanh((double)x[i])));
+    }
+    numbers_within("exp, ulp", worst_exp, 2);
+    numbers_within("tanh, error", worst_tanh, 1.5e-7);
+    const float ends[] = {-INFINITY, INFINITY, 0.0f, -0.0f, NAN};
+    const float exps[] = {0, INFINITY, 1, 1, NAN}, tanhs[] = {-1, 1, 0.0f, -0.0f, NAN};
+    float out[5];
+    hm_kernels_best()->exp(5, ends, out);
+    numbers_same("exp", "best", 5, out, exps);
+    hm_kernels_best()->tanh(5, ends, out);
+    numbers_same("tanh", "best", 5, out, tanhs);
+}
+
 static void ends_are_exact(void **state)
 {
     (void)state;
@@ -210,6 +234,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(functions_are_accurate_over_the_whole_range),
+        cmocka_unit_test(exp_and_tanh_are_accurate),
         cmocka_unit_test(ends_are_exact),
         cmocka_unit_test(functions_do_not_fall),
         cmocka_unit_test(sums_are_accurate),

@@ -121,6 +121,36 @@ static void uniforms_are_uniform(void **state)
     numbers_within("neighbours' covariance, standard errors off", fabs(neighbours / N) / sqrt(1.0 / 144 / N), 5);
 }
 
+/* Each is Box-Muller of its two uniforms, in float64, and they have the moments of a normal distribution. */
+static void normals_are_normal(void **state)
+{
+    (void)state;
+    enum { N = 300000, ROW = 1000, SPAN = 64 };
+    const double two_pi = 6.283185307179586;
+    const hm_stream stream = {21, HM_RNG_SYNTH, 4};
+    float x[ROW];
+    double worst = 0, sum = 0, squares = 0, fourth = 0, neighbours = 0;
+    for (int64_t row = 0; row < N / ROW; row++) {
+        hm_kernels_best()->normal(&stream, row, ROW, x);
+        for (int64_t c = 0; c < ROW; c++) {
+            int64_t pair = c / (2 * SPAN) * 2 * SPAN + c % SPAN;
+            double u = (double)hm_random_uniform(&stream, row, pair) + 0x1p-24;
+            double turn = two_pi * (double)hm_random_uniform(&stream, row, pair + SPAN);
+            double exact = sqrt(-2 * log(u)) * (c / SPAN % 2 ? sin(turn) : cos(turn));
+            worst = fmax(worst, fabs((double)x[c] - exact));
+            sum += (double)x[c];
+            squares += pow((double)x[c], 2);
+            fourth += pow((double)x[c], 4);
+            if (c > 0) neighbours += (double)x[c] * (double)x[c - 1];
+        }
+    }
+    numbers_within("error of a normal number", worst, 2e-6);
+    numbers_within("mean, standard errors off", fabs(sum / N) / sqrt(1.0 / N), 5);
+    numbers_within("variance, standard errors off", fabs(squares / N - 1) / sqrt(2.0 / N), 5);
+    numbers_within("fourth moment, standard errors off", fabs(fourth / N - 3) / sqrt(96.0 / N), 5);
+    numbers_within("neighbours' covariance, standard errors off", fabs(neighbours / N) / sqrt(1.0 / N), 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +160,7 @@ int main(void)
         cmocka_unit_test(certain_draws_are_certain),
         cmocka_unit_test(draws_have_their_probability),
         cmocka_unit_test(uniforms_are_uniform),
+        cmocka_unit_test(normals_are_normal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
