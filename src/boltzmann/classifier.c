@@ -2,6 +2,7 @@
 
 #include "core/kernels.h"
 #include "core/memory.h"
+#include "nets/class_loss.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -202,21 +203,6 @@ static hm_status drop(const hm_classifier *net, int l, const hm_shard *shard, in
     return HM_OK;
 }
 
-/* p = exp(z - max z) / sum, float64 inside, row by row in place. */
-static void softmax(int64_t rows, int64_t classes, const float *bias, float *z)
-{
-    for (int64_t row = 0; row < rows; row++) {
-        float *p = z + row * classes;
-        double most = -INFINITY, sum = 0;
-        for (int64_t c = 0; c < classes; c++) {
-            p[c] += bias[c];
-            most = fmax(most, (double)p[c]);
-        }
-        for (int64_t c = 0; c < classes; c++) sum += exp((double)p[c] - most);
-        for (int64_t c = 0; c < classes; c++) p[c] = (float)(exp((double)p[c] - most) / sum);
-    }
-}
-
 /* shard: for dropout, or NULL. */
 static hm_status forward(const hm_model *model, hm_matrix v, const hm_states *marginals, const hm_shard *shard,
                          hm_arena *scratch, activations *a)
@@ -235,7 +221,7 @@ static hm_status forward(const hm_model *model, hm_matrix v, const hm_states *ma
         if (l <= net->layers)
             hm_kernels_best()->activate(v.rows, units, a->x[l], 1.0f, bias, a->x[l], NULL, NULL, 0);
         else
-            softmax(v.rows, units, bias, a->x[l]);
+            hm_softmax(v.rows, units, bias, a->x[l]);
         below = a->x[l];
     }
     return HM_OK;
@@ -285,11 +271,6 @@ static size_t training_bytes(const hm_model *model, const hm_contrast_settings *
     return bytes;
 }
 
-static const float *label_of(const hm_model *model, const hm_shard *shard, int64_t row)
-{
-    return shard->data.at + row * shard->data.columns + model->visible;
-}
-
 /* The visible part of the minibatch, its marginals, and the pass through the network. */
 static hm_status pass(const hm_model *model, hm_shard *shard, bool dropout, activations *a)
 {
@@ -323,9 +304,7 @@ static hm_status gradient(const hm_model *model, hm_shard *shard)
     float *delta;
     HM_TRY(pass(model, shard, true, &a));
     HM_TRY(hm_arena_floats(shard->scratch, a.rows * model->classes, &delta));
-    for (int64_t row = 0; row < a.rows; row++)
-        for (int64_t c = 0; c < model->classes; c++)
-            delta[row * model->classes + c] = label_of(model, shard, row)[c] - a.x[top][row * model->classes + c];
+    hm_class_delta(model, shard, a.x[top], delta);
     for (int l = top; l >= 1; l--) {
         if (!learns(model, shard->how, net->weights[l])) break;
         shard->outer[net->weights[l]] =
@@ -337,27 +316,11 @@ static hm_status gradient(const hm_model *model, hm_shard *shard)
     return HM_OK;
 }
 
-const hm_monitor hm_classify_monitors[] = {
-    {"classification_error", NULL, "share of the minibatch's rows of which another class is the most probable"},
-    {"cross_entropy", "nats", "mean of -log p(label | v) over the minibatch, without dropout"},
-    {NULL, NULL, NULL},
-};
-
 static hm_status monitor(const hm_model *model, hm_shard *shard)
 {
     activations a = {0};
     HM_TRY(pass(model, shard, false, &a));
-    for (int64_t row = 0; row < a.rows; row++) {
-        const float *p = a.x[model->classifier->layers + 1] + row * model->classes,
-                    *label = label_of(model, shard, row);
-        int64_t best = 0, is = 0;
-        for (int64_t c = 1; c < model->classes; c++) {
-            if (p[c] > p[best]) best = c;
-            if (label[c] > label[is]) is = c;
-        }
-        shard->monitors[0] += best != is;
-        shard->monitors[1] -= log(fmax((double)p[is], 1e-45));
-    }
+    hm_class_monitor(model, shard, a.x[model->classifier->layers + 1], shard->monitors);
     return HM_OK;
 }
 
@@ -380,7 +343,7 @@ static void constrain(hm_model *model, const hm_contrast_settings *how)
 const hm_objective hm_classify_objective = {
     .name = "classify",
     .describe = "log p(label | v) of the network that the layers unroll to, by back-propagation",
-    .monitors = hm_classify_monitors,
+    .monitors = hm_class_monitors,
     .check = check,
     .begin = begin,
     .learns = learns,

@@ -52,6 +52,5 @@ size_t hm_classify_bytes(const hm_model *model, int64_t rows);
  * U ~ N(0, 0.01^2), d = 0, unless an earlier stage has given it some. how->layer: the lowest layer that learns, L + 1
  * the softmax alone, 0 all. */
 extern const hm_objective hm_classify_objective;
-extern const hm_monitor hm_classify_monitors[];
 
 #endif

@@ -1,6 +1,7 @@
 #include "boltzmann/labels.h"
 
 #include "core/kernels.h"
+#include "nets/class_loss.h"
 #include "core/memory.h"
 
 #include <math.h>
@@ -149,15 +150,6 @@ hm_status hm_labels_monitor(const hm_model *model, const hm_machine *machine, hm
     float *probs;
     HM_TRY(hm_arena_floats(shard->scratch, shard->data.rows * p.labels, &probs));
     HM_TRY(hm_labels_probability(model, machine, shard->data, shard->scratch, NULL, probs));
-    for (int64_t row = 0; row < shard->data.rows; row++) {
-        const float *label = shard->data.at + row * shard->data.columns + p.own, *told = probs + row * p.labels;
-        int64_t is = 0, best = 0;
-        for (int64_t y = 1; y < p.labels; y++) {
-            is = label[y] > label[is] ? y : is;
-            best = told[y] > told[best] ? y : best;
-        }
-        monitors[0] += best != is;
-        monitors[1] -= log(fmax((double)told[is], 1e-45));
-    }
+    hm_class_monitor(model, shard, probs, monitors);
     return HM_OK;
 }

@@ -36,9 +36,17 @@ static hm_status run_exact(hm_assessment *e, estimate *out)
     return HM_OK;
 }
 
+static hm_status require_annealing(const hm_assessment *e)
+{
+    HM_REQUIRE(e->model->class->annealing, HM_EUSAGE, "--method: family %s has no log Z to be estimated by annealing",
+               e->model->class->name);
+    return HM_OK;
+}
+
 static hm_status run_forward(hm_assessment *e, hm_base base, estimate *out)
 {
     float *biases;
+    HM_TRY(require_annealing(e));
     HM_TRY(hm_alloc(&biases, hm_state_columns(e->model), sizeof(float), "base biases"));
     hm_base_biases(e->model, base, biases);
     hm_workers workers = e->run.workers;
@@ -96,6 +104,7 @@ static hm_status run_down(hm_assessment *e, downward method, hm_split split, int
     const estimate *forward = &e->estimates[AIS];
     hm_matrix start = {0};
     float *biases = NULL;
+    HM_TRY(require_annealing(e));
     hm_status status = read_rows(e, split, rows, &start);
     if (status == HM_OK) status = hm_alloc(&biases, hm_state_columns(e->model), sizeof(float), "base biases");
     status = comm->agree(comm, status);
@@ -253,7 +262,7 @@ static hm_status open_data(hm_assessment *e)
             continue;
         }
         HM_TRY(status);
-        HM_TRY(measure_split(e, (hm_split)split));
+        if (e->model->class->free_energy) HM_TRY(measure_split(e, (hm_split)split));
     }
     return HM_OK;
 }

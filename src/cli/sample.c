@@ -215,6 +215,8 @@ static hm_status sample(sampling *s, const char *folder)
 {
     hm_comm *comm = s->cli->comm;
     HM_TRY(hm_run_load(&s->run, s->cli, folder, &s->options->sets, &s->model));
+    HM_REQUIRE(s->model->class->gibbs, HM_EUSAGE, "%s: a model of family %s has no samples", folder,
+               s->model->class->name);
     s->samples = s->means = (hm_matrix){NULL, s->options->count, s->model->visible};
     s->states = (hm_matrix){NULL, s->options->count, hm_state_columns(s->model)};
     int64_t size = s->samples.rows * s->samples.columns;

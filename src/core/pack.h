@@ -11,7 +11,7 @@
 
 #include <stddef.h>
 
-enum { HM_TENSOR_DIMS = 4, HM_TENSORS_MAX = 64 };
+enum { HM_TENSOR_DIMS = 4, HM_TENSORS_MAX = 128 };
 
 typedef enum hm_role {
     HM_LEARNT,  /* moved by the optimiser */

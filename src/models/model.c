@@ -128,19 +128,19 @@ hm_status hm_model_class_check(const hm_model_class *class)
 {
     HM_REQUIRE(class->name && class->describe && class->settings.entries, HM_EINTERNAL,
                "a model table lacks its name, description or settings");
-    const needed list[] = {
-        {"declare", class->declare},
-        {"destroy", class->destroy},
-        {"init", class->init},
-        {"refresh", class->refresh},
-        {"objectives", class->objectives},
-        {"free_energy", class->free_energy},
-        {"gibbs", class->gibbs},
-        {"sampling_bytes", class->sampling_bytes},
-        {"base_biases", class->base_biases},
-        {NULL, false},
+    const needed always[] = {
+        {"declare", class->declare}, {"destroy", class->destroy},       {"init", class->init},
+        {"refresh", class->refresh}, {"objectives", class->objectives}, {NULL, false},
     };
-    HM_TRY(check_there("family", class->name, list));
+    const needed of_energy[] = {
+        {"free_energy", class->free_energy}, {"gibbs", class->gibbs}, {"sampling_bytes", class->sampling_bytes},
+        {"base_biases", class->base_biases}, {NULL, false},
+    };
+    bool energy = class->free_energy || class->gibbs || class->sampling_bytes || class->base_biases;
+    HM_TRY(check_there("family", class->name, always));
+    if (energy) HM_TRY(check_there("family", class->name, of_energy));
+    HM_REQUIRE(energy || class->classify, HM_EINTERNAL, "family '%s' can neither be sampled nor tell classes",
+               class->name);
     HM_REQUIRE(*class->objectives, HM_EINTERNAL, "family '%s' has no objective", class->name);
     for (const hm_objective *const *at = class->objectives; *at; at++) HM_TRY(check_objective(*at));
     return HM_OK;

@@ -78,6 +78,10 @@ typedef struct hm_shard {
     int index, shards;
     uint64_t seed;
     uint64_t step;       /* number of the update, from 0 */
+    double epoch;        /* epochs done, fractions counted */
+    int stretch;         /* of `gradient`, from 0; scratch and direct are kept between them */
+    double *exchange;    /* this shard's sums at a stretch's end; at the next one's beginning those of all shards */
+    void *work;          /* the objective's, in scratch */
     hm_matrix data;      /* (rows, visible): this shard's part of the minibatch */
     int64_t first_row;   /* its first row's place in the minibatch */
     int64_t batch;       /* rows of the whole minibatch */
@@ -167,6 +171,10 @@ typedef struct hm_objective {
     size_t (*scratch_bytes)(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
                             int64_t chains);
     hm_status (*start_chains)(const hm_model *model, hm_shard *shard);
+    /* `gradient` may come in stretches, between which shards exchange sums: how many, and how many numbers at most.
+     * NULL: one, and none. */
+    int (*stretches)(const hm_model *model, const hm_contrast_settings *how);
+    int64_t (*exchange)(const hm_model *model, const hm_contrast_settings *how);
     /* One shard's gradient, as sums over the minibatch's rows (the negative phase weighted by batch / chains): rows of
      * outer products in shard->outer, everything else in shard->direct; moves the chains. Running tensors receive the
      * batch's sums. */
@@ -213,7 +221,7 @@ struct hm_model_class {
     /* How layer-wise training takes it apart (boltzmann/pretrain.h); NULL in families without. */
     const hm_pairs *pairs;
 
-    /* -- likelihood and samples -- */
+    /* -- likelihood and samples, of families with an energy -- */
     /* out[row] = -log p*(v), nats, or, for a family whose `bound` says so, a number above it. v: (rows, visible).
      * Thread-safe. */
     hm_status (*free_energy)(const hm_model *model, hm_matrix v, hm_arena *scratch, double out[]);

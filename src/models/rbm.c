@@ -14,6 +14,7 @@
 #include "boltzmann/labels.h"
 #include "boltzmann/machine.h"
 #include "core/kernels.h"
+#include "nets/class_loss.h"
 
 #include <math.h>
 #include <string.h>
@@ -325,7 +326,7 @@ static const hm_objective likelihood = {
 static const hm_objective discriminative = {
     .name = "discriminative",
     .describe = "log p(label | v) of an RBM with label units (Larochelle & Bengio 2008)",
-    .monitors = hm_classify_monitors,
+    .monitors = hm_class_monitors,
     .check = labels_check,
     .learns = hm_likelihood_learns,
     .scratch_bytes = discriminative_bytes,
@@ -336,7 +337,7 @@ static const hm_objective discriminative = {
 static const hm_objective hybrid = {
     .name = "hybrid",
     .describe = "log p(label | v) + generative_weight log p(v, label) (Larochelle & Bengio 2008)",
-    .monitors = hm_classify_monitors,
+    .monitors = hm_class_monitors,
     .check = hybrid_check,
     .learns = hm_likelihood_learns,
     .chain_columns = hm_likelihood_chain_columns,

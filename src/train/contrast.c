@@ -24,6 +24,9 @@ struct contrast_buffers {
     int64_t direct_begin, direct_size; /* these lie behind the products in the pack */
     double *monitors;                  /* (shards, HM_MONITORS_MAX) */
     double *swaps;                     /* (shards, HM_SWAP_COUNTS) */
+    int stretches;                     /* of a gradient ... */
+    int64_t exchange_size;             /* ... and numbers exchanged between two of them */
+    double *exchange;                  /* (shards, exchange_size) */
     hm_outer_leaf *leaves;             /* (shards) of the tensor at hand */
 };
 
@@ -32,8 +35,11 @@ static int64_t row_columns(const hm_model *model) { return model->visible + mode
 static hm_status alloc_buffers(hm_contrast *contrast)
 {
     const hm_layout *layout = &contrast->model->layout;
+    const hm_objective *objective = contrast->objective;
     struct contrast_buffers *buffers = contrast->buffers;
     int64_t shards = hm_count(contrast->own), rows = 0;
+    buffers->stretches = objective->stretches ? objective->stretches(contrast->model, &contrast->how) : 1;
+    buffers->exchange_size = objective->exchange ? objective->exchange(contrast->model, &contrast->how) : 0;
     buffers->shards = (int)shards;
     buffers->direct_begin = hm_layout_direct_begin(layout);
     buffers->direct_size = layout->size - buffers->direct_begin;
@@ -46,6 +52,7 @@ static hm_status alloc_buffers(hm_contrast *contrast)
     HM_TRY(hm_alloc(&buffers->outer, shards * layout->count, sizeof(hm_outer), "gradients"));
     HM_TRY(hm_alloc(&buffers->direct, shards * buffers->direct_size, sizeof(float), "gradients"));
     HM_TRY(hm_alloc(&buffers->monitors, shards * HM_MONITORS_MAX, sizeof(double), "monitors"));
+    HM_TRY(hm_alloc(&buffers->exchange, shards * buffers->exchange_size, sizeof(double), "sums of a batch"));
     HM_TRY(hm_alloc(&buffers->swaps, shards * HM_SWAP_COUNTS, sizeof(double), "counts of swaps"));
     return hm_alloc(&buffers->leaves, shards, sizeof(hm_outer_leaf), "gradients");
 }
@@ -87,6 +94,7 @@ static hm_status lay_out_shard(hm_contrast *contrast, int local, float **data)
         .direct = buffers->direct + local * buffers->direct_size,
         .direct_begin = buffers->direct_begin,
         .monitors = buffers->monitors + local * HM_MONITORS_MAX,
+        .exchange = buffers->exchange + local * buffers->exchange_size,
     };
     *data += hm_count(rows) * row_columns(model);
     return HM_OK;
@@ -192,6 +200,7 @@ void hm_contrast_free(hm_contrast *contrast)
         free(buffers->direct);
         free(buffers->monitors);
         free(buffers->swaps);
+        free(buffers->exchange);
         free(buffers->leaves);
     }
     free(buffers);
@@ -202,18 +211,36 @@ void hm_contrast_free(hm_contrast *contrast)
 
 /* ---- one update ------------------------------------------------------------------------------------------------- */
 
-static hm_status shard_gradient(void *context, int64_t local)
+static hm_status begin_shard(const hm_contrast *contrast, int64_t local)
 {
-    const hm_contrast *contrast = context;
     struct contrast_buffers *buffers = contrast->buffers;
     hm_shard *shard = &buffers->shard[local];
     hm_arena_reset(shard->scratch);
     hm_feed_rows(contrast->feed, shard->index, shard->data);
     memset(shard->direct, 0, (size_t)buffers->direct_size * sizeof(float));
-    if (contrast->tempering.count > 0)
-        HM_TRY(
-            hm_tempering_move(&contrast->tempering, contrast->model, shard, buffers->swaps + local * HM_SWAP_COUNTS));
+    if (contrast->tempering.count == 0) return HM_OK;
+    return hm_tempering_move(&contrast->tempering, contrast->model, shard, buffers->swaps + local * HM_SWAP_COUNTS);
+}
+
+static hm_status shard_gradient(void *context, int64_t local)
+{
+    const hm_contrast *contrast = context;
+    hm_shard *shard = &contrast->buffers->shard[local];
+    if (shard->stretch == 0) HM_TRY(begin_shard(contrast, local));
     return contrast->objective->gradient(contrast->model, shard);
+}
+
+/* The sums of all shards, to all shards. */
+static hm_status exchange(hm_contrast *contrast)
+{
+    struct contrast_buffers *buffers = contrast->buffers;
+    hm_comm *comm = contrast->workers->comm;
+    int64_t size = buffers->exchange_size;
+    hm_tree_sum(buffers->exchange, buffers->shards, size);
+    HM_TRY(comm->reduce_double(comm, buffers->exchange, size));
+    for (int local = 1; local < buffers->shards; local++)
+        memcpy(buffers->exchange + local * size, buffers->exchange, (size_t)size * sizeof(double));
+    return HM_OK;
 }
 
 /* Adds the time since the last lap to one of the times. */
@@ -306,11 +333,16 @@ static hm_status sum_gradient(hm_contrast *contrast, hm_status status)
     hm_comm *comm = contrast->workers->comm;
     hm_times *times = &contrast->times;
     double last = hm_clock();
-    if (status == HM_OK)
-        status = hm_team_each(contrast->workers->team, contrast->buffers->shards, shard_gradient, contrast);
-    lap(&last, &times->compute);
-    HM_TRY(comm->agree(comm, status));
-    lap(&last, &times->wait);
+    struct contrast_buffers *buffers = contrast->buffers;
+    for (int stretch = 0; stretch < buffers->stretches; stretch++) {
+        for (int local = 0; local < buffers->shards; local++) buffers->shard[local].stretch = stretch;
+        if (status == HM_OK) status = hm_team_each(contrast->workers->team, buffers->shards, shard_gradient, contrast);
+        lap(&last, &times->compute);
+        HM_TRY(comm->agree(comm, status));
+        lap(&last, &times->wait);
+        if (stretch + 1 < buffers->stretches) HM_TRY(exchange(contrast));
+        lap(&last, &times->reduce);
+    }
     HM_TRY(sum_shards(contrast));
     lap(&last, &times->compute);
     HM_TRY(comm->finish(comm));
@@ -344,9 +376,11 @@ static hm_status adapt_temperatures(hm_contrast *contrast)
 static hm_status update_gradient(hm_contrast *contrast, int64_t epoch, int64_t step_of_epoch)
 {
     double log_z = NAN;
-    if (contrast->how.estimator == HM_EXACT) HM_TRY(log_z_of_update(contrast, &log_z));
+    if (contrast->how.estimator == HM_EXACT && contrast->objective->chain_columns)
+        HM_TRY(log_z_of_update(contrast, &log_z));
     for (int local = 0; local < contrast->buffers->shards; local++) {
         contrast->buffers->shard[local].step = (uint64_t)contrast->step;
+        contrast->buffers->shard[local].epoch = (double)contrast->step / (double)hm_feed_steps(contrast->feed);
         contrast->buffers->shard[local].log_z = log_z;
     }
     double last = hm_clock();

@@ -45,6 +45,11 @@ RUNS = {
   - {name: discriminative, objective: discriminative, epochs: 4}
   - {name: hybrid, objective: hybrid, epochs: 4, generative_weight: 0.1, momentum: 0.5}
 """),
+    "network": ("family: network, layers: [reshape 28 28 1, conv 4 5 stride 4, batch_norm, relu, dropout 0.3, "
+                "dense 20, batch_norm by_shard, maxout 8 2]", """
+  - {name: first, epochs: 4, optimizer: adam, learning_rate: 0.002}
+  - {name: second, epochs: 4, momentum: 0.5}
+"""),
     "dbm, tempered": ("family: dbm, hidden: [30, 20], mean_field_tolerance: 1e-3, mean_field_damping: 0.1", """
   - {name: joint, epochs: 5, sampler: pt, temperatures: 3, chains: 16}
 """),
