@@ -29,7 +29,9 @@ typedef enum hm_purpose {
     HM_RNG_DROPOUT,      /* step: update * 8 + layer; row: of the minibatch */
     HM_RNG_MISSING,      /* multi-prediction: visible units that are hidden; step: update; row: of the minibatch */
     HM_RNG_DOWNWARD,     /* fantasies of the up-down algorithm; step: update * 8 + layer; row: chain */
-    HM_RNG_SWAP,         /* parallel tempering: swaps; step: Gibbs step; row: chain; column: the warmer temperature's */
+    HM_RNG_NOISE, /* latent variables of a VAE; step: update * 8 + layer; row: of the minibatch times samples + sample
+                   */
+    HM_RNG_SWAP,  /* parallel tempering: swaps; step: Gibbs step; row: chain; column: the warmer temperature's */
 } hm_purpose;
 
 typedef struct hm_stream {

@@ -139,8 +139,8 @@ hm_status hm_model_class_check(const hm_model_class *class)
     bool energy = class->free_energy || class->gibbs || class->sampling_bytes || class->base_biases;
     HM_TRY(check_there("family", class->name, always));
     if (energy) HM_TRY(check_there("family", class->name, of_energy));
-    HM_REQUIRE(energy || class->classify, HM_EINTERNAL, "family '%s' can neither be sampled nor tell classes",
-               class->name);
+    HM_REQUIRE(energy || class->classify || class->latent, HM_EINTERNAL,
+               "family '%s' can neither be sampled nor tell classes", class->name);
     HM_REQUIRE(*class->objectives, HM_EINTERNAL, "family '%s' has no objective", class->name);
     for (const hm_objective *const *at = class->objectives; *at; at++) HM_TRY(check_objective(*at));
     return HM_OK;

@@ -25,6 +25,13 @@ typedef struct hm_pairs hm_pairs;           /* boltzmann/pretrain.h */
 /* How the negative phase of contrastive training is estimated. */
 typedef enum hm_estimator { HM_EXACT, HM_CD, HM_PCD } hm_estimator;
 
+/* The divergence of q(h | v) from the prior: in closed form, or from the draws. */
+typedef enum hm_kl { HM_KL_ANALYTIC, HM_KL_SAMPLED } hm_kl;
+
+/* Gradients of bounds with respect to q: all of them; the path through the draws alone (sticking the landing: Roeder,
+ * Wu, Duvenaud 2017); that path, weighted doubly (DReG: Tucker et al. 2019). */
+typedef enum hm_path { HM_PATH_FULL, HM_PATH_STICKING, HM_PATH_DOUBLY } hm_path;
+
 /* How persistent chains move. */
 typedef enum hm_sampler { HM_GIBBS, HM_PARALLEL_TEMPERING } hm_sampler;
 
@@ -45,6 +52,10 @@ typedef struct hm_contrast_settings {
     double generative_weight;        /* hybrid: of log p(v, label) beside log p(label | v) */
     double missing;                  /* multi-prediction: share of the visible units that are predicted */
     double max_norm;                 /* ... greatest norm of the weights into a unit; 0: none */
+    int64_t samples;                 /* VAE: draws of the latent variables for each row */
+    int kl;                          /* ... hm_kl: how the divergence from the prior is had */
+    double kl_warmup;                /* ... epochs in which its weight grows from 0 to 1 */
+    int path;                        /* ... hm_path: what of log q(h | v) is differentiated */
 } hm_contrast_settings;
 
 struct hm_model {
@@ -144,6 +155,27 @@ typedef struct hm_annealing {
                       uint64_t step);
 } hm_annealing;
 
+/* Latent variables that are inferred by a net q(h | v), and from which the data are made. Functions are thread-safe. */
+typedef struct hm_latent {
+    /* Units of all latent layers, lowest first, and of the top one, whose prior is a standard normal. */
+    int64_t (*units)(const hm_model *model);
+    int64_t (*top_units)(const hm_model *model);
+    size_t (*scratch_bytes)(const hm_model *model, int64_t rows, int64_t samples);
+    /* log p(v, h) - log q(h | v), nats, for `samples` draws of h for each row of v: log_weights (rows, samples), and
+     * log p(v | h) of the same draws into likelihood, if not NULL. Random numbers of (stream, (first_row + row) samples
+     * + sample). */
+    hm_status (*log_weights)(const hm_model *model, hm_matrix v, const hm_stream *stream, int64_t first_row,
+                             int64_t samples, hm_arena *scratch, double log_weights[], double likelihood[]);
+    /* Mean and variance of q(h | v), (rows, units); of upper layers, given the means of those below. Either may be
+     * NULL.
+     */
+    hm_status (*encode)(const hm_model *model, hm_matrix v, hm_arena *scratch, float *mean, float *variance);
+    /* Visible units from the top layer (rows, top_units): layers between are drawn with (stream, first_row + row), or
+     * are their means when stream is NULL. mean (rows, visible), and a draw of it into sample, if not NULL. */
+    hm_status (*decode)(const hm_model *model, hm_matrix top, const hm_stream *stream, int64_t first_row,
+                        hm_arena *scratch, float *sample, float *mean);
+} hm_latent;
+
 /* Enumeration of the smaller layer, for exact log Z. */
 typedef struct hm_enumeration {
     /* Units of the enumerated layer: 2^units configurations. */
@@ -231,6 +263,7 @@ struct hm_model_class {
     /* out (rows, classes) = p(y | v). Thread-safe. */
     hm_status (*classify)(const hm_model *model, hm_matrix v, hm_arena *scratch, float *out);
     size_t (*classify_bytes)(const hm_model *model, int64_t rows);
+    const hm_latent *latent;
     const hm_annealing *annealing;
     const hm_enumeration *enumeration;
     /* (state_columns) the biases of the data's base rates, which the model carries since `init`; 0 of hidden units. */

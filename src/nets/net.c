@@ -85,12 +85,22 @@ static hm_status in_layer(const char *key, int number, hm_status status)
     return hm_fail(status, "model.%s, layer %d, %s", key, number, message);
 }
 
+bool hm_next_item(const char **at, char item[HM_LAYER_WORDS])
+{
+    const char *begin = *at + (**at == '[');
+    size_t length = strcspn(begin, ",]");
+    if (*begin == '\0' || *begin == ']') return false;
+    snprintf(item, HM_LAYER_WORDS, "%.*s", (int)length, begin); /* one that is too long fills it, and is refused */
+    *at = begin + length + (begin[length] == ',');
+    return true;
+}
+
 hm_status hm_net_append(hm_net *net, const char *key, const char *item, hm_shape in, int number)
 {
-    char words[128], *rest = words;
+    char words[HM_LAYER_WORDS], *rest = words;
     HM_REQUIRE(net->count < HM_NET_LAYERS_MAX, HM_EUSAGE, "model.%s: more than %d layers", key, HM_NET_LAYERS_MAX);
-    HM_REQUIRE(strlen(item) < sizeof words, HM_EUSAGE, "model.%s: a layer of more than %d letters", key,
-               (int)sizeof words - 1);
+    HM_REQUIRE(strlen(item) < sizeof words - 1, HM_EUSAGE, "model.%s: a layer of more than %d letters", key,
+               (int)sizeof words - 2);
     strcpy(words, item);
     const char *name = hm_next_word(&rest);
     HM_REQUIRE(name, HM_EUSAGE, "model.%s: layer %d is empty", key, net->count + 1);
@@ -107,18 +117,11 @@ hm_status hm_net_append(hm_net *net, const char *key, const char *item, hm_shape
 
 hm_status hm_net_read(hm_net *net, const char *key, const char *list, hm_shape in, int number)
 {
+    const char *at = list;
+    char item[HM_LAYER_WORDS];
     *net = (hm_net){.count = 0};
     snprintf(net->name, sizeof net->name, "%s", key);
-    const char *at = list + (*list == '[');
-    while (*at && *at != ']') {
-        char item[128];
-        size_t length = strcspn(at, ",]");
-        HM_REQUIRE(length < sizeof item, HM_EUSAGE, "model.%s: a layer of more than %d letters", key,
-                   (int)sizeof item - 1);
-        snprintf(item, sizeof item, "%.*s", (int)length, at);
-        HM_TRY(hm_net_append(net, key, item, in, number));
-        at += length + (at[length] == ',');
-    }
+    while (hm_next_item(&at, item)) HM_TRY(hm_net_append(net, key, item, in, number));
     return HM_OK;
 }
 

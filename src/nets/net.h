@@ -101,6 +101,9 @@ extern const hm_layer_class *const hm_layer_classes[];
 /* The layers of `list` ("[dense 200, tanh]"; key: "encoder", for messages), on rows of shape `in`; tensors not yet
  * declared. number: which of the model's nets, for random numbers. HM_EUSAGE. */
 hm_status hm_net_read(hm_net *net, const char *key, const char *list, hm_shape in, int number);
+/* The next item of a list at *at, which moves on, into item (HM_LAYER_WORDS); false at the list's end. */
+enum { HM_LAYER_WORDS = 128 };
+bool hm_next_item(const char **at, char item[HM_LAYER_WORDS]);
 /* One more layer, as an item of a list. */
 hm_status hm_net_append(hm_net *net, const char *key, const char *item, hm_shape in, int number);
 hm_shape hm_net_out(const hm_net *net);

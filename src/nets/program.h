@@ -12,13 +12,13 @@
 
 #include "nets/net.h"
 
-enum { HM_STEPS_MAX = 512, HM_WORK_POINTERS = 24 };
+enum { HM_STEPS_MAX = 512, HM_WORK_POINTERS = 64 };
 
 /* One shard's work. Passes are numbered by the family. */
 typedef struct hm_work {
     int at; /* the next step */
     hm_pass pass[HM_NETS_MAX];
-    float *own[HM_WORK_POINTERS]; /* the family's */
+    void *own[HM_WORK_POINTERS]; /* room for what the family keeps, zero at first */
 } hm_work;
 
 typedef hm_status (*hm_call)(const hm_model *model, hm_shard *shard, hm_work *work, int argument);

@@ -4,6 +4,8 @@
 #include <string.h>
 
 static const char *const estimator_names[] = {"exact", "cd", "pcd", NULL};
+static const char *const kl_names[] = {"analytic", "sampled", NULL};
+static const char *const path_names[] = {"full", "sticking", "doubly", NULL};
 static const char *const sampler_names[] = {"gibbs", "pt", NULL};
 
 #define FIELD(NAME) .key = #NAME, .offset = offsetof(hm_contrast_settings, NAME)
@@ -39,6 +41,15 @@ static const hm_setting contrast_entries[] = {
      .describe = "multi_prediction: share of the visible units, at random, that are predicted from the others"},
     {FIELD(max_norm), .type = HM_SET_REAL, .min = 0, .max = 1e6, .fallback = "0",
      .describe = "back-propagation: greatest norm of the weights into a hidden unit; 0: no limit"},
+    {FIELD(samples), .type = HM_SET_INT, .min = 1, .max = 1e5, .fallback = "1",
+     .describe = "vae: draws of the latent variables for each row"},
+    {FIELD(kl), .type = HM_SET_CHOICE, .choices = kl_names, .fallback = "analytic",
+     .describe = "vae, elbo: divergence from the prior in closed form (one latent layer), or from the draws"},
+    {FIELD(kl_warmup), .type = HM_SET_REAL, .min = 0, .max = 1e9, .fallback = "0",
+     .describe = "vae, elbo: epochs in which the weight of that divergence grows from 0 to 1"},
+    {FIELD(path), .type = HM_SET_CHOICE, .choices = path_names, .fallback = "full",
+     .describe =
+         "vae: gradient of q: full; sticking (Roeder et al. 2017) or doubly (Tucker et al. 2019): the path alone"},
     {.key = NULL},
 };
 #undef FIELD

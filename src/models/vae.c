@@ -1,0 +1,845 @@
+/* The variational autoencoder (Kingma & Welling 2014; Rezende, Mohamed, Wierstra 2014), with one or more layers of
+ * latent variables, h_0 = v:
+ *
+ *   p(v, h) = p(h_L) p(h_{L-1} | h_L) .. p(v | h_1),    h_L ~ N(0, 1),    p(h_l | h_{l+1}) = N(mu_d, s_d^2)
+ *   q(h | v) = q(h_1 | v) q(h_2 | h_1) ..,               q(h_{l+1} | h_l) = N(mu_e, s_e^2),   h = mu_e + s_e eps
+ *
+ * p(v | h_1) is Bernoulli or Gaussian. With w_s = p(v, h_s) / q(h_s | v) for k draws of h (Burda, Grosse, Salakhutdinov
+ * 2016), the objectives are
+ *
+ *   elbo  sum over rows of (1 / k) sum_s log w_s            iwae  sum over rows of log (1 / k) sum_s w_s
+ *
+ * and their gradient is sum_s a_s d log w_s, a_s = 1 / k, or w_s / sum w. Of log q(h_s | v), `path: sticking` leaves
+ * out the dependence on mu_e and s_e that does not go through h_s (Roeder, Wu, Duvenaud 2017); `doubly` weights what is
+ * left by a_s^2 for q, a_s for p (Tucker et al. 2019).
+ */
+#include "core/kernels.h"
+#include "core/memory.h"
+#include "nets/program.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- settings and tensors --------------------------------------------------------------------------------------- */
+
+typedef enum likelihood { BERNOULLI, GAUSSIAN } likelihood;
+static const char *const likelihood_names[] = {"bernoulli", "gaussian", NULL};
+
+typedef struct vae_settings {
+    char *encoder, *decoder;
+    int likelihood;
+    bool learns_variance;
+} vae_settings;
+
+#define FIELD(NAME) .offset = offsetof(vae_settings, NAME)
+static const hm_setting vae_entries[] = {
+    {.key = "encoder",
+     .type = HM_SET_LIST,
+     FIELD(encoder),
+     .fallback = "[dense 200, tanh, dense 200, tanh, latent 50]",
+     .describe = "layers from the data up; `latent N` is a layer of N latent variables, the last one the top"},
+    {.key = "decoder",
+     .type = HM_SET_LIST,
+     FIELD(decoder),
+     .fallback = "[dense 200, tanh, dense 200, tanh]",
+     .describe =
+         "layers from the top latent variables down, `latent N` for those below; a dense layer to the data ends it"},
+    {.key = "likelihood",
+     .type = HM_SET_CHOICE,
+     FIELD(likelihood),
+     .choices = likelihood_names,
+     .fallback = "bernoulli",
+     .describe = "p(v | h): bernoulli (data from 0 to 1), or gaussian"},
+    {.key = "learn_variance",
+     .type = HM_SET_BOOL,
+     FIELD(learns_variance),
+     .fallback = "true",
+     .describe = "gaussian: a variance of each visible unit, learnt; false: 1"},
+    {.key = NULL},
+};
+#undef FIELD
+
+enum { LAYERS_MAX = 4 };
+
+typedef struct vae {
+    int layers;                 /* L */
+    int64_t units[LAYERS_MAX];  /* of h_1 .. h_L */
+    hm_net encoder[LAYERS_MAX]; /* [l]: h_l -> mu, log s^2 of q(h_{l+1} | h_l) */
+    hm_net decoder[LAYERS_MAX]; /* [l]: h_{l+1} -> parameters of p(h_l | h_{l+1}) */
+    int log_variance;           /* tensor: of a Gaussian likelihood; -1: variance 1 */
+    hm_program elbo, iwae;
+} vae;
+
+static vae *vae_of(const hm_model *model) { return model->state; }
+static const vae_settings *settings_of(const hm_model *model) { return model->settings; }
+static bool takes_reals(const void *settings) { return ((const vae_settings *)settings)->likelihood == GAUSSIAN; }
+
+/* Passes of the program. */
+static int encoder_pass(int l) { return l; }
+static int decoder_pass(int l) { return LAYERS_MAX + l; }
+
+static void name_net(hm_net *net, const char *what, int l, int layers)
+{
+    *net = (hm_net){.count = 0};
+    if (layers == 1)
+        snprintf(net->name, sizeof net->name, "%s", what);
+    else
+        snprintf(net->name, sizeof net->name, "%s%c", what, (char)('1' + l));
+}
+
+/* `latent N`, or 0. */
+static int64_t latent_of(const char *item)
+{
+    const char *word = item + strspn(item, " ");
+    return strncmp(word, "latent ", 7) == 0 ? strtoll(word + 7, NULL, 10) : 0;
+}
+
+static hm_status append_dense(hm_net *net, const char *key, int64_t units, hm_shape in, int number)
+{
+    char item[48];
+    snprintf(item, sizeof item, "dense %lld", (long long)units);
+    return hm_net_append(net, key, item, in, number);
+}
+
+static hm_status count_layers(const char *list, int *layers)
+{
+    char item[HM_LAYER_WORDS];
+    const char *at = list;
+    int64_t last = 0;
+    *layers = 0;
+    while (hm_next_item(&at, item)) {
+        last = latent_of(item);
+        *layers += last > 0;
+        HM_REQUIRE(last <= 1000000, HM_EUSAGE, "model.encoder: %lld latent variables are too many", (long long)last);
+    }
+    HM_REQUIRE(last > 0, HM_EUSAGE,
+               "model.encoder: it must end in `latent N`, N variables that the decoder begins with");
+    HM_REQUIRE(*layers <= LAYERS_MAX, HM_EUSAGE, "model.encoder: %d layers of latent variables; there may be %d",
+               *layers, LAYERS_MAX);
+    return HM_OK;
+}
+
+static hm_status read_encoder(vae *own, const char *list, int64_t visible)
+{
+    char item[HM_LAYER_WORDS];
+    const char *at = list;
+    hm_shape in = {1, 1, visible};
+    int l = 0;
+    HM_TRY(count_layers(list, &own->layers));
+    name_net(&own->encoder[0], "encoder", 0, own->layers);
+    while (hm_next_item(&at, item)) {
+        int64_t units = latent_of(item);
+        if (units == 0) {
+            HM_TRY(hm_net_append(&own->encoder[l], "encoder", item, in, encoder_pass(l)));
+            continue;
+        }
+        HM_TRY(append_dense(&own->encoder[l], "encoder", 2 * units, in, encoder_pass(l)));
+        own->units[l] = units;
+        in = (hm_shape){1, 1, units};
+        if (++l < own->layers) name_net(&own->encoder[l], "encoder", l, own->layers);
+    }
+    return HM_OK;
+}
+
+static hm_status read_decoder(vae *own, const char *list, int64_t visible)
+{
+    char item[HM_LAYER_WORDS];
+    const char *at = list;
+    int l = own->layers - 1;
+    for (int net = 0; net < own->layers; net++) name_net(&own->decoder[net], "decoder", net, own->layers);
+    while (hm_next_item(&at, item)) {
+        int64_t units = latent_of(item);
+        hm_shape in = {1, 1, own->units[l]};
+        HM_REQUIRE(units == 0 || (l > 0 && units == own->units[l - 1]), HM_EUSAGE,
+                   "model.decoder: `%s` is not among the encoder's layers of latent variables in reverse", item);
+        if (units == 0)
+            HM_TRY(hm_net_append(&own->decoder[l], "decoder", item, in, decoder_pass(l)));
+        else {
+            HM_TRY(append_dense(&own->decoder[l], "decoder", 2 * units, in, decoder_pass(l)));
+            l--;
+        }
+    }
+    HM_REQUIRE(l == 0, HM_EUSAGE, "model.decoder: the encoder has %d layers of latent variables, the decoder %d",
+               own->layers, own->layers - l);
+    return append_dense(&own->decoder[0], "decoder", visible, (hm_shape){1, 1, own->units[0]}, decoder_pass(0));
+}
+
+static hm_status declare_tensors(hm_model *model)
+{
+    vae *own = vae_of(model);
+    const vae_settings *settings = settings_of(model);
+    for (int l = 0; l < own->layers; l++) {
+        HM_TRY(hm_net_declare(model, &own->encoder[l]));
+        HM_TRY(hm_net_declare(model, &own->decoder[l]));
+    }
+    own->log_variance = -1;
+    if (settings->likelihood != GAUSSIAN || !settings->learns_variance) return HM_OK;
+    return hm_layout_add(&model->layout,
+                         (hm_tensor){.name = "log_variance",
+                                     .dims = 1,
+                                     .shape = {model->visible},
+                                     .axes = {"visible"},
+                                     .description = "log of the variance of each visible unit, given h"},
+                         &own->log_variance);
+}
+
+/* ---- draws and their weights ------------------------------------------------------------------------------------ */
+
+/* Of `rows` rows of v, `samples` draws each: row r's are rows r * samples ... of the matrices of draws. */
+typedef struct draws {
+    int64_t rows, samples;
+    const float *v;         /* (rows, visible) */
+    float *e[LAYERS_MAX];   /* [l] mu, log s^2 of q(h_{l+1} | h_l); of the first layer (rows, ...), else (draws, ...) */
+    float *std[LAYERS_MAX]; /* s of the same */
+    float *eps[LAYERS_MAX], *h[LAYERS_MAX]; /* (draws, units) of h_{l+1} */
+    float *d[LAYERS_MAX];                   /* [l] (draws, ...) parameters of p(h_l | h_{l+1}) */
+    float *precision;                       /* (visible) 1 / variance of a Gaussian likelihood; NULL: 1 */
+} draws;
+
+static int64_t draw_count(const draws *x) { return x->rows * x->samples; }
+
+/* Of draw i: its row among those of e[l]. */
+static int64_t source_row(const draws *x, int l, int64_t i) { return l == 0 ? i / x->samples : i; }
+
+static size_t draws_bytes(const hm_model *model, int64_t rows, int64_t samples)
+{
+    const vae *own = vae_of(model);
+    size_t bytes = hm_arena_bytes(model->visible);
+    for (int l = 0; l < own->layers; l++) bytes += 3 * hm_arena_bytes(rows * samples * own->units[l]);
+    return bytes;
+}
+
+/* h_{l+1} = mu + s eps from e[l]; random numbers of (stream, step times the layers), rows first_row * samples ... */
+static hm_status draw_layer(const hm_model *model, draws *x, int l, const hm_stream *stream, int64_t first_row,
+                            hm_arena *scratch)
+{
+    const hm_kernels *kernels = hm_kernels_best();
+    int64_t N = vae_of(model)->units[l], n = draw_count(x), sources = l == 0 ? x->rows : n;
+    hm_stream own = {stream->seed, stream->purpose, stream->step * 8 + (uint64_t)l};
+    HM_TRY(hm_arena_floats(scratch, sources * N, &x->std[l]));
+    HM_TRY(hm_arena_floats(scratch, n * N, &x->eps[l]));
+    HM_TRY(hm_arena_floats(scratch, n * N, &x->h[l]));
+    for (int64_t row = 0; row < sources; row++)
+        for (int64_t u = 0; u < N; u++) x->std[l][row * N + u] = 0.5f * x->e[l][row * 2 * N + N + u];
+    kernels->exp(sources * N, x->std[l], x->std[l]);
+    for (int64_t i = 0; i < n; i++) {
+        const float *mu = x->e[l] + source_row(x, l, i) * 2 * N, *std = x->std[l] + source_row(x, l, i) * N;
+        float *eps = x->eps[l] + i * N, *h = x->h[l] + i * N;
+        kernels->normal(&own, first_row * x->samples + i, N, eps);
+        for (int64_t u = 0; u < N; u++) h[u] = mu[u] + std[u] * eps[u];
+    }
+    return HM_OK;
+}
+
+static hm_status find_precision(const hm_model *model, draws *x, hm_arena *scratch)
+{
+    const vae *own = vae_of(model);
+    if (own->log_variance < 0) return HM_OK;
+    HM_TRY(hm_arena_floats(scratch, model->visible, &x->precision));
+    const float *z = hm_pack_matrix(&model->layout, model->params, own->log_variance).at;
+    for (int64_t i = 0; i < model->visible; i++) x->precision[i] = (float)exp(-(double)z[i]);
+    return HM_OK;
+}
+
+static const double LOG_2_PI = 1.8378770664093453;
+
+/* log N(h; mu, s^2) of n units, log s^2 = lv. */
+static double log_normal(int64_t n, const float *h, const float *mu, const float *lv)
+{
+    double sum = (double)n * LOG_2_PI;
+    for (int64_t u = 0; u < n; u++) {
+        double distance = (double)h[u] - (double)mu[u];
+        sum += (double)lv[u] + distance * distance * exp(-(double)lv[u]);
+    }
+    return -0.5 * sum;
+}
+
+/* log p(v | h_1) of draw i. */
+static double log_likelihood(const hm_model *model, const draws *x, int64_t i)
+{
+    const hm_kernels *kernels = hm_kernels_best();
+    int64_t V = model->visible;
+    const float *v = x->v + i / x->samples * V, *z = x->d[0] + i * V;
+    if (settings_of(model)->likelihood == BERNOULLI)
+        return kernels->dot(V, v, z) - kernels->sum_softplus(V, z, 1.0f, NULL);
+    double sum = (double)V * LOG_2_PI;
+    for (int64_t u = 0; u < V; u++) {
+        double distance = (double)v[u] - (double)z[u], precision = x->precision ? (double)x->precision[u] : 1;
+        sum += distance * distance * precision - log(precision);
+    }
+    return -0.5 * sum;
+}
+
+/* log p(h) - log q(h | v) of draw i. */
+static double log_prior_ratio(const hm_model *model, const draws *x, int64_t i)
+{
+    const hm_kernels *kernels = hm_kernels_best();
+    const vae *own = vae_of(model);
+    double ratio = 0;
+    for (int l = 0; l < own->layers; l++) {
+        int64_t N = own->units[l];
+        const float *h = x->h[l] + i * N, *eps = x->eps[l] + i * N, *lv = x->e[l] + source_row(x, l, i) * 2 * N + N;
+        const float *above = l + 1 < own->layers ? x->d[l + 1] + i * 2 * N : NULL;
+        ratio += 0.5 * ((double)N * LOG_2_PI + kernels->sum(N, lv) + kernels->dot(N, eps, eps)); /* - log q */
+        ratio += above ? log_normal(N, h, above, above + N) : -0.5 * ((double)N * LOG_2_PI + kernels->dot(N, h, h));
+    }
+    return ratio;
+}
+
+/* ---- the program of an update ----------------------------------------------------------------------------------- */
+
+/* What a shard keeps beside its passes. */
+typedef struct update {
+    draws x;
+    bool importance;         /* objective iwae */
+    double prior_weight;     /* of log p(h) - log q(h | v) */
+    float *weight;           /* (draws) a_s */
+    float *back[LAYERS_MAX]; /* (draws, units) d / d h_{l+1}: through what is above it, and the prior */
+} update;
+
+_Static_assert(sizeof(update) <= sizeof((hm_work){0}.own), "a shard's work has room for an update");
+
+static update *update_of(const hm_work *work) { return (update *)(void *)work->own; }
+
+static bool is_analytic(const hm_model *model, const hm_shard *shard, const update *u)
+{
+    return shard->how->kl == HM_KL_ANALYTIC && vae_of(model)->layers == 1 && !u->importance;
+}
+
+static hm_pass pass_of(const hm_shard *shard, int64_t times, float *input, bool back)
+{
+    return (hm_pass){.rows = shard->data.rows * times,
+                     .all_rows = shard->batch * times,
+                     .first_row = shard->first_row * times,
+                     .training = true,
+                     .back = back,
+                     .seed = shard->seed,
+                     .step = shard->step,
+                     .at = {input}};
+}
+
+static hm_status enter(const hm_model *model, hm_shard *shard, hm_work *work, int importance)
+{
+    update *u = update_of(work);
+    float *v;
+    HM_TRY(hm_arena_floats(shard->scratch, shard->data.rows * model->visible, &v));
+    hm_shard_visible(model, shard, v);
+    u->x = (draws){.rows = shard->data.rows, .samples = shard->how->samples, .v = v};
+    u->importance = importance != 0;
+    u->prior_weight = shard->how->kl_warmup > 0 ? fmin(shard->epoch / shard->how->kl_warmup, 1) : 1;
+    work->pass[encoder_pass(0)] = pass_of(shard, 1, v, false);
+    return find_precision(model, &u->x, shard->scratch);
+}
+
+static hm_status draw(const hm_model *model, hm_shard *shard, hm_work *work, int l)
+{
+    const vae *own = vae_of(model);
+    update *u = update_of(work);
+    hm_stream stream = {shard->seed, HM_RNG_NOISE, shard->step};
+    u->x.e[l] = work->pass[encoder_pass(l)].at[own->encoder[l].count];
+    HM_TRY(draw_layer(model, &u->x, l, &stream, shard->first_row, shard->scratch));
+    work->pass[decoder_pass(l)] = pass_of(shard, u->x.samples, u->x.h[l], true);
+    if (l + 1 < own->layers) work->pass[encoder_pass(l + 1)] = pass_of(shard, u->x.samples, u->x.h[l], true);
+    return HM_OK;
+}
+
+/* a_s of a row: 1 / k, or w_s / sum w. log_w: room for k. */
+static void weigh_row(const hm_model *model, const update *u, int64_t row, double log_w[])
+{
+    int64_t k = u->x.samples;
+    float *weight = u->weight + row * k;
+    double most = -INFINITY, sum = 0;
+    for (int64_t s = 0; s < k; s++) weight[s] = (float)(1.0 / (double)k);
+    if (!u->importance || k == 1) return;
+    for (int64_t s = 0; s < k; s++) {
+        log_w[s] = log_likelihood(model, &u->x, row * k + s) + log_prior_ratio(model, &u->x, row * k + s);
+        most = fmax(most, log_w[s]);
+    }
+    for (int64_t s = 0; s < k; s++) sum += exp(log_w[s] - most);
+    for (int64_t s = 0; s < k; s++) weight[s] = (float)(exp(log_w[s] - most) / sum);
+}
+
+/* d / d z of sum a_s log p(v | h_s), and of the variance of a Gaussian. */
+static void likelihood_delta(const hm_model *model, const update *u, hm_shard *shard, float *delta)
+{
+    const vae *own = vae_of(model);
+    int64_t V = model->visible, n = draw_count(&u->x);
+    bool bernoulli = settings_of(model)->likelihood == BERNOULLI;
+    float *dlv = own->log_variance >= 0 ? hm_shard_direct(shard, &model->layout, own->log_variance) : NULL;
+    if (bernoulli) hm_kernels_best()->activate(n, V, u->x.d[0], 1.0f, NULL, delta, NULL, NULL, 0);
+    for (int64_t i = 0; i < n; i++) {
+        const float *v = u->x.v + i / u->x.samples * V, *z = u->x.d[0] + i * V;
+        float *to = delta + i * V, weight = u->weight[i];
+        for (int64_t j = 0; bernoulli && j < V; j++) to[j] = weight * (v[j] - to[j]);
+        for (int64_t j = 0; !bernoulli && j < V; j++) {
+            float distance = v[j] - z[j], precision = u->x.precision ? u->x.precision[j] : 1.0f;
+            to[j] = weight * distance * precision;
+            if (dlv) dlv[j] += weight * 0.5f * (distance * distance * precision - 1.0f);
+        }
+    }
+}
+
+static hm_status loss(const hm_model *model, hm_shard *shard, hm_work *work, int argument)
+{
+    const vae *own = vae_of(model);
+    update *u = update_of(work);
+    hm_pass *pass = &work->pass[decoder_pass(0)];
+    int64_t n = draw_count(&u->x);
+    float *room;
+    (void)argument;
+    for (int l = 0; l < own->layers; l++) u->x.d[l] = work->pass[decoder_pass(l)].at[own->decoder[l].count];
+    HM_TRY(hm_arena_floats(shard->scratch, n, &u->weight));
+    HM_TRY(hm_arena_floats(shard->scratch, 2 * u->x.samples, &room)); /* arenas are aligned for any type */
+    for (int64_t row = 0; row < u->x.rows; row++) weigh_row(model, u, row, (double *)(void *)room);
+    HM_TRY(hm_arena_floats(shard->scratch, n * model->visible, &pass->delta));
+    likelihood_delta(model, u, shard, pass->delta);
+    return HM_OK;
+}
+
+/* After decoder l's backward pass: back = d / d h_{l+1} through it, and a_s d log p(h_{l+1} | h_{l+2}) / d h_{l+1},
+ * whose parameters are the next decoder's output. */
+static hm_status prior(const hm_model *model, hm_shard *shard, hm_work *work, int l)
+{
+    const vae *own = vae_of(model);
+    update *u = update_of(work);
+    int64_t N = own->units[l], n = draw_count(&u->x);
+    bool top = l + 1 == own->layers;
+    float *back = u->back[l] = work->pass[decoder_pass(l)].delta, *delta = NULL;
+    if (is_analytic(model, shard, u)) return HM_OK;
+    if (!top) HM_TRY(hm_arena_floats(shard->scratch, n * 2 * N, &delta));
+    for (int64_t i = 0; i < n; i++) {
+        float weight = u->weight[i] * (float)u->prior_weight, *row = back + i * N;
+        const float *h = u->x.h[l] + i * N;
+        for (int64_t j = 0; top && j < N; j++) row[j] -= weight * h[j];
+        for (int64_t j = 0; !top && j < N; j++) {
+            const float *mu = u->x.d[l + 1] + i * 2 * N, *lv = mu + N;
+            float precision = (float)exp(-(double)lv[j]), distance = h[j] - mu[j];
+            row[j] -= weight * distance * precision;
+            delta[i * 2 * N + j] = weight * distance * precision;
+            delta[i * 2 * N + N + j] = weight * 0.5f * (distance * distance * precision - 1.0f);
+        }
+    }
+    if (!top) work->pass[decoder_pass(l + 1)].delta = delta;
+    return HM_OK;
+}
+
+/* One draw's part of d / d mu and d / d log s^2, from d / d h. */
+static void posterior_row(const hm_shard *shard, const update *u, int64_t N, float weight, const float *back,
+                          const float *std, const float *eps, float *delta)
+{
+    float prior_weight = (float)u->prior_weight;
+    bool full = shard->how->path == HM_PATH_FULL;
+    float twice = shard->how->path == HM_PATH_DOUBLY && u->importance ? weight : 1.0f;
+    for (int64_t j = 0; j < N; j++) {
+        /* - log q = (log s^2 + eps^2) / 2: with eps fixed, d / d log s^2 is 1 / 2; along the path alone, d / d h is
+         * eps / s. */
+        float through = full ? back[j] : twice * (back[j] + weight * prior_weight * eps[j] / std[j]);
+        delta[j] += through;
+        delta[N + j] += 0.5f * (through * std[j] * eps[j] + (full ? weight * prior_weight : 0.0f));
+    }
+}
+
+/* Before encoder l's backward pass. */
+static hm_status posterior(const hm_model *model, hm_shard *shard, hm_work *work, int l)
+{
+    const vae *own = vae_of(model);
+    update *u = update_of(work);
+    int64_t N = own->units[l], n = draw_count(&u->x), sources = l == 0 ? u->x.rows : n;
+    hm_pass *pass = &work->pass[encoder_pass(l)];
+    bool analytic = is_analytic(model, shard, u);
+    float *back = u->back[l];
+    if (l + 1 < own->layers)
+        hm_kernels_best()->add(n * N, back, work->pass[encoder_pass(l + 1)].delta, back); /* of q(h_{l+2} | h_{l+1}) */
+    HM_TRY(hm_arena_floats(shard->scratch, sources * 2 * N, &pass->delta));
+    memset(pass->delta, 0, (size_t)(sources * 2 * N) * sizeof(float));
+    for (int64_t i = 0; i < n; i++) {
+        int64_t row = source_row(&u->x, l, i);
+        posterior_row(shard, u, N, analytic ? 0.0f : u->weight[i], back + i * N, u->x.std[l] + row * N,
+                      u->x.eps[l] + i * N, pass->delta + row * 2 * N);
+    }
+    for (int64_t row = 0; analytic && row < sources; row++) {
+        const float *mu = u->x.e[l] + row * 2 * N, *std = u->x.std[l] + row * N;
+        float *delta = pass->delta + row * 2 * N;
+        for (int64_t j = 0; j < N; j++) {
+            delta[j] -= (float)u->prior_weight * mu[j];
+            delta[N + j] -= (float)u->prior_weight * 0.5f * (std[j] * std[j] - 1.0f);
+        }
+    }
+    return HM_OK;
+}
+
+static void write_program(vae *own, hm_program *program, int importance)
+{
+    *program = (hm_program){.count = 0};
+    hm_program_call(program, enter, importance);
+    for (int l = 0; l < own->layers; l++) {
+        hm_program_forward(program, &own->encoder[l], encoder_pass(l));
+        hm_program_call(program, draw, l);
+    }
+    for (int l = 0; l < own->layers; l++) hm_program_forward(program, &own->decoder[l], decoder_pass(l));
+    hm_program_call(program, loss, 0);
+    for (int l = 0; l < own->layers; l++) {
+        hm_program_backward(program, &own->decoder[l], decoder_pass(l));
+        hm_program_call(program, prior, l);
+    }
+    for (int l = own->layers - 1; l >= 0; l--) {
+        hm_program_call(program, posterior, l);
+        hm_program_backward(program, &own->encoder[l], encoder_pass(l));
+    }
+}
+
+/* ---- a model ---------------------------------------------------------------------------------------------------- */
+
+static hm_status vae_declare(hm_model *model)
+{
+    const vae_settings *settings = settings_of(model);
+    HM_TRY(hm_alloc(&model->state, 1, sizeof(vae), "a VAE"));
+    vae *own = vae_of(model);
+    HM_TRY(read_encoder(own, settings->encoder, model->visible));
+    HM_TRY(read_decoder(own, settings->decoder, model->visible));
+    write_program(own, &own->elbo, 0);
+    write_program(own, &own->iwae, 1);
+    return declare_tensors(model);
+}
+
+static hm_status vae_allocate(hm_model *model)
+{
+    vae *own = vae_of(model);
+    for (int l = 0; l < own->layers; l++) {
+        HM_TRY(hm_net_allocate(&own->encoder[l]));
+        HM_TRY(hm_net_allocate(&own->decoder[l]));
+    }
+    return HM_OK;
+}
+
+static void vae_destroy(hm_model *model)
+{
+    vae *own = vae_of(model);
+    for (int l = 0; own && l < own->layers; l++) {
+        hm_net_free(&own->encoder[l]);
+        hm_net_free(&own->decoder[l]);
+    }
+    free(own);
+}
+
+/* The mean of p(v | h) begins at the data's: the biases of the last layer are their log-odds, or the means. */
+static hm_status vae_init(hm_model *model, uint64_t seed, const float base_rates[])
+{
+    const vae *own = vae_of(model);
+    model->seed = seed;
+    for (int l = 0; l < own->layers; l++) {
+        HM_TRY(hm_net_init(model, &own->encoder[l], seed));
+        HM_TRY(hm_net_init(model, &own->decoder[l], seed));
+    }
+    const hm_net *last = &own->decoder[0];
+    float *bias = hm_layer_matrix(model, &last->layer[last->count - 1], 1).at;
+    for (int64_t i = 0; i < model->visible; i++) {
+        double rate = (double)base_rates[i];
+        bias[i] = (float)(settings_of(model)->likelihood == BERNOULLI ? log(rate / (1 - rate)) : rate);
+    }
+    return HM_OK;
+}
+
+static void vae_refresh(hm_model *model)
+{
+    vae *own = vae_of(model);
+    for (int l = 0; l < own->layers; l++) {
+        hm_net_refresh(model, &own->encoder[l]);
+        hm_net_refresh(model, &own->decoder[l]);
+    }
+}
+
+/* ---- objectives ------------------------------------------------------------------------------------------------- */
+
+static hm_status check(const hm_model *model, const hm_contrast_settings *how)
+{
+    const vae *own = vae_of(model);
+    HM_REQUIRE(how->path == HM_PATH_FULL || own->layers == 1, HM_EUSAGE,
+               "train.path: %s is of one layer of latent variables; this model has %d",
+               how->path == HM_PATH_DOUBLY ? "doubly" : "sticking", own->layers);
+    return HM_OK;
+}
+
+static hm_status check_elbo(const hm_model *model, const hm_contrast_settings *how)
+{
+    HM_TRY(check(model, how));
+    HM_REQUIRE(how->path != HM_PATH_DOUBLY, HM_EUSAGE, "train.path: doubly is of the weights of objective iwae");
+    HM_REQUIRE(how->path == HM_PATH_FULL || how->kl == HM_KL_SAMPLED, HM_EUSAGE,
+               "train.path: sticking needs the divergence from the draws; set train.kl to sampled");
+    return HM_OK;
+}
+
+static hm_status check_iwae(const hm_model *model, const hm_contrast_settings *how)
+{
+    const vae *own = vae_of(model);
+    HM_TRY(check(model, how));
+    HM_REQUIRE(how->kl_warmup == 0, HM_EUSAGE, "train.kl_warmup: it is of objective elbo");
+    HM_REQUIRE(how->path != HM_PATH_DOUBLY || !hm_net_ties_rows(&own->decoder[0]), HM_EUSAGE,
+               "train.path: doubly weights each draw for itself, which batch_norm in the decoder does not allow");
+    return HM_OK;
+}
+
+static int stretches(const hm_model *model, const hm_contrast_settings *how)
+{
+    (void)how;
+    return vae_of(model)->elbo.stretches;
+}
+
+static int64_t exchange(const hm_model *model, const hm_contrast_settings *how)
+{
+    (void)how;
+    return vae_of(model)->elbo.exchange;
+}
+
+static size_t nets_bytes(const hm_model *model, int64_t rows, int64_t samples, bool backward)
+{
+    const vae *own = vae_of(model);
+    size_t bytes = 0;
+    for (int l = 0; l < own->layers; l++) {
+        bytes += hm_net_bytes(&own->encoder[l], l == 0 ? rows : rows * samples, backward);
+        bytes += hm_net_bytes(&own->decoder[l], rows * samples, backward);
+        if (backward) bytes += 2 * hm_arena_bytes(rows * samples * 2 * own->units[l]);
+    }
+    return bytes;
+}
+
+static size_t weights_bytes(const hm_model *model, int64_t rows, int64_t samples)
+{
+    return draws_bytes(model, rows, samples) + nets_bytes(model, rows, samples, false);
+}
+
+static size_t scratch_bytes(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
+                            int64_t chains)
+{
+    int64_t k = how->samples;
+    (void)shards, (void)chains;
+    size_t program = hm_work_bytes() + nets_bytes(model, rows, k, true) + hm_arena_bytes(rows * k) +
+                     hm_arena_bytes(2 * k) + hm_arena_bytes(rows * k * model->visible);
+    size_t monitor = nets_bytes(model, rows, k, false) + hm_arena_bytes(4 * rows * k);
+    return draws_bytes(model, rows, k) + hm_arena_bytes(rows * model->visible) +
+           (program > monitor ? program : monitor);
+}
+
+static hm_status elbo_gradient(const hm_model *model, hm_shard *shard)
+{
+    return hm_program_run(&vae_of(model)->elbo, model, shard);
+}
+
+static hm_status iwae_gradient(const hm_model *model, hm_shard *shard)
+{
+    return hm_program_run(&vae_of(model)->iwae, model, shard);
+}
+
+static void finish(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad)
+{
+    const vae *own = vae_of(model);
+    (void)how;
+    for (int l = 0; l < own->layers; l++) {
+        hm_net_finish(model, &own->encoder[l], batch, grad);
+        hm_net_finish(model, &own->decoder[l], batch, grad);
+    }
+}
+
+static const hm_monitor monitors[] = {
+    {"elbo", "nats", "lower bound of log p of the minibatch: mean of log p(v, h) - log q(h | v) over the draws"},
+    {"log_likelihood", "nats", "its first part, log p(v | h): how well the data are reconstructed"},
+    {"kl", "nats", "its second part, log q(h | v) - log p(h): the divergence from the prior"},
+    {"iwae", "nats", "the bound of as many draws as train.samples, log of the mean of p(v, h) / q(h | v)"},
+    {NULL, NULL, NULL},
+};
+
+static double log_mean_exp(int64_t n, const double *x)
+{
+    double most = -INFINITY, sum = 0;
+    for (int64_t i = 0; i < n; i++) most = fmax(most, x[i]);
+    for (int64_t i = 0; i < n; i++) sum += exp(x[i] - most);
+    return most + log(sum / (double)n);
+}
+
+static hm_status log_weights(const hm_model *model, hm_matrix v, const hm_stream *stream, int64_t first_row,
+                             int64_t samples, hm_arena *scratch, double out[], double likelihoods[]);
+
+static hm_status monitor(const hm_model *model, hm_shard *shard)
+{
+    int64_t rows = shard->data.rows, k = shard->how->samples;
+    hm_stream stream = {shard->seed, HM_RNG_NOISE, shard->step};
+    hm_matrix v = {NULL, rows, model->visible};
+    float *room;
+    HM_TRY(hm_arena_floats(shard->scratch, rows * v.columns, &v.at));
+    HM_TRY(hm_arena_floats(shard->scratch, 4 * rows * k, &room));
+    double *log_w = (double *)(void *)room, *likelihoods = log_w + rows * k; /* arenas are aligned for any type */
+    hm_shard_visible(model, shard, v.at);
+    HM_TRY(log_weights(model, v, &stream, shard->first_row, k, shard->scratch, log_w, likelihoods));
+    for (int64_t row = 0; row < rows; row++) {
+        for (int64_t i = row * k; i < row * k + k; i++) {
+            shard->monitors[0] += log_w[i] / (double)k;
+            shard->monitors[1] += likelihoods[i] / (double)k;
+            shard->monitors[2] += (likelihoods[i] - log_w[i]) / (double)k;
+        }
+        shard->monitors[3] += log_mean_exp(k, log_w + row * k);
+    }
+    return HM_OK;
+}
+
+/* ---- use -------------------------------------------------------------------------------------------------------- */
+
+static int64_t latent_units(const hm_model *model)
+{
+    int64_t units = 0;
+    for (int l = 0; l < vae_of(model)->layers; l++) units += vae_of(model)->units[l];
+    return units;
+}
+
+static int64_t top_units(const hm_model *model) { return vae_of(model)->units[vae_of(model)->layers - 1]; }
+
+static hm_status log_weights(const hm_model *model, hm_matrix v, const hm_stream *stream, int64_t first_row,
+                             int64_t samples, hm_arena *scratch, double out[], double likelihoods[])
+{
+    const vae *own = vae_of(model);
+    size_t mark = scratch->used;
+    draws x = {.rows = v.rows, .samples = samples, .v = v.at};
+    HM_TRY(find_precision(model, &x, scratch));
+    for (int l = 0; l < own->layers; l++) {
+        hm_matrix below = l == 0 ? v : (hm_matrix){x.h[l - 1], draw_count(&x), own->units[l - 1]};
+        HM_TRY(hm_net_apply(model, &own->encoder[l], below, scratch, &x.e[l]));
+        HM_TRY(draw_layer(model, &x, l, stream, first_row, scratch));
+        HM_TRY(hm_net_apply(model, &own->decoder[l], (hm_matrix){x.h[l], draw_count(&x), own->units[l]}, scratch,
+                            &x.d[l]));
+    }
+    for (int64_t i = 0; i < draw_count(&x); i++) {
+        double of_data = log_likelihood(model, &x, i);
+        out[i] = of_data + log_prior_ratio(model, &x, i);
+        if (likelihoods) likelihoods[i] = of_data;
+    }
+    scratch->used = mark;
+    return HM_OK;
+}
+
+static hm_status encode(const hm_model *model, hm_matrix v, hm_arena *scratch, float *mean, float *variance)
+{
+    const vae *own = vae_of(model);
+    size_t mark = scratch->used;
+    int64_t all = latent_units(model), first = 0;
+    hm_matrix below = v;
+    for (int l = 0; l < own->layers; l++) {
+        int64_t N = own->units[l];
+        float *e, *mu;
+        HM_TRY(hm_net_apply(model, &own->encoder[l], below, scratch, &e));
+        HM_TRY(hm_arena_floats(scratch, v.rows * N, &mu));
+        for (int64_t row = 0; row < v.rows; row++)
+            for (int64_t u = 0; u < N; u++) {
+                mu[row * N + u] = e[row * 2 * N + u];
+                if (mean) mean[row * all + first + u] = mu[row * N + u];
+                if (variance) variance[row * all + first + u] = expf(e[row * 2 * N + N + u]);
+            }
+        below = (hm_matrix){mu, v.rows, N};
+        first += N;
+    }
+    scratch->used = mark;
+    return HM_OK;
+}
+
+/* A draw of p(v | h_1) from its mean. */
+static void draw_visible(const hm_model *model, const hm_stream *stream, int64_t row, const float *mean, float *sample)
+{
+    const vae *own = vae_of(model);
+    int64_t V = model->visible;
+    if (settings_of(model)->likelihood == BERNOULLI) {
+        hm_kernels_best()->bernoulli(V, mean, stream, row, sample);
+        return;
+    }
+    const float *lv =
+        own->log_variance < 0 ? NULL : hm_pack_matrix(&model->layout, model->params, own->log_variance).at;
+    hm_kernels_best()->normal(stream, row, V, sample);
+    for (int64_t i = 0; i < V; i++) sample[i] = mean[i] + sample[i] * (lv ? expf(0.5f * lv[i]) : 1.0f);
+}
+
+static hm_status decode(const hm_model *model, hm_matrix top, const hm_stream *stream, int64_t first_row,
+                        hm_arena *scratch, float *sample, float *mean)
+{
+    const vae *own = vae_of(model);
+    size_t mark = scratch->used;
+    hm_matrix h = top;
+    float *out;
+    for (int l = own->layers - 1; l > 0; l--) {
+        int64_t N = own->units[l - 1];
+        float *lower;
+        HM_TRY(hm_net_apply(model, &own->decoder[l], h, scratch, &out));
+        HM_TRY(hm_arena_floats(scratch, h.rows * N, &lower));
+        for (int64_t row = 0; row < h.rows; row++) {
+            hm_stream noise = {stream ? stream->seed : 0, HM_RNG_NOISE, (stream ? stream->step : 0) * 8 + (uint64_t)l};
+            if (stream) hm_kernels_best()->normal(&noise, first_row + row, N, lower + row * N);
+            for (int64_t u = 0; u < N; u++) {
+                float spread = stream ? lower[row * N + u] * expf(0.5f * out[row * 2 * N + N + u]) : 0.0f;
+                lower[row * N + u] = out[row * 2 * N + u] + spread;
+            }
+        }
+        h = (hm_matrix){lower, h.rows, N};
+    }
+    HM_TRY(hm_net_apply(model, &own->decoder[0], h, scratch, &out));
+    int64_t V = model->visible;
+    if (settings_of(model)->likelihood == BERNOULLI)
+        hm_kernels_best()->activate(h.rows, V, out, 1.0f, NULL, mean, NULL, NULL, 0);
+    else
+        memcpy(mean, out, (size_t)(h.rows * V) * sizeof(float));
+    for (int64_t row = 0; sample && row < h.rows; row++)
+        draw_visible(model, stream, first_row + row, mean + row * V, sample + row * V);
+    scratch->used = mark;
+    return HM_OK;
+}
+
+static const hm_latent vae_latent = {
+    .units = latent_units,
+    .top_units = top_units,
+    .scratch_bytes = weights_bytes,
+    .log_weights = log_weights,
+    .encode = encode,
+    .decode = decode,
+};
+
+/* ---- the table -------------------------------------------------------------------------------------------------- */
+
+static const hm_objective elbo = {
+    .name = "elbo",
+    .describe = "the evidence lower bound",
+    .monitors = monitors,
+    .check = check_elbo,
+    .scratch_bytes = scratch_bytes,
+    .stretches = stretches,
+    .exchange = exchange,
+    .gradient = elbo_gradient,
+    .monitor = monitor,
+    .finish = finish,
+};
+
+static const hm_objective iwae = {
+    .name = "iwae",
+    .describe = "the importance-weighted bound of train.samples draws",
+    .monitors = monitors,
+    .check = check_iwae,
+    .scratch_bytes = scratch_bytes,
+    .stretches = stretches,
+    .exchange = exchange,
+    .gradient = iwae_gradient,
+    .monitor = monitor,
+    .finish = finish,
+};
+
+static const hm_objective *const vae_objectives[] = {&elbo, &iwae, NULL};
+
+const hm_model_class hm_model_vae = {
+    .name = "vae",
+    .describe = "variational autoencoder, one or more layers of Gaussian latent variables",
+    .settings = {"model", vae_entries},
+    .settings_size = sizeof(vae_settings),
+    .takes_reals = takes_reals,
+    .declare = vae_declare,
+    .allocate = vae_allocate,
+    .destroy = vae_destroy,
+    .init = vae_init,
+    .refresh = vae_refresh,
+    .objectives = vae_objectives,
+    .latent = &vae_latent,
+};
