@@ -60,6 +60,21 @@ static const hm_field fields[] = {
     REAL("test_cross_entropy", "nats", "mean of -log p(label) over the test examples"),
     SQUARE("train_confusion", "label", "told", "training examples by label (row) and most probable class (column)"),
     SQUARE("test_confusion", "label", "told", "test examples by label (row) and most probable class (column)"),
+    WHOLE("samples", "draws of the latent variables of each row"),
+    WHOLE("latent_units", "units of all latent layers"),
+#define OF_SPLIT(SPLIT, EXAMPLES)                                                                                      \
+    REAL(SPLIT "_draws_stderr", "nats", "the part of " SPLIT "_log_prob_stderr that is of the draws"),                 \
+        REAL(SPLIT "_elbo", "nats", "mean evidence lower bound of the " EXAMPLES),                                     \
+        REAL(SPLIT "_elbo_stderr", "nats", "standard error of " SPLIT "_elbo"),                                        \
+        REAL(SPLIT "_log_likelihood", "nats", "mean of log p(v | h) over draws of q(h | v): " EXAMPLES),               \
+        REAL(SPLIT "_kl", "nats", "mean of log q(h | v) - log p(h): " EXAMPLES),                                       \
+        REAL(SPLIT "_ess", NULL, "mean effective number of the draws of a row"),                                       \
+        WHOLE(SPLIT "_active_units", "latent units whose posterior mean has a variance above 0.01"),                   \
+        ARRAY(SPLIT "_latent_variances", "latent", NULL, "variance of each latent unit's posterior mean"),             \
+        ARRAY(SPLIT "_row_log_prob", "row", "nats", "log-probability of each of the " EXAMPLES)
+    OF_SPLIT("train", "training examples"),
+    OF_SPLIT("test", "test examples"),
+#undef OF_SPLIT
     ARRAY("betas", "temperature", NULL, "inverse temperatures of the ladder, from 0 (the base) to 1 (the model)"),
 };
 

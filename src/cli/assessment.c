@@ -12,7 +12,7 @@ static const char classification[] = "classification";
 
 /* ---- results ---------------------------------------------------------------------------------------------------- */
 
-enum { RESULTS_MAX = 24, NOTES_MAX = 4 };
+enum { RESULTS_MAX = HM_IMPORTANCE_RESULTS, NOTES_MAX = 4 };
 
 /* Mean log p(v) = -mean F(v) - log Z. */
 static double log_prob(const hm_assessment *e, int split, int method)
@@ -157,6 +157,7 @@ hm_status hm_assessment_report(const hm_assessment *e, const char *folder)
     for (int method = 0; method < METHODS; method++)
         if (e->estimates[method].done) report_method(e, method, report);
     report_bracket(e, report);
+    if (e->weighted) hm_importance_report(e, report);
     if (e->classified) report_classes(e, report);
     HM_TRY(hm_report_print(report, e->cli));
     if (e->classified) report_confusion(e);
@@ -269,10 +270,22 @@ static hm_status store_energies(const hm_assessment *e, stored *s)
     return HM_OK;
 }
 
+static hm_status store_importance(const hm_assessment *e, stored *s)
+{
+    int count = 0;
+    HM_TRY(hm_importance_results(e, s->results, &count));
+    s->notes[0] = (hm_note){"config", e->run.yaml};
+    s->evaluation = (hm_evaluation){
+        "importance", "log of the mean of p(v, h) / q(h | v) over draws of q (Burda, Grosse, Salakhutdinov 2016)",
+        s->results,   count,
+        s->notes,     1};
+    return HM_OK;
+}
+
 hm_status hm_assessment_store(const hm_assessment *e, const char *folder)
 {
-    stored all[METHODS + 2];
-    hm_evaluation evaluations[METHODS + 2];
+    stored all[METHODS + 3];
+    hm_evaluation evaluations[METHODS + 3];
     int count = 0;
     char *path;
     for (int method = 0; method < METHODS; method++) {
@@ -283,6 +296,11 @@ hm_status hm_assessment_store(const hm_assessment *e, const char *folder)
     }
     if (e->each[HM_TEST]) {
         HM_TRY(store_energies(e, &all[count]));
+        evaluations[count] = all[count].evaluation;
+        count++;
+    }
+    if (e->weighted) {
+        HM_TRY(store_importance(e, &all[count]));
         evaluations[count] = all[count].evaluation;
         count++;
     }

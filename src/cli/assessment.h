@@ -6,6 +6,7 @@
 
 #include "infer/classification.h"
 #include "infer/likelihood_data.h"
+#include "io/model_file.h"
 
 typedef struct evaluate_options {
     const char *methods, *data, *split;
@@ -33,6 +34,8 @@ typedef struct hm_assessment {
     estimate estimates[METHODS];
     bool classified;
     hm_classification classes[SPLITS]; /* of each split that is there, when classified */
+    bool weighted;
+    hm_importance_result importance[SPLITS]; /* of each split that is there, when weighted */
 } hm_assessment;
 
 /* A method by its name in --method and /evaluation. */
@@ -50,6 +53,12 @@ static inline bool applies(const hm_assessment *e, int method, int split)
 {
     return e->split[split] && (method != RAISE || split == (int)raise_split(e));
 }
+
+/* What importance weights say, as a part of a report, and as an evaluation; both in importance.c. results: room for
+ * HM_IMPORTANCE_RESULTS. */
+enum { HM_IMPORTANCE_RESULTS = 32 };
+void hm_importance_report(const hm_assessment *e, hm_report *report);
+hm_status hm_importance_results(const hm_assessment *e, hm_result results[], int *count);
 
 /* The table, or the JSON object. Collective. */
 hm_status hm_assessment_report(const hm_assessment *e, const char *folder);

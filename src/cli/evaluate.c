@@ -15,7 +15,8 @@ const char *const hm_split_names[SPLITS] = {"train", "test"};
 
 static const hm_option options[] = {
     {"--method", HM_OPT_TEXT, offsetof(evaluate_options, methods), "LIST",
-     "comma-separated: exact, ais, ais_uniform, reverse_ais, raise, classification (default: all that apply)"},
+     "comma-separated: exact, ais, ais_uniform, reverse_ais, raise, importance, classification (default: all that "
+     "apply)"},
     {"--data", HM_OPT_TEXT, offsetof(evaluate_options, data), "FILE",
      "data file (default: the one the run was trained on)"},
     {"--split", HM_OPT_TEXT, offsetof(evaluate_options, split), "train|test|both",
@@ -182,41 +183,74 @@ static hm_status classify_splits(hm_assessment *e)
     return HM_OK;
 }
 
+/* ---- latent variables -------------------------------------------------------------------------------------------- */
+
+/* The training rows, or some of them, evenly spread. */
+static hm_status open_some(hm_assessment *e, hm_matrix *rows, hm_source **out)
+{
+    int64_t wanted = e->run.importance.train_rows, there = e->split[HM_TRAIN]->rows;
+    hm_status status = read_rows(e, HM_TRAIN, wanted == 0 || wanted > there ? there : wanted, rows);
+    if (status == HM_OK) status = hm_source_memory(HM_FLOAT32, rows->rows, rows->columns, rows->at, out);
+    return e->cli->comm->agree(e->cli->comm, status);
+}
+
+static hm_status weigh_split(hm_assessment *e, hm_split split)
+{
+    hm_transform transform = hm_run_transform(&e->run, split);
+    hm_row_transform rows = {transform_rows, &transform};
+    hm_matrix some = {0};
+    hm_source *source = e->split[split];
+    hm_status status = split == HM_TRAIN ? open_some(e, &some, &source) : HM_OK;
+    if (status == HM_OK)
+        status = hm_importance(e->model, source, split == HM_TRAIN ? &hm_row_values : &rows, &e->run.importance,
+                               &e->run.workers, &e->importance[split]);
+    if (some.at && source != e->split[split]) source->close(source);
+    free(some.at);
+    return status;
+}
+
+static hm_status weigh_splits(hm_assessment *e)
+{
+    for (int split = 0; split < SPLITS; split++)
+        if (e->split[split]) HM_TRY(weigh_split(e, (hm_split)split));
+    return HM_OK;
+}
+
 /* ---- which methods ---------------------------------------------------------------------------------------------- */
 
 static hm_status choose_default(hm_assessment *e, bool chosen[METHODS])
 {
     const hm_model_class *class = e->model->class;
     e->classified = class->classifies && class->classifies(e->model);
+    e->weighted = class->latent != NULL;
     chosen[EXACT] = class->enumeration && class->enumeration->units(e->model) <= EXACT_BY_DEFAULT;
     chosen[AIS] = chosen[AIS_UNIFORM] = chosen[REVERSE_AIS] = hm_model_anneals(e->model);
     chosen[RAISE] = chosen[AIS] && !class->bound && e->split[raise_split(e)]->rows >= 2;
     return HM_OK;
 }
 
-static const char classification[] = "classification";
+static const char classification[] = "classification", importance[] = "importance";
 
 static bool is_called(const char *text, size_t length, const char *name)
 {
     return strlen(name) == length && strncmp(name, text, length) == 0;
 }
 
-static hm_status choose_listed(const char *list, bool chosen[METHODS], bool *classified)
+static hm_status choose_listed(hm_assessment *e, const char *list, bool chosen[METHODS])
 {
     do {
         size_t length = strcspn(list, ",");
         int found = METHODS;
         for (int method = 0; method < METHODS; method++)
             if (is_called(list, length, hm_estimate_methods[method].name)) found = method;
-        bool classes = is_called(list, length, classification);
-        HM_REQUIRE(found < METHODS || classes, HM_EUSAGE,
-                   "--method: '%.*s' is not a method; known: exact, ais, ais_uniform, reverse_ais, raise, "
+        bool classes = is_called(list, length, classification), weights = is_called(list, length, importance);
+        HM_REQUIRE(found < METHODS || classes || weights, HM_EUSAGE,
+                   "--method: '%.*s' is not a method; known: exact, ais, ais_uniform, reverse_ais, raise, importance, "
                    "classification",
                    (int)length, list);
-        if (classes)
-            *classified = true;
-        else
-            chosen[found] = true;
+        if (found < METHODS) chosen[found] = true;
+        e->classified |= classes;
+        e->weighted |= weights;
         list += length + (list[length] == ',');
     } while (*list);
     return HM_OK;
@@ -225,8 +259,8 @@ static hm_status choose_listed(const char *list, bool chosen[METHODS], bool *cla
 static hm_status run_methods(hm_assessment *e)
 {
     bool chosen[METHODS] = {false};
-    HM_TRY(e->options->methods ? choose_listed(e->options->methods, chosen, &e->classified)
-                               : choose_default(e, chosen));
+    HM_TRY(e->options->methods ? choose_listed(e, e->options->methods, chosen) : choose_default(e, chosen));
+    if (e->weighted) HM_TRY(weigh_splits(e));
     if (e->classified) HM_TRY(classify_splits(e));
     for (int method = 0; method < METHODS; method++) {
         if (!chosen[method]) continue;
@@ -301,6 +335,7 @@ static hm_status run_evaluate(hm_cli *cli, int argc, char **argv)
         for (int split = 0; split < SPLITS; split++)
             if (e.split[split]) e.split[split]->close(e.split[split]);
         for (int split = 0; split < SPLITS; split++) hm_classification_free(&e.classes[split]);
+        for (int split = 0; split < SPLITS; split++) hm_importance_free(&e.importance[split]);
         free(e.each[HM_TEST]);
         hm_model_free(e.model);
         hm_run_free(&e.run);

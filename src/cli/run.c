@@ -137,6 +137,7 @@ static hm_status list_sections(hm_run *run)
         {.table = hm_contrast_table, .settings = &run->contrast, .optional = staged},
         {.table = hm_optimizer_table, .settings = &run->optimizer, .optional = staged},
         {.table = hm_ais_table, .settings = &run->ais},
+        {.table = hm_importance_table, .settings = &run->importance},
         {.table = {"checkpoint", checkpoint_entries}, .settings = &run->checkpoint},
     };
     memcpy(run->sections, sections, sizeof sections);
@@ -342,7 +343,7 @@ static bool epochs_are_free(const hm_run *stored, const hm_run *run, int stage, 
 {
     int last = stored->stage_count - 1;
     const hm_stage *before = &stored->stages[last], *now = &run->stages[last];
-    return before->optimizer.schedule == HM_SCHEDULE_CONSTANT && (stage < last || now->train.epochs >= done);
+    return before->optimizer.schedule != HM_SCHEDULE_LINEAR && (stage < last || now->train.epochs >= done);
 }
 
 /* Adds "train.batch is 40, was 20" for each setting of a section that differs. */

@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/folder.h"
 #include "core/source.h"
+#include "infer/importance.h"
 #include "infer/likelihood.h"
 #include "io/config.h"
 #include "models/model.h"
@@ -26,7 +27,7 @@ enum {
     HM_STAGES_MAX = 16,
     HM_STAGE_NAME_MAX = 40,
     HM_STAGE_TABLES = 4,
-    HM_RUN_SECTIONS = 9 + HM_STAGES_MAX * HM_STAGE_TABLES
+    HM_RUN_SECTIONS = 10 + HM_STAGES_MAX * HM_STAGE_TABLES
 };
 
 /* One item of `stages`; what it leaves out is as section "train" says. Without `stages` there is one, as that section.
@@ -55,6 +56,7 @@ typedef struct hm_run {
     int stage_count; /* at least 1 */
     bool staged;     /* by `stages` */
     hm_ais_settings ais;
+    hm_importance_settings importance;
     hm_checkpoint_settings checkpoint;
     hm_section sections[HM_RUN_SECTIONS]; /* tables and structs of all that */
     int section_count;

@@ -35,19 +35,6 @@ static hm_mean_energy mean_of(const double sums[SUMS], int64_t rows)
     return (hm_mean_energy){mean, rows > 1 ? sqrt(squares / (n - 1) / n) : INFINITY, rows};
 }
 
-/* Every rank's rows to all. Collective. */
-static hm_status gather_each(const hm_workers *workers, int64_t rows, double *each)
-{
-    hm_comm *comm = workers->comm;
-    int64_t *begin, shards = workers->shards / comm->size;
-    HM_TRY(comm->agree(comm, hm_alloc(&begin, comm->size + 1, sizeof *begin, "free energies")));
-    for (int rank = 0; rank <= comm->size; rank++) /* the part after the last one is empty and begins at the end */
-        begin[rank] = hm_part(rows, workers->shards, rank * shards).begin * (int64_t)sizeof(double);
-    hm_status status = comm->all_gather(comm, each, begin);
-    free(begin);
-    return status;
-}
-
 hm_status hm_mean_free_energy(const hm_model *model, hm_source *source, const hm_row_transform *transform,
                               const hm_workers *workers, double *each, hm_mean_energy *out)
 {
@@ -68,5 +55,5 @@ hm_status hm_mean_free_energy(const hm_model *model, hm_source *source, const hm
                        .context = &all};
     HM_TRY(hm_sum_rows(&job, sums));
     *out = mean_of(sums, source->rows);
-    return each ? gather_each(workers, source->rows, each) : HM_OK;
+    return each ? hm_gather_rows(workers, source->rows, each) : HM_OK;
 }

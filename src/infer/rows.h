@@ -36,4 +36,7 @@ typedef struct hm_row_sums {
  * and as `add`. Collective. */
 hm_status hm_sum_rows(const hm_row_sums *job, double sums[]);
 
+/* each (rows), of which a rank has filled in those of its own shards, becomes every rank's. Collective. */
+hm_status hm_gather_rows(const hm_workers *workers, int64_t rows, double *each);
+
 #endif

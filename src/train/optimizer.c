@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 static const char *const optimizer_names[] = {"sgd", "adam", NULL};
-static const char *const schedule_names[] = {"constant", "inverse", "linear", NULL};
+static const char *const schedule_names[] = {"constant", "inverse", "linear", "tripling", NULL};
 
 #define FIELD(NAME) .key = #NAME, .offset = offsetof(hm_optimizer_settings, NAME)
 static const hm_setting entries[] = {
@@ -16,7 +16,8 @@ static const hm_setting entries[] = {
     {FIELD(learning_rate), .type = HM_SET_REAL, .min = 0, .max = 1e3, .fallback = "0.01",
      .describe = "step along the mean gradient"},
     {FIELD(schedule), .type = HM_SET_CHOICE, .choices = schedule_names, .fallback = "constant",
-     .describe = "constant, inverse: rate / (1 + epoch / half_life), or linear: to final_learning_rate at the end"},
+     .describe = "constant, inverse: rate / (1 + epoch / half_life), linear: to final_learning_rate at the end, or "
+                 "tripling: rate 10^(-i / 7) in the i-th of stretches of 1, 3, 9, 27 ... epochs (Burda et al. 2016)"},
     {FIELD(half_life), .type = HM_SET_REAL, .min = 1e-6, .max = 1e9, .fallback = "10",
      .describe = "schedule inverse: epochs until the rate is halved"},
     {FIELD(final_learning_rate), .type = HM_SET_REAL, .min = 0, .max = 1e3, .fallback = "0",
@@ -66,6 +67,9 @@ double hm_learning_rate(const hm_optimizer_settings *settings, double epoch, dou
     switch ((hm_schedule)settings->schedule) {
     case HM_SCHEDULE_CONSTANT: break;
     case HM_SCHEDULE_INVERSE: rate /= 1.0 + epoch / settings->half_life; break;
+    case HM_SCHEDULE_TRIPLING:
+        for (double end = 1, length = 1; epoch >= end; end += length *= 3) rate *= pow(10, -1.0 / 7);
+        break;
     case HM_SCHEDULE_LINEAR: rate += (settings->final_learning_rate - rate) * (epoch / epochs); break;
     }
     return rate;

@@ -7,7 +7,12 @@
 #include "core/team.h"
 
 typedef enum hm_optimizer_kind { HM_SGD, HM_ADAM } hm_optimizer_kind;
-typedef enum hm_schedule { HM_SCHEDULE_CONSTANT, HM_SCHEDULE_INVERSE, HM_SCHEDULE_LINEAR } hm_schedule;
+typedef enum hm_schedule {
+    HM_SCHEDULE_CONSTANT,
+    HM_SCHEDULE_INVERSE,
+    HM_SCHEDULE_LINEAR,
+    HM_SCHEDULE_TRIPLING
+} hm_schedule;
 
 typedef struct hm_optimizer_settings {
     int optimizer; /* hm_optimizer_kind */
