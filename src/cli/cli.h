@@ -51,7 +51,7 @@ hm_status hm_options_parse(const hm_command *command, int argc, char **argv, voi
 void hm_options_free(const hm_command *command, void *options);
 
 extern const hm_command hm_command_import, hm_command_whiten, hm_command_train, hm_command_evaluate, hm_command_sample,
-    hm_command_info, hm_command_doctor;
+    hm_command_encode, hm_command_info, hm_command_doctor;
 
 /* A report: named values shown as an aligned table, or as one JSON object with --json. Rank 0 prints; the others are
  * silent. Keys are snake_case; a table row shows label, value and unit. */

@@ -19,8 +19,8 @@
 void openblas_set_num_threads(int threads);
 
 static const hm_command *const commands[] = {
-    &hm_command_import, &hm_command_whiten, &hm_command_train,  &hm_command_evaluate,
-    &hm_command_sample, &hm_command_info,   &hm_command_doctor,
+    &hm_command_import, &hm_command_whiten, &hm_command_train, &hm_command_evaluate,
+    &hm_command_sample, &hm_command_encode, &hm_command_info,  &hm_command_doctor,
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 

@@ -1,4 +1,5 @@
-/* harmonium sample RUN: draws samples by Gibbs sampling, stores them in RUN/model.h5 under /samples. */
+/* harmonium sample RUN: draws samples, by Gibbs sampling or from the prior of latent variables, and stores them in
+ * RUN/model.h5 under /samples. */
 #include "cli/run.h"
 
 #include "core/kernels.h"
@@ -8,6 +9,7 @@
 #include "io/picture.h"
 #include "io/preprocessing.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,7 @@
 typedef struct sample_options {
     int64_t count, steps;
     const char *name, *picture;
+    bool reconstruct, grid;
     hm_texts sets;
 } sample_options;
 
@@ -22,9 +25,14 @@ static const hm_option options[] = {
     {"-n", HM_OPT_INT, offsetof(sample_options, count), "N", "samples (default 100)"},
     {"--steps", HM_OPT_INT, offsetof(sample_options, steps), "K",
      "Gibbs steps from the data's base rates (default 1000)"},
-    {"--name", HM_OPT_TEXT, offsetof(sample_options, name), "NAME", "dataset below /samples (default gibbs)"},
+    {"--reconstruct", HM_OPT_FLAG, offsetof(sample_options, reconstruct), NULL,
+     "vae: instead, the first N test rows through their latent variables"},
+    {"--grid", HM_OPT_FLAG, offsetof(sample_options, grid), NULL,
+     "vae of two latent units: instead, a square grid of N points, evenly spread over their prior"},
+    {"--name", HM_OPT_TEXT, offsetof(sample_options, name), "NAME",
+     "dataset below /samples (default gibbs; vae: prior, reconstruction, grid)"},
     {"--png", HM_OPT_TEXT, offsetof(sample_options, picture), "FILE",
-     "also a picture: the grid of p(v | h) of the last step"},
+     "also a picture: the grid of the means p(v | h); with --reconstruct each beside its row of data"},
     {"--set", HM_OPT_TEXTS, offsetof(sample_options, sets), "KEY=VALUE",
      "override a key of the configuration (seed=2)"},
     {.name = NULL},
@@ -36,7 +44,8 @@ typedef struct sampling {
     const sample_options *options;
     hm_run run;
     hm_model *model;
-    hm_matrix states;         /* (count, state_columns) last states */
+    hm_matrix states;         /* (count, state_columns) last states; latent variables of the top layer */
+    hm_matrix data;           /* (count, visible) --reconstruct: the rows */
     hm_matrix samples, means; /* (count, visible) the visible units of those, and their probabilities */
 } sampling;
 
@@ -124,6 +133,109 @@ static hm_status show_states(sampling *s)
     return HM_OK;
 }
 
+/* ---- latent variables ---------------------------------------------------------------------------------------------
+ */
+
+/* The first test rows (training rows where there are none) as expectations: of every rank. */
+static hm_status read_data(sampling *s)
+{
+    hm_source *source;
+    hm_status status = hm_open_split(s->cli->comm, s->run.data.file, "test", 0, &source);
+    hm_split split = status == HM_OK ? HM_TEST : HM_TRAIN;
+    unsigned char *raw = NULL;
+    if (status == HM_EDATA) {
+        hm_error_clear();
+        status = hm_open_split(s->cli->comm, s->run.data.file, "train", 0, &source);
+    }
+    HM_TRY(status);
+    hm_transform transform = hm_run_transform(&s->run, split);
+    if (s->options->count > source->rows || source->columns != s->model->visible)
+        status = hm_fail(HM_EUSAGE, "-n: %lld rows of %lld columns are there", (long long)source->rows,
+                         (long long)source->columns);
+    if (status == HM_OK) status = hm_alloc(&raw, source->columns, hm_type_size(source->type), "a row");
+    if (status == HM_OK) status = hm_alloc(&s->data.at, s->data.rows * s->data.columns + 64, sizeof(float), "rows");
+    for (int64_t row = 0; status == HM_OK && row < s->data.rows; row++) {
+        status = source->read(source, row, 1, raw);
+        if (status == HM_OK)
+            status = hm_transform_rates(&transform, source->type, source->columns, raw, row,
+                                        s->data.at + row * s->data.columns);
+    }
+    free(raw);
+    source->close(source);
+    return status;
+}
+
+/* The quantile of a standard normal: u = P(x < quantile), by bisection. */
+static double normal_quantile(double u)
+{
+    double least = -10, most = 10;
+    for (int step = 0; step < 60; step++) {
+        double middle = (least + most) / 2;
+        *(0.5 * erfc(-middle / sqrt(2)) < u ? &least : &most) = middle;
+    }
+    return (least + most) / 2;
+}
+
+/* Rows of the picture from the top down are the second unit falling, columns the first one rising. */
+static hm_status place_on_grid(sampling *s)
+{
+    int64_t side = (int64_t)(sqrt((double)s->options->count) + 0.5);
+    HM_REQUIRE(s->states.columns == 2, HM_EUSAGE, "--grid: this model has %lld latent units on top, and a grid two",
+               (long long)s->states.columns);
+    HM_REQUIRE(side * side == s->options->count, HM_EUSAGE, "--grid: -n must be a square, as 400, not %lld",
+               (long long)s->options->count);
+    for (int64_t i = 0; i < s->options->count; i++) {
+        s->states.at[2 * i] = (float)normal_quantile(((double)(i % side) + 0.5) / (double)side);
+        s->states.at[2 * i + 1] = (float)normal_quantile(((double)(side - 1 - i / side) + 0.5) / (double)side);
+    }
+    return HM_OK;
+}
+
+/* One shard's rows: latent variables of the top layer, and what they make of the visible units. */
+static hm_status decode_shard(void *context, int64_t local)
+{
+    const turn *t = context;
+    const sampling *s = t->s;
+    const hm_latent *latent = s->model->class->latent;
+    hm_range rows = shard_rows(s, t->own.begin + local);
+    int64_t n = hm_count(rows), all = latent->units(s->model), top = s->states.columns;
+    hm_stream start = {(uint64_t)s->run.general.seed, HM_RNG_SAMPLE_START, 0};
+    hm_stream draw = {(uint64_t)s->run.general.seed, HM_RNG_SAMPLE_VISIBLE, 0};
+    hm_arena scratch;
+    float *mean;
+    if (n == 0) return HM_OK;
+    HM_TRY(hm_arena_init(&scratch, latent->scratch_bytes(s->model, n, 1) + hm_arena_bytes(n * all),
+                         "scratch for sampling"));
+    hm_status status = hm_arena_floats(&scratch, n * all, &mean);
+    if (status == HM_OK && s->options->reconstruct) {
+        status = latent->encode(s->model, hm_rows(s->data, rows.begin, n), &scratch, mean, NULL);
+        for (int64_t row = 0; row < n; row++)
+            memcpy(hm_rows(s->states, rows.begin + row, 1).at, mean + row * all + all - top,
+                   (size_t)top * sizeof(float));
+    } else if (!s->options->grid)
+        for (int64_t row = rows.begin; row < rows.end; row++)
+            hm_kernels_best()->normal(&start, row, top, hm_rows(s->states, row, 1).at);
+    bool means = s->options->reconstruct || s->options->grid;
+    if (status == HM_OK)
+        status =
+            latent->decode(s->model, hm_rows(s->states, rows.begin, n), means ? NULL : &draw, rows.begin, &scratch,
+                           means ? NULL : hm_rows(s->samples, rows.begin, 1).at, hm_rows(s->means, rows.begin, 1).at);
+    hm_arena_free(&scratch);
+    return status;
+}
+
+static hm_status decode_all(sampling *s)
+{
+    const hm_comm *comm = s->cli->comm;
+    turn t = {.s = s, .own = hm_part(s->run.general.shards, comm->size, comm->rank)};
+    if (s->options->reconstruct) HM_TRY(read_data(s));
+    if (s->options->grid) HM_TRY(place_on_grid(s));
+    return hm_team_each(&s->run.team, hm_count(t.own), decode_shard, &t);
+}
+
+/* ---- results ------------------------------------------------------------------------------------------------------
+ */
+
 /* Every rank's rows to all. Collective. */
 static hm_status gather(const sampling *s, hm_matrix m)
 {
@@ -167,14 +279,53 @@ static hm_status write_picture(const sampling *s, hm_matrix pixels, const hm_mod
     return hm_picture_grid(s->options->picture, pixels, info->height, info->width);
 }
 
+static const char *default_name(const sampling *s)
+{
+    if (!s->model->class->latent) return "gibbs";
+    return s->options->reconstruct ? "reconstruction" : s->options->grid ? "grid" : "prior";
+}
+
+/* Each row of data, and its reconstruction to the right of it. */
+static hm_status pair_up(const sampling *s, hm_matrix pixels, const hm_model_info *info, const char *path)
+{
+    hm_matrix pairs = {NULL, 2 * pixels.rows, pixels.columns};
+    size_t row_bytes = (size_t)pixels.columns * sizeof(float);
+    HM_TRY(hm_alloc(&pairs.at, pairs.rows, row_bytes, "a picture"));
+    for (int64_t row = 0; row < pixels.rows; row++) {
+        memcpy(hm_rows(pairs, 2 * row, 1).at, hm_rows(s->data, row, 1).at, row_bytes);
+        memcpy(hm_rows(pairs, 2 * row + 1, 1).at, hm_rows(pixels, row, 1).at, row_bytes);
+    }
+    hm_status status = write_picture(s, pairs, info, path);
+    free(pairs.at);
+    return status;
+}
+
+/* Points in latent space have means and no samples. */
+static hm_status write_decoded(const sampling *s, const char *path, const hm_model_info *info)
+{
+    const char *name = s->options->name ? s->options->name : default_name(s);
+    char of_name[HM_SAMPLES_NAME_MAX + sizeof "_data"], latent_name[HM_SAMPLES_NAME_MAX + sizeof "_latent"];
+    snprintf(of_name, sizeof of_name, "%s_data", name);
+    snprintf(latent_name, sizeof latent_name, "%s_latent", name);
+    const hm_samples samples[] = {
+        {name, "mean of p(v | h) of the latent variables of the same row", s->means},
+        {latent_name, "latent variables of the top layer", s->states},
+        {of_name, "the rows of data that they are the means of q(h | v) of", s->data},
+    };
+    HM_TRY(hm_model_file_samples(path, samples, s->options->reconstruct ? 3 : 2));
+    if (!s->options->picture) return HM_OK;
+    return s->options->reconstruct ? pair_up(s, s->means, info, path) : write_picture(s, s->means, info, path);
+}
+
 static hm_status write_samples(const sampling *s, const char *path, const hm_model_info *info, hm_matrix undone)
 {
-    const char *name = s->options->name ? s->options->name : "gibbs";
+    const char *name = s->options->name ? s->options->name : default_name(s);
+    if (s->options->reconstruct || s->options->grid) return write_decoded(s, path, info);
     char mean_name[HM_SAMPLES_NAME_MAX + sizeof "_mean"], data_name[HM_SAMPLES_NAME_MAX + sizeof "_data"];
     snprintf(mean_name, sizeof mean_name, "%s_mean", name);
     snprintf(data_name, sizeof data_name, "%s_data", name);
     const hm_samples samples[] = {
-        {name, "samples of the visible units after the last Gibbs step", s->samples},
+        {name, "samples of the visible units", s->samples},
         {mean_name, "mean of p(v | h) from which the samples of the same name were drawn", s->means},
         {data_name, "the means in the units of the data before they were whitened", undone},
     };
@@ -201,11 +352,11 @@ static hm_status write_results(const sampling *s, const char *folder)
 static hm_status report(const sampling *s, const char *folder)
 {
     hm_report *report = hm_report_new();
-    double mean = hm_kernels_best()->sum(s->samples.rows * s->samples.columns, s->samples.at) /
-                  (double)(s->samples.rows * s->samples.columns);
+    hm_matrix shown = s->options->reconstruct || s->options->grid ? s->means : s->samples;
+    double mean = hm_kernels_best()->sum(shown.rows * shown.columns, shown.at) / (double)(shown.rows * shown.columns);
     hm_report_text(report, "run", "run", folder);
     hm_report_int(report, "samples", "samples", s->options->count, NULL);
-    hm_report_int(report, "steps", "Gibbs steps", s->options->steps, NULL);
+    if (s->model->class->gibbs) hm_report_int(report, "steps", "Gibbs steps", s->options->steps, NULL);
     hm_report_real(report, "mean", "mean of the units", mean, 4, NULL);
     if (s->options->picture) hm_report_text(report, "png", "picture", s->options->picture);
     return hm_report_print(report, s->cli);
@@ -215,18 +366,27 @@ static hm_status sample(sampling *s, const char *folder)
 {
     hm_comm *comm = s->cli->comm;
     HM_TRY(hm_run_load(&s->run, s->cli, folder, &s->options->sets, &s->model));
-    HM_REQUIRE(s->model->class->gibbs, HM_EUSAGE, "%s: a model of family %s has no samples", folder,
+    const hm_latent *latent = s->model->class->latent;
+    HM_REQUIRE(s->model->class->gibbs || latent, HM_EUSAGE, "%s: a model of family %s has no samples", folder,
                s->model->class->name);
-    s->samples = s->means = (hm_matrix){NULL, s->options->count, s->model->visible};
-    s->states = (hm_matrix){NULL, s->options->count, hm_state_columns(s->model)};
+    HM_REQUIRE(latent || !(s->options->grid || s->options->reconstruct), HM_EUSAGE,
+               "--%s is of latent variables, which family %s has not", s->options->grid ? "grid" : "reconstruct",
+               s->model->class->name);
+    s->samples = s->means = s->data = (hm_matrix){NULL, s->options->count, s->model->visible};
+    s->states = (hm_matrix){NULL, s->options->count, latent ? latent->top_units(s->model) : hm_state_columns(s->model)};
     int64_t size = s->samples.rows * s->samples.columns;
-    hm_status status = hm_alloc(&s->states.at, s->states.rows * s->states.columns, sizeof(float), "states");
+    hm_status status = hm_alloc(&s->states.at, s->states.rows * s->states.columns + 64, sizeof(float), "states");
     if (status == HM_OK) status = hm_alloc(&s->samples.at, size, sizeof(float), "samples");
     if (status == HM_OK) status = hm_alloc(&s->means.at, size, sizeof(float), "samples");
     HM_TRY(comm->agree(comm, status));
-    start_samples(s);
-    HM_TRY(comm->agree(comm, run_chains(s)));
-    HM_TRY(comm->agree(comm, show_states(s)));
+    if (latent) {
+        HM_TRY(comm->agree(comm, decode_all(s)));
+        HM_TRY(gather(s, s->states));
+    } else {
+        start_samples(s);
+        HM_TRY(comm->agree(comm, run_chains(s)));
+        HM_TRY(comm->agree(comm, show_states(s)));
+    }
     HM_TRY(gather(s, s->samples));
     HM_TRY(gather(s, s->means));
     HM_TRY(comm->agree(comm, comm->rank == 0 ? write_results(s, folder) : HM_OK));
@@ -238,6 +398,7 @@ static hm_status check_options(const sample_options *chosen, int positional)
     enum { MOST = 10000000 };
     HM_REQUIRE(positional == 1, HM_EUSAGE, "sample takes one folder, RUN; %d given", positional);
     HM_REQUIRE(chosen->count >= 1 && chosen->count <= MOST, HM_EUSAGE, "-n: must be an integer between 1 and %d", MOST);
+    HM_REQUIRE(!(chosen->grid && chosen->reconstruct), HM_EUSAGE, "--grid and --reconstruct exclude each other");
     HM_REQUIRE(chosen->steps >= 1, HM_EUSAGE, "--steps: must be an integer, at least 1");
     HM_REQUIRE(!chosen->name || strlen(chosen->name) <= HM_SAMPLES_NAME_MAX, HM_EUSAGE, "--name: more than %d letters",
                HM_SAMPLES_NAME_MAX);
@@ -258,6 +419,7 @@ static hm_status run_sample(hm_cli *cli, int argc, char **argv)
         free(s.states.at);
         free(s.samples.at);
         free(s.means.at);
+        free(s.data.at);
         hm_model_free(s.model);
         hm_run_free(&s.run);
     }
@@ -267,7 +429,7 @@ static hm_status run_sample(hm_cli *cli, int argc, char **argv)
 
 const hm_command hm_command_sample = {
     .name = "sample",
-    .usage = "RUN [-n N] [--steps K] [--name NAME] [--png FILE] [--set KEY=VALUE ...]",
+    .usage = "RUN [-n N] [--steps K] [--reconstruct | --grid] [--name NAME] [--png FILE] [--set KEY=VALUE ...]",
     .describe = "draw samples of a trained model",
     .options = options,
     .run = run_sample,
