@@ -65,6 +65,15 @@ static hm_status backward(const hm_model *model, hm_shard *shard, const hm_step 
     return HM_OK;
 }
 
+/* The last of a layer's sums counts the values in them. */
+static hm_status require_variance(const hm_net_layer *layer, const hm_pass *pass)
+{
+    HM_REQUIRE(pass->sums[layer->class->sums(layer) - 1] > 1, HM_EUSAGE,
+               "%s: a batch of one row has no variance; raise train.batch%s", layer->class->name,
+               layer->by_shard ? " to two rows for each shard" : "");
+    return HM_OK;
+}
+
 static hm_status run_step(const hm_model *model, hm_shard *shard, hm_work *work, const hm_step *step)
 {
     hm_pass *pass = &work->pass[step->pass];
@@ -76,6 +85,7 @@ static hm_status run_step(const hm_model *model, hm_shard *shard, hm_work *work,
     case HM_STEP_MEASURE_BACK: layer->class->measure_back(layer, pass, step->layer); break;
     case HM_STEP_FORWARD: {
         if (step->layer == 0) HM_TRY(hm_net_begin(step->net, pass, shard->scratch));
+        if (layer->class->sums) HM_TRY(require_variance(layer, pass));
         layer->class->forward(model, layer, pass, step->layer);
         break;
     }

@@ -50,6 +50,11 @@ RUNS = {
   - {name: first, epochs: 4, optimizer: adam, learning_rate: 0.002}
   - {name: second, epochs: 4, momentum: 0.5}
 """),
+    "vae": ("family: vae, encoder: [dense 20, batch_norm, tanh, latent 8, dense 10, relu, latent 4], "
+            "decoder: [dense 10, tanh, latent 8, dense 20, batch_norm, relu, dropout 0.1]", """
+  - {name: bound, epochs: 4, optimizer: adam, learning_rate: 0.002, kl: sampled, kl_warmup: 2}
+  - {name: weighted, objective: iwae, samples: 3, epochs: 4, momentum: 0.5, learning_rate: 0.001}
+"""),
     "dbm, tempered": ("family: dbm, hidden: [30, 20], mean_field_tolerance: 1e-3, mean_field_damping: 0.1", """
   - {name: joint, epochs: 5, sampler: pt, temperatures: 3, chains: 16}
 """),
