@@ -33,6 +33,8 @@ class Work:
     wanted_speedup: dict  # times the fastest peer on as many cores, by number of workers
     wanted_of_peak: float  # share of the multiply-add peak
     allowed_bytes: object  # by number of ranks
+    settings: dict = dataclasses.field(default_factory=dict)  # beside those of the configuration
+    peer_options: list = dataclasses.field(default_factory=list)
 
 
 # ---- contenders ----
@@ -47,7 +49,7 @@ class Harmonium:
 
     def command(self, options, folder):
         settings = {"data.file": os.path.join(folder, "mnist.h5"), "threads": self.threads,
-                    "train.epochs": self.epochs}
+                    "train.epochs": self.epochs, **self.work.settings}
         usage = os.path.join(folder, "usage")
         command = mpirun(self.ranks) + [sys.executable, os.path.join(HERE, "rank.py"), usage, options.harmonium, "train",
                                         os.path.join(HERE, self.work.name + ".yaml"), "-o", os.path.join(folder, "run"),
@@ -75,8 +77,8 @@ class Harmonium:
 class Peer:
     """One of the hand-written loops beside this file."""
 
-    def __init__(self, name, script, threads, ranks):
-        self.threads, self.ranks, self.script = threads, ranks, os.path.join(HERE, script)
+    def __init__(self, work, name, script, threads, ranks):
+        self.work, self.threads, self.ranks, self.script = work, threads, ranks, os.path.join(HERE, script)
         self.label = f"{name}, " + (f"{ranks} ranks" if ranks > 1 else f"{threads} thread" + "s" * (threads > 1))
 
     def prepare(self, options, folder):
@@ -84,13 +86,14 @@ class Peer:
 
     def measure(self, options, folder):
         return run_json(mpirun(self.ranks) + [sys.executable, self.script, "--threads", str(self.threads), "--seconds",
-                                              str(options.seconds)], HARMONIUM_DATA=options.data)
+                                              str(options.seconds), *self.work.peer_options],
+                        HARMONIUM_DATA=options.data)
 
 
 def contenders_of(work):
     """Everybody on one core and on two; peers in numpy + mpi4py use ranks, others threads."""
     ours = [Harmonium(work, 1, 1), Harmonium(work, 2, 1), Harmonium(work, 1, 2)]
-    peers = [Peer(label, script, *((1, cores) if "mpi4py" in label else (cores, 1)))
+    peers = [Peer(work, label, script, *((1, cores) if "mpi4py" in label else (cores, 1)))
              for cores in (1, 2) for label, script in work.peers.items()]
     return sorted(ours + peers, key=workers)
 
@@ -173,16 +176,14 @@ def print_verdicts(work, rows):
               work.allowed_bytes(row["ranks"]) / MEGABYTE, at_least=False, form="{:.0f}")
 
 
-def arguments(work, description):
-    options = tools.parse_options(tools.option_parser(description, work.seconds))
+def arguments(works, description):
+    options = tools.parse_options(tools.option_parser(description, works[0].seconds))
     if (os.cpu_count() or 1) < CORES:
         print(f"bench: only {os.cpu_count()} core; figures of {CORES} workers will be too low", file=sys.stderr)
     return options
 
 
-def hold(work, description):
-    options = arguments(work, description)
-    peak = run_json([options.harmonium, "doctor", "--json", "--quiet"])["peak_gflops_per_core"]
+def hold_one(work, options, peak):
     contenders = contenders_of(work)
     with tempfile.TemporaryDirectory() as folder:
         found = measure_all(contenders, options, folder)
@@ -194,6 +195,13 @@ def hold(work, description):
           f"{work.flop_per_update * 1e-6:.0f} MFLOP an update\n")
     print_table(rows)
     print_verdicts(work, rows)
+    return {"bench": work.name, "title": work.title, "peak_gflops_per_core": peak, "contenders": rows}
+
+
+def hold(works, description):
+    options = arguments(works, description)
+    peak = run_json([options.harmonium, "doctor", "--json", "--quiet"])["peak_gflops_per_core"]
+    results = [hold_one(work, options, peak) for work in works]
     if options.output:
         with open(options.output, "w", encoding="utf-8") as file:
-            json.dump({"bench": work.name, "peak_gflops_per_core": peak, "contenders": rows}, file, indent=1)
+            json.dump(results if len(results) > 1 else results[0], file, indent=1)

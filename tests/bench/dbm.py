@@ -23,4 +23,4 @@ WORK = contest.Work(
     wanted_speedup={1: 1.5, 2: 1.5}, wanted_of_peak=0.60, allowed_bytes=allowed_bytes)
 
 if __name__ == "__main__":
-    contest.hold(WORK, __doc__)
+    contest.hold([WORK], __doc__)

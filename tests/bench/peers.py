@@ -18,6 +18,8 @@ def arguments(description, work):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--threads", type=int, default=1, help="threads of this process (default 1)")
     parser.add_argument("--seconds", type=float, default=work.SECONDS, help="time to measure after the warm-up, in s")
+    if hasattr(work, "SAMPLES"):
+        parser.add_argument("--samples", type=int, default=work.SAMPLES, help="draws of the latent variables of each row")
     options = parser.parse_args()
     limit_threads(options.threads)
     return options
@@ -78,12 +80,12 @@ def measure(update, seconds, agree=lambda value: value):
 
 
 def report(peer, version, work, threads, ranks, rates, cores, peak_bytes=None):
-    """Prints the measurement as one JSON object: the median window counts. work: has BATCH and FLOP_PER_UPDATE."""
+    """Prints the measurement as one JSON object: the median window counts. work: has BATCH."""
     rate = statistics.median(rates)
     peak_bytes = peak_bytes or peak_memory()
     print(json.dumps({"peer": peer, "version": version, "threads": threads, "ranks": ranks,
                       "updates_per_s": rate, "best_updates_per_s": max(rates), "windows": rates,
-                      "samples_per_s": rate * work.BATCH, "gflops": rate * work.FLOP_PER_UPDATE * 1e-9, "cores_used": cores,
+                      "samples_per_s": rate * work.BATCH, "cores_used": cores,
                       "peak_bytes": peak_bytes, **blas()}))
 
 

@@ -22,4 +22,4 @@ WORK = contest.Work(
     wanted_speedup={1: 1.3, 2: 1.6}, wanted_of_peak=0.65, allowed_bytes=allowed_bytes)
 
 if __name__ == "__main__":
-    contest.hold(WORK, __doc__)
+    contest.hold([WORK], __doc__)

@@ -32,7 +32,7 @@ FORBIDDEN = [
     ("src does not know mpi/, io/ or the commands", numerics, INCLUDE + r"(\.\./)*(mpi|io|cli)/"),
     ("mpi/ does not know io/ or the commands", below("mpi"), INCLUDE + r"(\.\./)*(io|cli)/"),
     ("io/ does not know the commands", below("io"), INCLUDE + r"(\.\./)*cli/"),
-    ("src/core knows no other layer of src", below("src/core"), INCLUDE + r"(nets|models|infer|train)/"),
+    ("src/core knows no other layer of src", below("src/core"), INCLUDE + r"(nets|boltzmann|models|infer|train)/"),
     ("only the commands print to stdout", outside_cli,
      r"(?<!\w)(printf|vprintf|puts|putchar)\s*\(|\bstdout\b"),
     ("only the commands end the program", outside_cli,
