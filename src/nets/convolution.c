@@ -26,36 +26,36 @@ typedef struct patches {
 static int64_t patch_size(const patches *p) { return p->size * p->size * p->image.channels; }
 static int64_t grid_places(const patches *p) { return p->grid.height * p->grid.width; }
 
-typedef void (*run_of_channels)(int64_t n, float *patch, float *image);
+typedef void (*act_on_run)(int64_t n, float *patch, float *image);
 
-static void copy_out(int64_t n, float *patch, float *image)
+static void copy_out(int64_t n, float *patch, float *image) { memcpy(patch, image, (size_t)n * sizeof(float)); }
+static void add_back(int64_t n, float *patch, float *image) { hm_kernels_best()->add(n, image, patch, image); }
+
+/* One line of a patch, whose first pixel is (y, x) of an image: the pixels inside the image lie together in both. Those
+ * beyond the border are zero in the patch. */
+static void for_line(const patches *p, int64_t y, int64_t x, float *line, float *image, act_on_run act)
 {
-    if (image)
-        memcpy(patch, image, (size_t)n * sizeof(float));
-    else
-        memset(patch, 0, (size_t)n * sizeof(float)); /* beyond the border */
+    int64_t channels = p->image.channels, begin = x < 0 ? -x : 0;
+    int64_t end = x + p->size > p->image.width ? p->image.width - x : p->size;
+    if (y < 0 || y >= p->image.height || end < begin) begin = end = 0;
+    if (act == copy_out) {
+        memset(line, 0, (size_t)(begin * channels) * sizeof(float));
+        memset(line + end * channels, 0, (size_t)((p->size - end) * channels) * sizeof(float));
+    }
+    if (end > begin)
+        act((end - begin) * channels, line + begin * channels, image + (y * p->image.width + x + begin) * channels);
 }
 
-static void add_back(int64_t n, float *patch, float *image)
+/* Each patch of `rows` images with its place in the image, line by line. */
+static void for_patches(const patches *p, int64_t rows, float *columns, float *images, act_on_run act)
 {
-    if (image) hm_kernels_best()->add(n, image, patch, image);
-}
-
-/* Each patch of `rows` images with its place in the image, a line of channels at a time. */
-static void for_patches(const patches *p, int64_t rows, float *columns, float *images, run_of_channels act)
-{
-    int64_t channels = p->image.channels;
+    int64_t line = p->size * p->image.channels;
     for (int64_t row = 0; row < rows; row++)
         for (int64_t place = 0; place < grid_places(p); place++) {
             float *patch = columns + (row * grid_places(p) + place) * patch_size(p);
             int64_t top = place / p->grid.width * p->stride - p->pad, left = place % p->grid.width * p->stride - p->pad;
             for (int64_t i = 0; i < p->size; i++)
-                for (int64_t j = 0; j < p->size; j++) {
-                    int64_t y = top + i, x = left + j;
-                    bool inside = y >= 0 && y < p->image.height && x >= 0 && x < p->image.width;
-                    float *pixel = images + ((row * p->image.height + y) * p->image.width + x) * channels;
-                    act(channels, patch + (i * p->size + j) * channels, inside ? pixel : NULL);
-                }
+                for_line(p, top + i, left, patch + i * line, images + row * hm_shape_size(p->image), act);
         }
 }
 
