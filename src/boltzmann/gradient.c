@@ -418,8 +418,9 @@ hm_status hm_likelihood_start_chains(const hm_model *model, hm_shard *shard)
     return hm_machine_start_chains(model, model->machine, shard);
 }
 
-void hm_likelihood_finish(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad)
+void hm_likelihood_finish(hm_model *model, const hm_contrast_settings *how, bool adversary, int64_t batch, float *grad)
 {
+    (void)adversary;
     hm_machine_finish(model, model->machine, how, batch, grad);
 }
 

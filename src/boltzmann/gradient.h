@@ -31,7 +31,7 @@ hm_status hm_likelihood_check(const hm_model *model, const hm_contrast_settings 
 bool hm_likelihood_learns(const hm_model *model, const hm_contrast_settings *how, int tensor);
 int64_t hm_likelihood_chain_columns(const hm_model *model, const hm_contrast_settings *how);
 hm_status hm_likelihood_start_chains(const hm_model *model, hm_shard *shard);
-void hm_likelihood_finish(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad);
+void hm_likelihood_finish(hm_model *model, const hm_contrast_settings *how, bool adversary, int64_t batch, float *grad);
 const char *hm_likelihood_fault(const hm_model *model, const hm_contrast_settings *how);
 
 /* ---- the same of any machine, such as a pair of the model's layers ------------------------------------------------

@@ -133,8 +133,9 @@ static hm_status start_chains(const hm_model *model, hm_shard *shard)
     return hm_machine_start_chains(model, &machine, shard);
 }
 
-static void finish(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad)
+static void finish(hm_model *model, const hm_contrast_settings *how, bool adversary, int64_t batch, float *grad)
 {
+    (void)adversary;
     hm_machine machine = trained(model, how);
     hm_machine_finish(model, &machine, how, batch, grad);
 }

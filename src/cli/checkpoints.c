@@ -16,20 +16,28 @@ static void add_scalar(hm_checkpoint *checkpoint, const char *name, int index, c
     scalar->value = (double *)value; /* written to only when a checkpoint is read */
 }
 
+/* An optimiser's state, under its names. */
+static void add_moments(hm_checkpoint *checkpoint, const hm_optimizer *optimizer, const char *const names[])
+{
+    for (int moment = 0; moment < optimizer->moments; moment++)
+        checkpoint->packs[checkpoint->pack_count++] = (hm_checkpoint_pack){names[moment], optimizer->moment[moment]};
+}
+
 /* What of the loop a checkpoint holds: written from there, or read into it. */
 static hm_checkpoint contents(const hm_contrast *contrast)
 {
     hm_checkpoint checkpoint = {
         .layout = &contrast->model->layout,
         .params = contrast->model->params,
-        .pack_count = contrast->optimizer.moments,
         .chains = contrast->chains,
         .first_chain = contrast->first_chain,
         .all_chains = contrast->all_chains,
     };
-    for (int moment = 0; moment < contrast->optimizer.moments; moment++)
-        checkpoint.packs[moment] =
-            (hm_checkpoint_pack){contrast->optimizer.moment_names[moment], contrast->optimizer.moment[moment]};
+    static const char *const of_adversary[][HM_MOMENTS_MAX] = {{"adversary_velocity"},
+                                                               {"adversary_moment1", "adversary_moment2"}};
+    add_moments(&checkpoint, &contrast->optimizer, contrast->optimizer.moment_names);
+    add_moments(&checkpoint, &contrast->adversary, of_adversary[contrast->adversary.moments == HM_MOMENTS_MAX]);
+    _Static_assert(2 * (int)HM_MOMENTS_MAX <= (int)HM_CHECKPOINT_PACKS, "a checkpoint has room for two optimisers");
     _Static_assert(2 + 2 * (int)HM_TEMPERATURES_MAX <= (int)HM_CHECKPOINT_SCALARS,
                    "a checkpoint has room for a ladder");
     add_scalar(&checkpoint, "seconds", -1, &contrast->seconds);

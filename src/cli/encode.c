@@ -161,8 +161,8 @@ static hm_status encode(encoding *e, const char *folder)
 {
     hm_comm *comm = e->cli->comm;
     HM_TRY(hm_run_load(&e->run, e->cli, folder, &e->options->sets, &e->model));
-    HM_REQUIRE(e->model->class->latent, HM_EUSAGE, "%s: a model of family %s has no latent variables that a net infers",
-               folder, e->model->class->name);
+    HM_REQUIRE(e->model->class->latent && e->model->class->latent->encode, HM_EUSAGE,
+               "%s: a model of family %s has no latent variables that a net infers", folder, e->model->class->name);
     HM_TRY(comm->agree(comm, comm->rank == 0 ? write_file(e) : HM_OK));
     return report(e);
 }

@@ -222,7 +222,7 @@ static hm_status choose_default(hm_assessment *e, bool chosen[METHODS])
 {
     const hm_model_class *class = e->model->class;
     e->classified = class->classifies && class->classifies(e->model);
-    e->weighted = class->latent != NULL;
+    e->weighted = class->latent && class->latent->log_weights;
     chosen[EXACT] = class->enumeration && class->enumeration->units(e->model) <= EXACT_BY_DEFAULT;
     chosen[AIS] = chosen[AIS_UNIFORM] = chosen[REVERSE_AIS] = hm_model_anneals(e->model);
     chosen[RAISE] = chosen[AIS] && !class->bound && e->split[raise_split(e)]->rows >= 2;

@@ -136,12 +136,18 @@ static hm_status list_sections(hm_run *run)
         {.table = hm_train_table, .settings = &run->train, .optional = staged},
         {.table = hm_contrast_table, .settings = &run->contrast, .optional = staged},
         {.table = hm_optimizer_table, .settings = &run->optimizer, .optional = staged},
+        {.table = {"discriminator", hm_optimizer_table.entries},
+         .settings = &run->discriminator,
+         .base = "train",
+         .base_settings = &run->optimizer},
         {.table = hm_ais_table, .settings = &run->ais},
         {.table = hm_importance_table, .settings = &run->importance},
         {.table = {"checkpoint", checkpoint_entries}, .settings = &run->checkpoint},
     };
-    memcpy(run->sections, sections, sizeof sections);
-    run->section_count = sizeof sections / sizeof sections[0];
+    run->section_count = 0;
+    for (size_t at = 0; at < sizeof sections / sizeof sections[0]; at++)
+        if (sections[at].settings != &run->discriminator || (*run->class->objectives)->adversary_has)
+            run->sections[run->section_count++] = sections[at];
     return list_stages(run);
 }
 

@@ -27,7 +27,7 @@ enum {
     HM_STAGES_MAX = 16,
     HM_STAGE_NAME_MAX = 40,
     HM_STAGE_TABLES = 4,
-    HM_RUN_SECTIONS = 10 + HM_STAGES_MAX * HM_STAGE_TABLES
+    HM_RUN_SECTIONS = 11 + HM_STAGES_MAX * HM_STAGE_TABLES
 };
 
 /* One item of `stages`; what it leaves out is as section "train" says. Without `stages` there is one, as that section.
@@ -52,6 +52,7 @@ typedef struct hm_run {
     hm_train_settings train;
     hm_contrast_settings contrast;
     hm_optimizer_settings optimizer;
+    hm_optimizer_settings discriminator; /* of families with two players */
     hm_stage stages[HM_STAGES_MAX];
     int stage_count; /* at least 1 */
     bool staged;     /* by `stages` */

@@ -191,6 +191,15 @@ static hm_status place_on_grid(sampling *s)
     return HM_OK;
 }
 
+static void draw_prior(const hm_model *model, const hm_stream *stream, int64_t row, float *top)
+{
+    const hm_latent *latent = model->class->latent;
+    if (latent->draw)
+        latent->draw(model, stream, row, top);
+    else
+        hm_kernels_best()->normal(stream, row, latent->top_units(model), top);
+}
+
 /* One shard's rows: latent variables of the top layer, and what they make of the visible units. */
 static hm_status decode_shard(void *context, int64_t local)
 {
@@ -214,7 +223,7 @@ static hm_status decode_shard(void *context, int64_t local)
                    (size_t)top * sizeof(float));
     } else if (!s->options->grid)
         for (int64_t row = rows.begin; row < rows.end; row++)
-            hm_kernels_best()->normal(&start, row, top, hm_rows(s->states, row, 1).at);
+            draw_prior(s->model, &start, row, hm_rows(s->states, row, 1).at);
     bool means = s->options->reconstruct || s->options->grid;
     if (status == HM_OK)
         status =
@@ -369,8 +378,10 @@ static hm_status sample(sampling *s, const char *folder)
     const hm_latent *latent = s->model->class->latent;
     HM_REQUIRE(s->model->class->gibbs || latent, HM_EUSAGE, "%s: a model of family %s has no samples", folder,
                s->model->class->name);
-    HM_REQUIRE(latent || !(s->options->grid || s->options->reconstruct), HM_EUSAGE,
-               "--%s is of latent variables, which family %s has not", s->options->grid ? "grid" : "reconstruct",
+    HM_REQUIRE((latent && latent->encode) || !s->options->reconstruct, HM_EUSAGE,
+               "--reconstruct takes latent variables that are inferred, which family %s has not",
+               s->model->class->name);
+    HM_REQUIRE(latent || !s->options->grid, HM_EUSAGE, "--grid is of latent variables, which family %s has not",
                s->model->class->name);
     s->samples = s->means = s->data = (hm_matrix){NULL, s->options->count, s->model->visible};
     s->states = (hm_matrix){NULL, s->options->count, latent ? latent->top_units(s->model) : hm_state_columns(s->model)};

@@ -79,7 +79,9 @@ hm_status hm_stages_open(hm_stages *stages, int at, bool begin)
     if (status == HM_OK && begin && stage->objective->begin)
         status = stage->objective->begin(stages->model, &stage->contrast);
     HM_TRY(stages->cli->comm->agree(stages->cli->comm, status));
-    HM_TRY(hm_contrast_create(stages->model, stage->objective, stages->feed, &stage->train, &stage->contrast,
+    hm_train_settings train = stage->train;
+    train.adversary = &run->discriminator;
+    HM_TRY(hm_contrast_create(stages->model, stage->objective, stages->feed, &train, &stage->contrast,
                               &stage->optimizer, &stages->workers, &stages->contrast));
     stages->contrast->stage = run->staged ? stage->name : NULL;
     return HM_OK;

@@ -158,7 +158,7 @@ hm_status hm_importance(const hm_model *model, hm_source *source, const hm_row_t
 {
     double start = hm_clock();
     *out = (hm_importance_result){.rows = source->rows, .samples = settings->samples};
-    HM_REQUIRE(model->class->latent, HM_EUSAGE,
+    HM_REQUIRE(model->class->latent && model->class->latent->log_weights, HM_EUSAGE,
                "importance: family %s has no latent variables with a net that infers them", model->class->name);
     HM_REQUIRE(source->columns == model->visible, HM_EDATA,
                "importance: the data has %lld columns, but the model %lld visible units", (long long)source->columns,

@@ -55,7 +55,9 @@ typedef struct hm_contrast_settings {
     int64_t samples;                 /* VAE: draws of the latent variables for each row */
     int kl;                          /* ... hm_kl: how the divergence from the prior is had */
     double kl_warmup;                /* ... epochs in which its weight grows from 0 to 1 */
-    int path;                        /* ... hm_path: what of log q(h | v) is differentiated */
+    int64_t adversary_steps;         /* GAN: updates of the discriminator for each of the generator */
+    double gradient_penalty;         /* ... wasserstein: weight of (|gradient of the critic| - 1)^2 */
+    int path;                        /* VAE: hm_path: what of log q(h | v) is differentiated */
 } hm_contrast_settings;
 
 struct hm_model {
@@ -90,6 +92,7 @@ typedef struct hm_shard {
     uint64_t seed;
     uint64_t step;       /* number of the update, from 0 */
     double epoch;        /* epochs done, fractions counted */
+    bool adversary;      /* this turn is the adversary's (hm_objective.adversary_has) */
     int stretch;         /* of `gradient`, from 0; scratch and direct are kept between them */
     double *exchange;    /* this shard's sums at a stretch's end; at the next one's beginning those of all shards */
     void *work;          /* the objective's, in scratch */
@@ -155,14 +158,18 @@ typedef struct hm_annealing {
                       uint64_t step);
 } hm_annealing;
 
-/* Latent variables that are inferred by a net q(h | v), and from which the data are made. Functions are thread-safe. */
+/* Latent variables from which the data are made and, in some families, that are inferred by a net q(h | v). Functions
+ * are thread-safe. */
 typedef struct hm_latent {
-    /* Units of all latent layers, lowest first, and of the top one, whose prior is a standard normal. */
+    /* Units of all latent layers, lowest first, and of the top one. */
     int64_t (*units)(const hm_model *model);
     int64_t (*top_units)(const hm_model *model);
+    /* A draw of the prior of the top layer, random numbers of (stream, row). NULL: a standard normal. */
+    void (*draw)(const hm_model *model, const hm_stream *stream, int64_t row, float *top);
     size_t (*scratch_bytes)(const hm_model *model, int64_t rows, int64_t samples);
-    /* log p(v, h) - log q(h | v), nats, for `samples` draws of h for each row of v: log_weights (rows, samples), and
-     * log p(v | h) of the same draws into likelihood, if not NULL. Random numbers of (stream, (first_row + row) samples
+    /* NULL, as `encode`, in families that do not infer. log p(v, h) - log q(h | v), nats, for `samples` draws of h for
+     * each row of v: log_weights (rows, samples), and log p(v | h) of the same draws into likelihood, if not NULL.
+     * Random numbers of (stream, (first_row + row) samples
      * + sample). */
     hm_status (*log_weights)(const hm_model *model, hm_matrix v, const hm_stream *stream, int64_t first_row,
                              int64_t samples, hm_arena *scratch, double log_weights[], double likelihood[]);
@@ -196,6 +203,9 @@ typedef struct hm_objective {
     hm_status (*begin)(hm_model *model, const hm_contrast_settings *how);
     /* Does the objective depend on this tensor? The others stay as they are. NULL: on all. */
     bool (*learns)(const hm_model *model, const hm_contrast_settings *how, int tensor);
+    /* Of two players: does the adversary own this tensor? An update is how->adversary_steps turns of the adversary,
+     * each on rows of its own, then one of the other player, and each has an optimiser. NULL: one player. */
+    bool (*adversary_has)(const hm_model *model, int tensor);
     bool tempers; /* the negative phase may be given as samples of the model's states (parallel tempering) */
     /* Columns of a persistent chain; NULL: the objective has no negative phase. */
     int64_t (*chain_columns)(const hm_model *model, const hm_contrast_settings *how);
@@ -205,7 +215,7 @@ typedef struct hm_objective {
     hm_status (*start_chains)(const hm_model *model, hm_shard *shard);
     /* `gradient` may come in stretches, between which shards exchange sums: how many, and how many numbers at most.
      * NULL: one, and none. */
-    int (*stretches)(const hm_model *model, const hm_contrast_settings *how);
+    int (*stretches)(const hm_model *model, const hm_contrast_settings *how, bool adversary);
     int64_t (*exchange)(const hm_model *model, const hm_contrast_settings *how);
     /* One shard's gradient, as sums over the minibatch's rows (the negative phase weighted by batch / chains): rows of
      * outer products in shard->outer, everything else in shard->direct; moves the chains. Running tensors receive the
@@ -215,7 +225,7 @@ typedef struct hm_objective {
     hm_status (*monitor)(const hm_model *model, hm_shard *shard);
     /* Once an update, with the sums over all shards: turns `grad` into the direction of ascent (centring, sparsity) and
      * moves the running tensors. The same on every rank. May be NULL. */
-    void (*finish)(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad);
+    void (*finish)(hm_model *model, const hm_contrast_settings *how, bool adversary, int64_t batch, float *grad);
     /* After the optimiser's step: brings parameters back to where they may be. May be NULL. */
     void (*constrain)(hm_model *model, const hm_contrast_settings *how);
     /* At every row of metrics: what shows that training has diverged though all numbers are finite ("all units of layer

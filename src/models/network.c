@@ -122,9 +122,9 @@ static void network_refresh(hm_model *model) { hm_net_refresh(model, &network_of
 
 /* ---- classification as an objective ----------------------------------------------------------------------------- */
 
-static int stretches(const hm_model *model, const hm_contrast_settings *how)
+static int stretches(const hm_model *model, const hm_contrast_settings *how, bool adversary)
 {
-    (void)how;
+    (void)how, (void)adversary;
     return network_of(model)->program.stretches;
 }
 
@@ -147,8 +147,9 @@ static hm_status gradient(const hm_model *model, hm_shard *shard)
     return hm_program_run(&network_of(model)->program, model, shard);
 }
 
-static void finish(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad)
+static void finish(hm_model *model, const hm_contrast_settings *how, bool adversary, int64_t batch, float *grad)
 {
+    (void)adversary;
     (void)how;
     hm_net_finish(model, &network_of(model)->net, batch, grad);
 }

@@ -285,8 +285,9 @@ static hm_status labels_monitor(const hm_model *model, hm_shard *shard)
 }
 
 /* The two phases are centred by weights that the discriminative part does not share: only running means move. */
-static void hybrid_finish(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad)
+static void hybrid_finish(hm_model *model, const hm_contrast_settings *how, bool adversary, int64_t batch, float *grad)
 {
+    (void)adversary;
     hm_contrast_settings plain = *how;
     plain.centered = false;
     hm_machine_finish(model, model->machine, &plain, batch, grad);

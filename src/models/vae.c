@@ -581,9 +581,9 @@ static hm_status check_iwae(const hm_model *model, const hm_contrast_settings *h
     return HM_OK;
 }
 
-static int stretches(const hm_model *model, const hm_contrast_settings *how)
+static int stretches(const hm_model *model, const hm_contrast_settings *how, bool adversary)
 {
-    (void)how;
+    (void)how, (void)adversary;
     return vae_of(model)->elbo.stretches;
 }
 
@@ -632,8 +632,9 @@ static hm_status iwae_gradient(const hm_model *model, hm_shard *shard)
     return hm_program_run(&vae_of(model)->iwae, model, shard);
 }
 
-static void finish(hm_model *model, const hm_contrast_settings *how, int64_t batch, float *grad)
+static void finish(hm_model *model, const hm_contrast_settings *how, bool adversary, int64_t batch, float *grad)
 {
+    (void)adversary;
     const vae *own = vae_of(model);
     (void)how;
     for (int l = 0; l < own->layers; l++) {

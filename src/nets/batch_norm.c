@@ -58,20 +58,32 @@ static hm_status init(hm_model *model, const hm_net_layer *layer, uint64_t seed)
     return HM_OK;
 }
 
-/* Two sums for each channel, and how many values are in them. */
-static int64_t sums(const hm_net_layer *layer) { return 2 * channels_of(layer) + 1; }
+/* Two sums for each channel, and how many values are in them; for each part of the rows. */
+static int64_t sums_of_part(const hm_net_layer *layer) { return 2 * channels_of(layer) + 1; }
+static int64_t sums(const hm_net_layer *layer) { return HM_PARTS_MAX * sums_of_part(layer); }
+
+static int parts_of(const hm_pass *pass) { return pass->parts > 0 ? pass->parts : 1; }
+
+/* Of part p: its values, all places of all rows; where they begin. */
+static int64_t values_of_part(const hm_net_layer *layer, const hm_pass *pass)
+{
+    return pass->rows / parts_of(pass) * places_of(layer);
+}
 
 /* Sums over rows and places of a, and of a b, into sums. */
 static void add_up(const hm_net_layer *layer, const hm_pass *pass, const float *a, const float *b)
 {
-    int64_t C = channels_of(layer), n = pass->rows * places_of(layer);
-    memset(pass->sums, 0, (size_t)(2 * C + 1) * sizeof(double));
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t c = 0; c < C; c++) {
-            pass->sums[c] += (double)a[i * C + c];
-            pass->sums[C + c] += (double)a[i * C + c] * (double)b[i * C + c];
-        }
-    pass->sums[2 * C] = (double)n;
+    int64_t C = channels_of(layer), n = values_of_part(layer, pass);
+    memset(pass->sums, 0, (size_t)sums(layer) * sizeof(double));
+    for (int part = 0; part < parts_of(pass); part++) {
+        double *sum = pass->sums + part * sums_of_part(layer);
+        for (int64_t i = part * n; i < (part + 1) * n; i++)
+            for (int64_t c = 0; c < C; c++) {
+                sum[c] += (double)a[i * C + c];
+                sum[C + c] += (double)a[i * C + c] * (double)b[i * C + c];
+            }
+        sum[2 * C] = (double)n;
+    }
 }
 
 static void measure(const hm_net_layer *layer, hm_pass *pass, int at)
@@ -79,27 +91,28 @@ static void measure(const hm_net_layer *layer, hm_pass *pass, int at)
     add_up(layer, pass, pass->at[at], pass->at[at]);
 }
 
-/* x^ of all rows, then 1 / sqrt(variance + epsilon) and the mean and variance that were used. */
+/* x^ of all rows, then, of each part, 1 / sqrt(variance + epsilon) and the mean and variance that were used. */
 static int64_t keeps(const hm_net_layer *layer, int64_t rows)
 {
-    return (rows * places_of(layer) + 3) * channels_of(layer);
+    return (rows * places_of(layer) + 3 * HM_PARTS_MAX) * channels_of(layer);
 }
 
-static float *scales_of(const hm_net_layer *layer, const hm_pass *pass, int at)
+static float *scales_of(const hm_net_layer *layer, const hm_pass *pass, int at, int part)
 {
-    return pass->kept[at] + pass->rows * places_of(layer) * channels_of(layer);
+    return pass->kept[at] + (pass->rows * places_of(layer) + 3 * part) * channels_of(layer);
 }
 
-static void find_scales(const hm_model *model, const hm_net_layer *layer, const hm_pass *pass, int at)
+static void find_scales(const hm_model *model, const hm_net_layer *layer, const hm_pass *pass, int at, int part)
 {
     int64_t C = channels_of(layer);
-    float *scale = scales_of(layer, pass, at), *mean = scale + C, *variance = mean + C;
+    const double *sum = pass->sums ? pass->sums + part * sums_of_part(layer) : NULL;
+    float *scale = scales_of(layer, pass, at, part), *mean = scale + C, *variance = mean + C;
     for (int64_t c = 0; c < C; c++) {
         double m = (double)hm_layer_matrix(model, layer, MEAN).at[c];
         double v = (double)hm_layer_matrix(model, layer, VARIANCE).at[c];
         if (pass->training) {
-            m = pass->sums[c] / pass->sums[2 * C];
-            v = fmax(pass->sums[C + c] / pass->sums[2 * C] - m * m, 0);
+            m = sum[c] / sum[2 * C];
+            v = fmax(sum[C + c] / sum[2 * C] - m * m, 0);
         }
         scale[c] = (float)(1 / sqrt(v + EPSILON));
         mean[c] = (float)m;
@@ -109,16 +122,18 @@ static void find_scales(const hm_model *model, const hm_net_layer *layer, const 
 
 static void forward(const hm_model *model, const hm_net_layer *layer, hm_pass *pass, int at)
 {
-    int64_t C = channels_of(layer);
+    int64_t C = channels_of(layer), n = values_of_part(layer, pass);
     const float *gamma = hm_layer_matrix(model, layer, GAMMA).at, *beta = hm_layer_matrix(model, layer, BETA).at;
-    const float *scale = scales_of(layer, pass, at), *mean = scale + C, *x = pass->at[at];
-    float *normal = pass->kept[at], *y = pass->at[at + 1];
-    find_scales(model, layer, pass, at);
-    for (int64_t i = 0; i < pass->rows * places_of(layer); i++)
-        for (int64_t c = 0; c < C; c++) {
-            normal[i * C + c] = (x[i * C + c] - mean[c]) * scale[c];
-            y[i * C + c] = gamma[c] * normal[i * C + c] + beta[c];
-        }
+    for (int part = 0; part < parts_of(pass); part++) {
+        const float *scale = scales_of(layer, pass, at, part), *mean = scale + C, *x = pass->at[at];
+        float *normal = pass->kept[at], *y = pass->at[at + 1];
+        find_scales(model, layer, pass, at, part);
+        for (int64_t i = part * n; i < (part + 1) * n; i++)
+            for (int64_t c = 0; c < C; c++) {
+                normal[i * C + c] = (x[i * C + c] - mean[c]) * scale[c];
+                y[i * C + c] = gamma[c] * normal[i * C + c] + beta[c];
+            }
+    }
 }
 
 static void measure_back(const hm_net_layer *layer, hm_pass *pass, int at)
@@ -126,7 +141,7 @@ static void measure_back(const hm_net_layer *layer, hm_pass *pass, int at)
     add_up(layer, pass, pass->delta, pass->kept[at]);
 }
 
-/* This shard's part of the gradients of gamma and beta; in float64, one sum each. */
+/* This shard's part of the gradients of gamma and beta. */
 static void add_gradients(const hm_net_layer *layer, const hm_pass *pass, int at, const hm_shard *shard,
                           const hm_layout *layout)
 {
@@ -143,28 +158,36 @@ static void give_statistics(const hm_net_layer *layer, const hm_pass *pass, int 
                             const hm_layout *layout)
 {
     int64_t C = channels_of(layer);
-    const float *mean = scales_of(layer, pass, at) + C, *variance = mean + C;
-    for (int64_t c = 0; c < C; c++) {
-        hm_shard_direct(shard, layout, layer->tensor[MEAN])[c] += (float)shard->data.rows * mean[c];
-        hm_shard_direct(shard, layout, layer->tensor[VARIANCE])[c] += (float)shard->data.rows * variance[c];
+    float weight = (float)shard->data.rows / (float)parts_of(pass);
+    for (int part = 0; part < parts_of(pass); part++) {
+        const float *mean = scales_of(layer, pass, at, part) + C, *variance = mean + C;
+        for (int64_t c = 0; c < C; c++) {
+            hm_shard_direct(shard, layout, layer->tensor[MEAN])[c] += weight * mean[c];
+            hm_shard_direct(shard, layout, layer->tensor[VARIANCE])[c] += weight * variance[c];
+        }
     }
 }
 
 static void backward(const hm_model *model, const hm_net_layer *layer, hm_pass *pass, int at, hm_shard *shard,
                      float *more, float *input)
 {
-    int64_t C = channels_of(layer);
-    const float *gamma = hm_layer_matrix(model, layer, GAMMA).at, *scale = scales_of(layer, pass, at);
+    int64_t C = channels_of(layer), n = values_of_part(layer, pass);
+    const float *gamma = hm_layer_matrix(model, layer, GAMMA).at;
     (void)more;
-    add_gradients(layer, pass, at, shard, &model->layout);
-    give_statistics(layer, pass, at, shard, &model->layout);
-    double n = pass->sums[2 * C];
-    for (int64_t i = 0; input && i < pass->rows * places_of(layer); i++)
-        for (int64_t c = 0; c < C; c++) {
-            float mean = (float)(pass->sums[c] / n), along = (float)(pass->sums[C + c] / n);
-            float rest = pass->delta[i * C + c] - mean - pass->kept[at][i * C + c] * along;
-            input[i * C + c] = gamma[c] * scale[c] * rest;
-        }
+    if (!pass->frozen) {
+        add_gradients(layer, pass, at, shard, &model->layout);
+        give_statistics(layer, pass, at, shard, &model->layout);
+    }
+    for (int part = 0; input && part < parts_of(pass); part++) {
+        const float *scale = scales_of(layer, pass, at, part);
+        const double *sum = pass->sums + part * sums_of_part(layer);
+        for (int64_t i = part * n; i < (part + 1) * n; i++)
+            for (int64_t c = 0; c < C; c++) {
+                float mean = (float)(sum[c] / sum[2 * C]), along = (float)(sum[C + c] / sum[2 * C]);
+                float rest = pass->delta[i * C + c] - mean - pass->kept[at][i * C + c] * along;
+                input[i * C + c] = gamma[c] * scale[c] * rest;
+            }
+    }
 }
 
 static void finish(hm_model *model, const hm_net_layer *layer, int64_t batch, const float *grad)

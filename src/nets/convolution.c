@@ -179,7 +179,7 @@ static void conv_forward(const hm_model *model, const hm_net_layer *layer, hm_pa
     int64_t places = pass->rows * grid_places(&p);
     to_columns(&p, pass->rows, pass->at[at], pass->kept[at]);
     hm_product((hm_matrix){pass->kept[at], places, patch_size(&p)}, &layer->up, pass->at[at + 1]);
-    add_bias(model, layer, places, pass->at[at + 1]);
+    add_bias(model, layer, (pass->rows - pass->tangents) * grid_places(&p), pass->at[at + 1]);
 }
 
 static void conv_backward(const hm_model *model, const hm_net_layer *layer, hm_pass *pass, int at, hm_shard *shard,
@@ -188,8 +188,10 @@ static void conv_backward(const hm_model *model, const hm_net_layer *layer, hm_p
     patches p = conv_patches(layer);
     int64_t places = pass->rows * grid_places(&p);
     hm_matrix delta = {pass->delta, places, layer->out.channels};
-    shard->outer[layer->tensor[0]] = (hm_outer){{pass->kept[at], places, patch_size(&p)}, delta};
-    add_bias_gradient(model, layer, places, pass->delta, shard);
+    if (!pass->frozen) {
+        shard->outer[layer->tensor[0]] = (hm_outer){{pass->kept[at], places, patch_size(&p)}, delta};
+        add_bias_gradient(model, layer, (pass->rows - pass->tangents) * grid_places(&p), pass->delta, shard);
+    }
     if (!input) return;
     hm_product(delta, &layer->down, more);
     from_columns(&p, pass->rows, more, input);
@@ -198,6 +200,7 @@ static void conv_backward(const hm_model *model, const hm_net_layer *layer, hm_p
 const hm_layer_class hm_layer_conv = {
     .name = "conv",
     .usage = "conv CHANNELS SIZE [stride S] [pad P] [init glorot|he|orthogonal|normal STD]",
+    .tangents = true,
     .describe = "convolution with patches of SIZE x SIZE",
     .read = conv_read,
     .declare = conv_declare,
@@ -263,7 +266,7 @@ static void transposed_forward(const hm_model *model, const hm_net_layer *layer,
     int64_t places = pass->rows * grid_places(&p);
     hm_product((hm_matrix){pass->at[at], places, layer->in.channels}, &layer->up, pass->kept[at]);
     from_columns(&p, pass->rows, pass->kept[at], pass->at[at + 1]);
-    add_bias(model, layer, pass->rows * layer->out.height * layer->out.width, pass->at[at + 1]);
+    add_bias(model, layer, (pass->rows - pass->tangents) * layer->out.height * layer->out.width, pass->at[at + 1]);
 }
 
 static void transposed_backward(const hm_model *model, const hm_net_layer *layer, hm_pass *pass, int at,
@@ -274,14 +277,18 @@ static void transposed_backward(const hm_model *model, const hm_net_layer *layer
     hm_matrix columns = {pass->kept[at], places, patch_size(&p)};
     (void)more;
     to_columns(&p, pass->rows, pass->delta, columns.at);
-    shard->outer[layer->tensor[0]] = (hm_outer){{pass->at[at], places, layer->in.channels}, columns};
-    add_bias_gradient(model, layer, pass->rows * layer->out.height * layer->out.width, pass->delta, shard);
+    if (!pass->frozen) {
+        shard->outer[layer->tensor[0]] = (hm_outer){{pass->at[at], places, layer->in.channels}, columns};
+        add_bias_gradient(model, layer, (pass->rows - pass->tangents) * layer->out.height * layer->out.width,
+                          pass->delta, shard);
+    }
     if (input) hm_product(columns, &layer->down, input);
 }
 
 const hm_layer_class hm_layer_transposed_conv = {
     .name = "transposed_conv",
     .usage = "transposed_conv CHANNELS SIZE [stride S] [pad P] [init glorot|he|orthogonal|normal STD]",
+    .tangents = true,
     .describe = "the transpose of a convolution: images grow by the stride",
     .read = transposed_read,
     .declare = transposed_declare,

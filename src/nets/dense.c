@@ -46,24 +46,26 @@ static void refresh(hm_model *model, hm_net_layer *layer)
     hm_pack_transposed(&layer->down, W, model->team);
 }
 
-/* out (rows, outputs) = x W + b. */
-static void affine(const hm_model *model, const hm_net_layer *layer, hm_matrix x, float *out)
+/* out (rows, outputs) = x W + b; of tangents, x W. */
+static void affine(const hm_model *model, const hm_net_layer *layer, hm_matrix x, int64_t tangents, float *out)
 {
     const float *b = hm_layer_matrix(model, layer, 1).at;
     int64_t columns = outputs(layer);
     hm_product(x, &layer->up, out);
-    for (int64_t row = 0; row < x.rows; row++)
+    for (int64_t row = 0; row < x.rows - tangents; row++)
         hm_kernels_best()->add(columns, out + row * columns, b, out + row * columns);
 }
 
-static void affine_back(const hm_model *model, const hm_net_layer *layer, hm_matrix x, float *delta, hm_shard *shard,
-                        float *input)
+static void affine_back(const hm_model *model, const hm_net_layer *layer, const hm_pass *pass, hm_matrix x,
+                        float *delta, hm_shard *shard, float *input)
 {
-    int64_t columns = outputs(layer);
-    shard->outer[layer->tensor[0]] = (hm_outer){x, {delta, x.rows, columns}};
-    hm_kernels_best()->add_columns(x.rows, columns, delta, 1.0f,
-                                   hm_shard_direct(shard, &model->layout, layer->tensor[1]));
-    if (input) hm_product((hm_matrix){delta, x.rows, columns}, &layer->down, input);
+    hm_matrix out = {delta, x.rows, outputs(layer)};
+    if (!pass->frozen) {
+        shard->outer[layer->tensor[0]] = (hm_outer){x, out};
+        hm_kernels_best()->add_columns(x.rows - pass->tangents, out.columns, delta, 1.0f,
+                                       hm_shard_direct(shard, &model->layout, layer->tensor[1]));
+    }
+    if (input) hm_product(out, &layer->down, input);
 }
 
 static hm_matrix input_of(const hm_net_layer *layer, const hm_pass *pass, int at)
@@ -83,20 +85,21 @@ static hm_status dense_read(hm_net_layer *layer, char *words)
 
 static void dense_forward(const hm_model *model, const hm_net_layer *layer, hm_pass *pass, int at)
 {
-    affine(model, layer, input_of(layer, pass, at), pass->at[at + 1]);
+    affine(model, layer, input_of(layer, pass, at), pass->tangents, pass->at[at + 1]);
 }
 
 static void dense_backward(const hm_model *model, const hm_net_layer *layer, hm_pass *pass, int at, hm_shard *shard,
                            float *more, float *input)
 {
     (void)more;
-    affine_back(model, layer, input_of(layer, pass, at), pass->delta, shard, input);
+    affine_back(model, layer, pass, input_of(layer, pass, at), pass->delta, shard, input);
 }
 
 const hm_layer_class hm_layer_dense = {
     .name = "dense",
     .usage = "dense UNITS [init glorot|he|orthogonal|normal STD]",
     .describe = "x W + b",
+    .tangents = true,
     .read = dense_read,
     .declare = declare,
     .allocate = allocate,
@@ -129,7 +132,7 @@ static int64_t winner(const hm_net_layer *layer, const float *pieces)
 
 static void maxout_forward(const hm_model *model, const hm_net_layer *layer, hm_pass *pass, int at)
 {
-    affine(model, layer, input_of(layer, pass, at), pass->kept[at]);
+    affine(model, layer, input_of(layer, pass, at), 0, pass->kept[at]);
     for (int64_t i = 0; i < pass->rows * layer->units; i++) {
         const float *pieces = pass->kept[at] + i * layer->pieces;
         pass->at[at + 1][i] = pieces[winner(layer, pieces)];
@@ -142,7 +145,7 @@ static void maxout_backward(const hm_model *model, const hm_net_layer *layer, hm
     memset(more, 0, (size_t)(pass->rows * outputs(layer)) * sizeof(float));
     for (int64_t i = 0; i < pass->rows * layer->units; i++)
         more[i * layer->pieces + winner(layer, pass->kept[at] + i * layer->pieces)] = pass->delta[i];
-    affine_back(model, layer, input_of(layer, pass, at), more, shard, input);
+    affine_back(model, layer, pass, input_of(layer, pass, at), more, shard, input);
 }
 
 const hm_layer_class hm_layer_maxout = {

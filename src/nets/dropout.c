@@ -34,11 +34,12 @@ static void dropout_forward(const hm_model *model, const hm_net_layer *layer, hm
         float *factor = pass->kept[at] + row * units;
         const float *x = pass->at[at] + row * units;
         float *y = pass->at[at + 1] + row * units;
-        hm_kernels_best()->uniform(&stream, pass->first_row + row, units, factor);
-        for (int64_t i = 0; i < units; i++) {
-            factor[i] = factor[i] < keep ? 1 / keep : 0.0f;
-            y[i] = x[i] * factor[i];
-        }
+        if (row < pass->rows - pass->tangents) {
+            hm_kernels_best()->uniform(&stream, pass->first_row + row, units, factor);
+            for (int64_t i = 0; i < units; i++) factor[i] = factor[i] < keep ? 1 / keep : 0.0f;
+        } else /* a tangent has the units of its row */
+            memcpy(factor, factor - pass->tangents * units, (size_t)units * sizeof(float));
+        for (int64_t i = 0; i < units; i++) y[i] = x[i] * factor[i];
     }
 }
 
@@ -53,6 +54,7 @@ const hm_layer_class hm_layer_dropout = {
     .name = "dropout",
     .usage = "dropout RATE",
     .describe = "in training, units are left out at random",
+    .tangents = true,
     .in_place = true,
     .read = dropout_read,
     .keeps = dropout_keeps,
@@ -96,6 +98,7 @@ const hm_layer_class hm_layer_reshape = {
     .name = "reshape",
     .usage = "reshape HEIGHT WIDTH CHANNELS",
     .describe = "the units of a row as an image; channels lie together",
+    .tangents = true,
     .in_place = true,
     .read = reshape_read,
     .forward = reshape_forward,

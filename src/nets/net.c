@@ -19,6 +19,7 @@ const hm_layer_class *const hm_layer_classes[] = {
     &hm_layer_dropout,
     &hm_layer_batch_norm,
     &hm_layer_reshape,
+    &hm_layer_minibatch,
     &hm_layer_conv,
     &hm_layer_transposed_conv,
     NULL,
@@ -201,6 +202,13 @@ bool hm_net_ties_rows(const hm_net *net)
     for (int l = 0; l < net->count; l++)
         if (net->layer[l].class->sums) return true;
     return false;
+}
+
+const char *hm_net_without_tangents(const hm_net *net)
+{
+    for (int l = 0; l < net->count; l++)
+        if (!net->layer[l].class->tangents) return net->layer[l].class->name;
+    return NULL;
 }
 
 /* ---- a pass ----------------------------------------------------------------------------------------------------- */

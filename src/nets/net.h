@@ -52,12 +52,17 @@ typedef struct hm_net {
     hm_net_layer layer[HM_NET_LAYERS_MAX];
 } hm_net;
 
+enum { HM_PARTS_MAX = 2 };
+
 /* One use of a net on rows of a shard. */
 typedef struct hm_pass {
     int64_t rows, all_rows; /* of this shard, of all shards */
     int64_t first_row;      /* among all: of random numbers */
     bool training;          /* dropout, and statistics of the batch rather than running ones */
     bool back;              /* the gradient with respect to the input is wanted */
+    bool frozen;            /* those with respect to the parameters are not */
+    int parts;              /* equal parts of the rows with statistics of their own; 0 is 1 */
+    int64_t tangents;       /* so many rows at the end are derivatives of those just before them: see hm_net.tangents */
     uint64_t seed, step;
     float *at[HM_NET_LAYERS_MAX + 1]; /* (rows, size) the input, and every layer's output */
     float *kept[HM_NET_LAYERS_MAX];   /* what a layer keeps for its backward pass */
@@ -68,6 +73,7 @@ typedef struct hm_pass {
 /* A kind of layer. `at` is its place in the net. Functions may be NULL where a kind has no such thing. */
 struct hm_layer_class {
     const char *name, *usage, *describe;
+    bool tangents;     /* knows rows that are derivatives */
     bool in_place;     /* may write its output over its input ... */
     bool needs_output; /* ... unless the layer before needs that for its backward pass */
     /* Arguments after the name, and `out` from `in`. HM_EUSAGE. */
@@ -76,6 +82,7 @@ struct hm_layer_class {
     hm_status (*allocate)(hm_net_layer *layer);
     hm_status (*init)(hm_model *model, const hm_net_layer *layer, uint64_t seed);
     void (*refresh)(hm_model *model, hm_net_layer *layer);
+    const struct hm_activation *activation; /* of an elementwise layer */
     /* Numbers that shards exchange before `forward` and before `backward`, of which the next two make this shard's
      * part, in pass->sums. */
     int64_t (*sums)(const hm_net_layer *layer);
@@ -117,8 +124,14 @@ void hm_net_refresh(hm_model *model, hm_net *net);
 bool hm_net_has(const hm_net *net, int tensor);
 void hm_net_finish(hm_model *model, const hm_net *net, int64_t batch, const float *grad);
 
-/* Does a layer of this kind tie the rows of a batch to one another? */
+/* Does a layer tie the rows of a batch to one another? */
 bool hm_net_ties_rows(const hm_net *net);
+
+/* The first layer that does not know tangents, or NULL. A tangent row t of a row x stands for the derivative of x along
+ * some direction: dense y = x W + b has t W, an elementwise y = f(x) has f'(x) t. With a gradient of 1 on the tangents
+ * of the last layer and 0 on their rows, the backward pass gives the gradient of the derivative: what a penalty on a
+ * gradient needs (Gulrajani et al. 2017). */
+const char *hm_net_without_tangents(const hm_net *net);
 
 /* The floats of a pass of so many rows, forward; backward too. */
 size_t hm_net_bytes(const hm_net *net, int64_t rows, bool backward);
@@ -151,7 +164,7 @@ hm_matrix hm_layer_matrix(const hm_model *model, const hm_net_layer *layer, int 
 hm_status hm_init_weights(hm_model *model, const hm_net_layer *layer, uint64_t seed, int64_t fan_in, int64_t fan_out);
 
 extern const hm_layer_class hm_layer_dense, hm_layer_maxout, hm_layer_relu, hm_layer_leaky_relu, hm_layer_tanh,
-    hm_layer_sigmoid, hm_layer_softplus, hm_layer_dropout, hm_layer_batch_norm, hm_layer_reshape, hm_layer_conv,
-    hm_layer_transposed_conv;
+    hm_layer_sigmoid, hm_layer_softplus, hm_layer_dropout, hm_layer_batch_norm, hm_layer_reshape, hm_layer_minibatch,
+    hm_layer_conv, hm_layer_transposed_conv;
 
 #endif

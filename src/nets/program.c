@@ -65,10 +65,10 @@ static hm_status backward(const hm_model *model, hm_shard *shard, const hm_step 
     return HM_OK;
 }
 
-/* The last of a layer's sums counts the values in them. */
+/* The last of a part's sums counts the values in them. */
 static hm_status require_variance(const hm_net_layer *layer, const hm_pass *pass)
 {
-    HM_REQUIRE(pass->sums[layer->class->sums(layer) - 1] > 1, HM_EUSAGE,
+    HM_REQUIRE(pass->sums[layer->class->sums(layer) / HM_PARTS_MAX - 1] > 1, HM_EUSAGE,
                "%s: a batch of one row has no variance; raise train.batch%s", layer->class->name,
                layer->by_shard ? " to two rows for each shard" : "");
     return HM_OK;

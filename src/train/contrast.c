@@ -24,7 +24,7 @@ struct contrast_buffers {
     int64_t direct_begin, direct_size; /* these lie behind the products in the pack */
     double *monitors;                  /* (shards, HM_MONITORS_MAX) */
     double *swaps;                     /* (shards, HM_SWAP_COUNTS) */
-    int stretches;                     /* of a gradient ... */
+    int stretches[2];                  /* of a gradient, and of the adversary's ... */
     int64_t exchange_size;             /* ... and numbers exchanged between two of them */
     double *exchange;                  /* (shards, exchange_size) */
     hm_outer_leaf *leaves;             /* (shards) of the tensor at hand */
@@ -38,7 +38,9 @@ static hm_status alloc_buffers(hm_contrast *contrast)
     const hm_objective *objective = contrast->objective;
     struct contrast_buffers *buffers = contrast->buffers;
     int64_t shards = hm_count(contrast->own), rows = 0;
-    buffers->stretches = objective->stretches ? objective->stretches(contrast->model, &contrast->how) : 1;
+    for (int turn = 0; turn < 2; turn++)
+        buffers->stretches[turn] =
+            objective->stretches ? objective->stretches(contrast->model, &contrast->how, turn == 1) : 1;
     buffers->exchange_size = objective->exchange ? objective->exchange(contrast->model, &contrast->how) : 0;
     buffers->shards = (int)shards;
     buffers->direct_begin = hm_layout_direct_begin(layout);
@@ -144,14 +146,22 @@ static hm_status prepare(hm_contrast *contrast)
     return hm_team_each(contrast->workers->team, contrast->buffers->shards, start_chains, contrast);
 }
 
-/* Which tensors move, and whether the objective can be had at all. */
+/* Which tensors move, and by whose optimiser; and whether the objective can be had at all. */
 static hm_status apply_objective(hm_contrast *contrast)
 {
     const hm_objective *objective = contrast->objective;
     const hm_model *model = contrast->model;
+    const hm_optimizer_settings *second = contrast->train.adversary;
     if (objective->check) HM_TRY(objective->check(model, &contrast->how));
-    for (int tensor = 0; objective->learns && tensor < model->layout.count; tensor++)
-        if (!objective->learns(model, &contrast->how, tensor)) contrast->optimizer.learns[tensor] = false;
+    if (objective->adversary_has)
+        HM_TRY(
+            hm_optimizer_init(&contrast->adversary, second ? second : &contrast->optimizer.settings, &model->layout));
+    for (int tensor = 0; tensor < model->layout.count; tensor++) {
+        bool adversary = objective->adversary_has && objective->adversary_has(model, tensor);
+        bool learns = !objective->learns || objective->learns(model, &contrast->how, tensor);
+        contrast->optimizer.learns[tensor] &= learns && !adversary;
+        contrast->adversary.learns[tensor] &= learns && adversary;
+    }
     return HM_OK;
 }
 
@@ -206,6 +216,7 @@ void hm_contrast_free(hm_contrast *contrast)
     free(buffers);
     free(contrast->chains.at);
     hm_optimizer_free(&contrast->optimizer);
+    hm_optimizer_free(&contrast->adversary);
     free(contrast);
 }
 
@@ -314,36 +325,36 @@ static void sum_direct(const struct contrast_buffers *buffers)
 }
 
 /* Over own shards and, piece by piece as they are made, over ranks. */
-static hm_status sum_shards(hm_contrast *contrast)
+static hm_status sum_shards(hm_contrast *contrast, const hm_optimizer *mover)
 {
     const hm_layout *layout = &contrast->model->layout;
     const struct contrast_buffers *buffers = contrast->buffers;
     hm_comm *comm = contrast->workers->comm;
     for (int tensor = 0; tensor < layout->count; tensor++)
-        if (layout->tensors[tensor].products && contrast->optimizer.learns[tensor])
-            HM_TRY(sum_products(contrast, tensor));
+        if (layout->tensors[tensor].products && mover->learns[tensor]) HM_TRY(sum_products(contrast, tensor));
     sum_direct(buffers);
     return comm->begin_float(comm, buffers->grad + buffers->direct_begin, buffers->direct_size);
 }
 
 /* The gradient of all shards of all ranks, as sums, from the rows that the feed has ready. `status`: of making them so.
  */
-static hm_status sum_gradient(hm_contrast *contrast, hm_status status)
+static hm_status sum_gradient(hm_contrast *contrast, bool adversary, hm_status status)
 {
     hm_comm *comm = contrast->workers->comm;
     hm_times *times = &contrast->times;
     double last = hm_clock();
     struct contrast_buffers *buffers = contrast->buffers;
-    for (int stretch = 0; stretch < buffers->stretches; stretch++) {
+    int stretches = buffers->stretches[adversary];
+    for (int stretch = 0; stretch < stretches; stretch++) {
         for (int local = 0; local < buffers->shards; local++) buffers->shard[local].stretch = stretch;
         if (status == HM_OK) status = hm_team_each(contrast->workers->team, buffers->shards, shard_gradient, contrast);
         lap(&last, &times->compute);
         HM_TRY(comm->agree(comm, status));
         lap(&last, &times->wait);
-        if (stretch + 1 < buffers->stretches) HM_TRY(exchange(contrast));
+        if (stretch + 1 < stretches) HM_TRY(exchange(contrast));
         lap(&last, &times->reduce);
     }
-    HM_TRY(sum_shards(contrast));
+    HM_TRY(sum_shards(contrast, adversary ? &contrast->adversary : &contrast->optimizer));
     lap(&last, &times->compute);
     HM_TRY(comm->finish(comm));
     lap(&last, &times->reduce);
@@ -373,48 +384,78 @@ static hm_status adapt_temperatures(hm_contrast *contrast)
     return HM_OK;
 }
 
-static hm_status update_gradient(hm_contrast *contrast, int64_t epoch, int64_t step_of_epoch)
+/* Turns of an update: those of the adversary, if there is one, then one. */
+static int64_t adversary_turns(const hm_contrast *contrast)
+{
+    return contrast->objective->adversary_has ? contrast->how.adversary_steps : 0;
+}
+
+/* Minibatches of an update: the adversary's turns have one each. */
+static int64_t minibatches(const hm_contrast *contrast)
+{
+    int64_t turns = adversary_turns(contrast);
+    return turns > 0 ? turns : 1;
+}
+
+int64_t hm_contrast_epoch(const hm_contrast *contrast) { return hm_feed_steps(contrast->feed) / minibatches(contrast); }
+
+/* The gradient of one turn of an update; the last one after an adversary's has the rows of that one. */
+static hm_status turn_gradient(hm_contrast *contrast, int64_t epoch, int64_t step_of_epoch, int64_t turn)
 {
     double log_z = NAN;
+    bool adversary = turn < adversary_turns(contrast);
+    int64_t minibatch = step_of_epoch * minibatches(contrast) + (turn < minibatches(contrast) ? turn : turn - 1);
     if (contrast->how.estimator == HM_EXACT && contrast->objective->chain_columns)
         HM_TRY(log_z_of_update(contrast, &log_z));
     for (int local = 0; local < contrast->buffers->shards; local++) {
-        contrast->buffers->shard[local].step = (uint64_t)contrast->step;
-        contrast->buffers->shard[local].epoch = (double)contrast->step / (double)hm_feed_steps(contrast->feed);
-        contrast->buffers->shard[local].log_z = log_z;
+        hm_shard *shard = &contrast->buffers->shard[local];
+        shard->step = (uint64_t)(contrast->step * (adversary_turns(contrast) + 1) + turn);
+        shard->epoch = (double)contrast->step / (double)hm_contrast_epoch(contrast);
+        shard->adversary = adversary;
+        shard->log_z = log_z;
     }
     double last = hm_clock();
-    hm_status status = hm_feed_advance(contrast->feed, contrast->epochs_before + epoch, step_of_epoch);
+    hm_status status = hm_feed_advance(contrast->feed, contrast->epochs_before + epoch, minibatch);
     lap(&last, &contrast->times.io);
-    HM_TRY(sum_gradient(contrast, status));
+    HM_TRY(sum_gradient(contrast, adversary, status));
     return contrast->tempering.count > 0 ? adapt_temperatures(contrast) : HM_OK;
 }
 
-hm_status hm_contrast_gradient(hm_contrast *contrast, int64_t epoch, int64_t step_of_epoch, float *grad)
+hm_status hm_contrast_gradient(hm_contrast *contrast, int64_t epoch, int64_t step_of_epoch, int64_t turn, float *grad)
 {
-    HM_TRY(update_gradient(contrast, epoch, step_of_epoch));
+    HM_TRY(turn_gradient(contrast, epoch, step_of_epoch, turn));
     memcpy(grad, contrast->buffers->grad, (size_t)contrast->model->layout.size * sizeof(float));
     return HM_OK;
 }
 
-static double rate_of(const hm_contrast *contrast, int64_t step)
+static double rate_of(const hm_contrast *contrast, const hm_optimizer *optimizer, int64_t step)
 {
-    double epochs = (double)step / (double)hm_feed_steps(contrast->feed);
-    return hm_learning_rate(&contrast->optimizer.settings, epochs, (double)contrast->train.epochs);
+    double epochs = (double)step / (double)hm_contrast_epoch(contrast);
+    return hm_learning_rate(&optimizer->settings, epochs, (double)contrast->train.epochs);
+}
+
+static hm_status take_turn(hm_contrast *contrast, int64_t step_of_epoch, int64_t turn)
+{
+    hm_model *model = contrast->model;
+    int64_t turns = adversary_turns(contrast);
+    bool adversary = turn < turns;
+    hm_optimizer *mover = adversary ? &contrast->adversary : &contrast->optimizer;
+    HM_TRY(turn_gradient(contrast, contrast->epoch, step_of_epoch, turn));
+    double last = hm_clock();
+    if (contrast->objective->finish)
+        contrast->objective->finish(model, &contrast->how, adversary, contrast->train.batch, contrast->buffers->grad);
+    hm_optimizer_step(mover, contrast->workers->team, adversary ? contrast->step * turns + turn : contrast->step,
+                      rate_of(contrast, mover, contrast->step), contrast->train.batch, contrast->buffers->grad,
+                      model->params);
+    if (contrast->objective->constrain) contrast->objective->constrain(model, &contrast->how);
+    model->class->refresh(model);
+    lap(&last, &contrast->times.compute);
+    return HM_OK;
 }
 
 static hm_status update(hm_contrast *contrast, int64_t step_of_epoch)
 {
-    hm_model *model = contrast->model;
-    HM_TRY(update_gradient(contrast, contrast->epoch, step_of_epoch));
-    double last = hm_clock();
-    if (contrast->objective->finish)
-        contrast->objective->finish(model, &contrast->how, contrast->train.batch, contrast->buffers->grad);
-    hm_optimizer_step(&contrast->optimizer, contrast->workers->team, contrast->step, rate_of(contrast, contrast->step),
-                      contrast->train.batch, contrast->buffers->grad, model->params);
-    if (contrast->objective->constrain) contrast->objective->constrain(model, &contrast->how);
-    model->class->refresh(model);
-    lap(&last, &contrast->times.compute);
+    for (int64_t turn = 0; turn <= adversary_turns(contrast); turn++) HM_TRY(take_turn(contrast, step_of_epoch, turn));
     contrast->step++;
     return HM_OK;
 }
@@ -462,7 +503,8 @@ static double weight_norm(const hm_contrast *contrast)
     const hm_model *model = contrast->model;
     double sum = 0, count = 0;
     for (int tensor = 0; tensor < model->layout.count; tensor++) {
-        if (!model->layout.tensors[tensor].decays || !contrast->optimizer.learns[tensor]) continue;
+        bool learns = contrast->optimizer.learns[tensor] || contrast->adversary.learns[tensor];
+        if (!model->layout.tensors[tensor].decays || !learns) continue;
         hm_matrix w = hm_pack_matrix(&model->layout, model->params, tensor);
         sum += hm_kernels_best()->dot(w.rows * w.columns, w.at, w.at);
         count += (double)(w.rows * w.columns);
@@ -482,7 +524,7 @@ static hm_status measure(hm_contrast *contrast, double values[])
     HM_TRY(workers->comm->reduce_double(workers->comm, buffers->monitors, HM_MONITORS_MAX));
     for (int monitor = 0; monitor < monitors; monitor++)
         values[monitor] = buffers->monitors[monitor] / (double)contrast->train.batch;
-    values[monitors] = rate_of(contrast, contrast->step - 1);
+    values[monitors] = rate_of(contrast, &contrast->optimizer, contrast->step - 1);
     values[monitors + 1] = weight_norm(contrast);
     if (contrast->tempering.count == 0) return HM_OK;
     const double *rates = contrast->tempering.rates;
@@ -503,7 +545,8 @@ static void show_progress(const hm_contrast *contrast, const double values[], bo
         .total = total,
         .epoch = contrast->epoch + 1,
         .epochs = contrast->train.epochs,
-        .samples_a_second = (double)(contrast->step * contrast->train.batch) / contrast->seconds,
+        .samples_a_second =
+            (double)(contrast->step * minibatches(contrast) * contrast->train.batch) / contrast->seconds,
         .objective = values[0],
         .objective_name = contrast->objective->monitors[0].name,
         .seconds_left = contrast->seconds / (double)contrast->step * (double)(total - contrast->step),
@@ -528,7 +571,7 @@ static hm_status report(hm_contrast *contrast, const hm_observer *observer, doub
 
 static hm_status run_step(hm_contrast *contrast, const hm_observer *observer, double values[])
 {
-    int64_t steps = hm_feed_steps(contrast->feed), every = contrast->train.monitor_every;
+    int64_t steps = hm_contrast_epoch(contrast), every = contrast->train.monitor_every;
     double start = hm_clock();
     HM_TRY(update(contrast, contrast->step % steps));
     contrast->seconds += hm_clock() - start;
@@ -545,14 +588,11 @@ static hm_status run_step(hm_contrast *contrast, const hm_observer *observer, do
 void hm_contrast_resume(hm_contrast *contrast, int64_t step)
 {
     contrast->step = step;
-    contrast->epoch = step / hm_feed_steps(contrast->feed);
+    contrast->epoch = step / hm_contrast_epoch(contrast);
     contrast->model->class->refresh(contrast->model);
 }
 
-int64_t hm_contrast_steps(const hm_contrast *contrast)
-{
-    return contrast->train.epochs * hm_feed_steps(contrast->feed);
-}
+int64_t hm_contrast_steps(const hm_contrast *contrast) { return contrast->train.epochs * hm_contrast_epoch(contrast); }
 
 hm_status hm_contrast_run(hm_contrast *contrast, const hm_observer *observer)
 {

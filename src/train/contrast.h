@@ -18,8 +18,9 @@
 typedef struct hm_train_settings {
     char *objective; /* of the family's; "default": its first */
     int64_t epochs;
-    int64_t batch;         /* rows of a minibatch over all shards */
-    int64_t monitor_every; /* updates between two rows of metrics; 0: one a epoch */
+    int64_t batch;                          /* rows of a minibatch over all shards */
+    int64_t monitor_every;                  /* updates between two rows of metrics; 0: one a epoch */
+    const hm_optimizer_settings *adversary; /* of objectives with two players; NULL: as the other's. Borrowed */
 } hm_train_settings;
 
 /* Section "train", read by three tables: these two and hm_optimizer_table. */
@@ -67,7 +68,7 @@ struct hm_contrast {
     const hm_objective *objective;
     hm_train_settings train;
     hm_contrast_settings how;
-    hm_optimizer optimizer;
+    hm_optimizer optimizer, adversary; /* the second one has no tensors unless there are two players */
     const hm_workers *workers;
     hm_feed *feed;
     hm_range own;        /* shards of this rank */
@@ -97,14 +98,15 @@ void hm_contrast_free(hm_contrast *contrast);
  * they were then. Not collective. */
 void hm_contrast_resume(hm_contrast *contrast, int64_t step);
 
-/* Updates of the whole training. */
+/* Updates of an epoch: minibatches, over those that one update takes. Updates of the whole training. */
+int64_t hm_contrast_epoch(const hm_contrast *contrast);
 int64_t hm_contrast_steps(const hm_contrast *contrast);
 
 /* Trains to the end. HM_ENUMERIC, at every row of metrics, as divergence.h says. Collective. */
 hm_status hm_contrast_run(hm_contrast *contrast, const hm_observer *observer);
 
-/* The gradient of one update as sums over the minibatch, before `finish`, into grad (a pack): for tests. Moves the
- * chains. Collective. */
-hm_status hm_contrast_gradient(hm_contrast *contrast, int64_t epoch, int64_t step_of_epoch, float *grad);
+/* The gradient of one update (of two players: of a turn, from 0) as sums over the minibatch, before `finish`, into grad
+ * (a pack): for tests. Moves the chains. Collective. */
+hm_status hm_contrast_gradient(hm_contrast *contrast, int64_t epoch, int64_t step_of_epoch, int64_t turn, float *grad);
 
 #endif

@@ -45,7 +45,7 @@ hm_status hm_contrast_check_alive(hm_contrast *contrast)
     if (contrast->all_chains == 0) return HM_OK;
     /* A sum of the states with weights by their place: when it stays, to the last bit, so did they. */
     double sum = 0, moved;
-    int64_t size = contrast->chains.rows * contrast->chains.columns, steps = hm_feed_steps(contrast->feed);
+    int64_t size = contrast->chains.rows * contrast->chains.columns, steps = hm_contrast_epoch(contrast);
     for (int64_t i = 0; i < size; i++) sum += (double)contrast->chains.at[i] * (double)(i % 8191 + 1);
     moved = sum != contrast->chain_sum; /* a NaN before the first row differs */
     contrast->chain_sum = sum;

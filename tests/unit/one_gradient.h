@@ -19,8 +19,8 @@ typedef struct one_gradient {
     float *grad;
 } one_gradient;
 
-/* objective: NULL for the family's first. Takes over model and data. */
-static inline void one_gradient_make(one_gradient *g, hm_model *model, const char *objective,
+/* objective: NULL for the family's first; turn: of two players. Takes over model and data. */
+static inline void one_gradient_turn(one_gradient *g, hm_model *model, const char *objective, int64_t turn,
                                      const hm_contrast_settings *how, float *data, int64_t rows)
 {
     const hm_model_class *class = model->class;
@@ -40,11 +40,17 @@ static inline void one_gradient_make(one_gradient *g, hm_model *model, const cha
     assert_ok(hm_contrast_create(model, objective ? hm_objective_find(class, objective) : NULL, g->feed, &train, how,
                                  &optimizer, &g->workers, &g->contrast));
     assert_ok(hm_pack_alloc(&model->layout, "a gradient", &g->grad));
-    assert_ok(hm_contrast_gradient(g->contrast, 0, 0, g->grad));
+    assert_ok(hm_contrast_gradient(g->contrast, 0, 0, turn, g->grad));
     for (int shard = 0; shard < shards; shard++) {
         hm_range part = hm_part(rows, shards, shard);
         hm_feed_rows(g->feed, shard, (hm_matrix){g->batch + part.begin * columns, hm_count(part), columns});
     }
+}
+
+static inline void one_gradient_make(one_gradient *g, hm_model *model, const char *objective,
+                                     const hm_contrast_settings *how, float *data, int64_t rows)
+{
+    one_gradient_turn(g, model, objective, 0, how, data, rows);
 }
 
 static inline void one_gradient_free(one_gradient *g)

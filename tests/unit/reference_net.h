@@ -113,10 +113,35 @@ static inline void reference_convolve(reference *r, const hm_net_layer *layer, b
     }
 }
 
+static inline void reference_minibatch(reference *r, const hm_net_layer *layer)
+{
+    int in = (int)hm_shape_size(layer->in), B = (int)layer->units, C = (int)layer->pieces;
+    static double M[REFERENCE_ROWS][REFERENCE_UNITS];
+    for (int row = 0; row < r->rows; row++)
+        for (int k = 0; k < B * C; k++) {
+            M[row][k] = 0;
+            for (int i = 0; i < in; i++) M[row][k] += r->x[row][i] * reference_parameter(r, layer, 0, i * B * C + k);
+        }
+    for (int shard = 0; shard < r->shards; shard++) {
+        hm_range part = hm_part(r->rows, r->shards, shard);
+        for (int64_t i = part.begin; i < part.end; i++)
+            for (int b = 0; b < B; b++) {
+                r->x[i][in + b] = 0;
+                for (int64_t j = part.begin; j < part.end; j++) {
+                    double distance = 0;
+                    for (int c = 0; c < C; c++) distance += fabs(M[i][b * C + c] - M[j][b * C + c]);
+                    r->x[i][in + b] += i == j ? 0 : exp(-distance);
+                }
+            }
+    }
+}
+
 static inline void reference_layer(reference *r, const hm_net_layer *layer)
 {
     const char *name = layer->class->name;
-    if (layer->pieces > 0)
+    if (strcmp(name, "minibatch") == 0)
+        reference_minibatch(r, layer);
+    else if (layer->pieces > 0)
         reference_dense(r, layer);
     else if (strcmp(name, "dropout") == 0 && r->training)
         reference_dropout(r, layer);

@@ -18,6 +18,7 @@ static const char *const nets[] = {
     "[dense 6, batch_norm, tanh]",
     "[batch_norm, dense 5, batch_norm, relu, dense 4, batch_norm]",
     "[dense 6, batch_norm by_shard, tanh, dropout 0.2]",
+    "[dense 5, tanh, minibatch 3 2]",
     "[reshape 4 4 1, conv 3 3, tanh, conv 2 2 stride 1 pad 1]",
     "[reshape 4 4 1, conv 3 2 stride 2, batch_norm, leaky_relu, reshape 1 1 12, dense 3]",
     "[reshape 4 4 1, conv 2 3 stride 2 pad 1, tanh, maxout 3 2]",
@@ -126,7 +127,7 @@ static void use_is_the_definition(void **state)
         for (int row = 0; row < ROWS; row++) memcpy(v + row * V, data + row * COLUMNS, V * sizeof *v);
         assert_ok(hm_arena_init(&scratch, model->class->classify_bytes(model, ROWS), "scratch"));
         assert_ok(model->class->classify(model, (hm_matrix){v, ROWS, V}, &scratch, p));
-        r = (reference){.model = model, .params = params, .shards = ONE_GRADIENT_SHARDS};
+        r = (reference){.model = model, .params = params, .shards = 1};
         load(&r, data);
         reference_net(&r, net_of(model));
         for (int row = 0; row < ROWS; row++) {
@@ -156,7 +157,7 @@ static void running_statistics_follow_the_batch(void **state)
         for (int row = 0; row < ROWS; row++) mean[i] += (double)g.batch[row * COLUMNS + i] / ROWS;
         for (int row = 0; row < ROWS; row++) variance[i] += pow((double)g.batch[row * COLUMNS + i] - mean[i], 2) / ROWS;
     }
-    g.contrast->objective->finish(model, &(hm_contrast_settings){0}, ROWS, g.grad);
+    g.contrast->objective->finish(model, &(hm_contrast_settings){0}, false, ROWS, g.grad);
     for (int i = 0; i < V; i++) {
         assert_true(fabs((double)hm_layer_matrix(model, layer, 2).at[i] - (0.9 * 1.3 + 0.1 * mean[i])) < 1e-5);
         assert_true(fabs((double)hm_layer_matrix(model, layer, 3).at[i] - (0.9 * 1.3 + 0.1 * variance[i])) < 1e-5);

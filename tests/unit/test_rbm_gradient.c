@@ -36,8 +36,8 @@ static double *direction(frozen *f, hm_contrast_settings how)
 {
     hm_model *model = f->t.model;
     if (how.offset_rate == 0) how.offset_rate = 1e-9;
-    assert_ok(hm_contrast_gradient(f->t.contrast, 0, 0, f->grad));
-    model->class->objectives[0]->finish(model, &how, ROWS, f->grad);
+    assert_ok(hm_contrast_gradient(f->t.contrast, 0, 0, 0, f->grad));
+    model->class->objectives[0]->finish(model, &how, false, ROWS, f->grad);
     return rbm_flat_gradient(model, f->grad);
 }
 

@@ -25,7 +25,7 @@ static void block_means(rbm_training *t, const sampling *s, double *means)
     float *grad;
     assert_ok(hm_pack_alloc(&t->model->layout, "a gradient", &grad));
     for (int update = -s->burn_in; update < BLOCKS * s->block; update++) {
-        assert_ok(hm_contrast_gradient(t->contrast, 0, 0, grad));
+        assert_ok(hm_contrast_gradient(t->contrast, 0, 0, 0, grad));
         t->contrast->step++; /* another step of the random streams */
         if (update < 0) continue;
         double *flat = rbm_flat_gradient(t->model, grad), *mean = means + update / s->block * COUNT;
@@ -132,7 +132,7 @@ static seen see(hm_contrast_settings how, int shards)
                        (rbm_training_options){.how = how, .shards = shards});
     assert_ok(hm_pack_alloc(&t.model->layout, "a gradient", &grad));
     assert_ok(hm_contrast_run(t.contrast, &observer));
-    assert_ok(hm_contrast_gradient(t.contrast, 1, 0, grad));
+    assert_ok(hm_contrast_gradient(t.contrast, 1, 0, 0, grad));
     result.gradient = rbm_flat_gradient(t.model, grad);
     free(grad), free(data);
     rbm_training_end(&t);

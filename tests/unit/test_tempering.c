@@ -189,7 +189,7 @@ static void gradients_are_the_exact_ones_on_average(void **state)
     float *grad;
     assert_ok(hm_pack_alloc(&t.model->layout, "a gradient", &grad));
     for (int update = -50; update < UPDATES; update++, t.contrast->step++) {
-        assert_ok(hm_contrast_gradient(t.contrast, 0, 0, grad));
+        assert_ok(hm_contrast_gradient(t.contrast, 0, 0, 0, grad));
         double *flat = rbm_flat_gradient(t.model, grad);
         for (int at = 0; update >= 0 && at < SIZE; at++) {
             mean[at] += flat[at] / UPDATES;

@@ -143,7 +143,7 @@ static void gaussian_gradient_is_that_of_the_likelihood(void **state)
     one_gradient ours;
     one_gradient_make(&ours, model, NULL, &how, data, ROWS);
     gaussian g = gaussian_of(model);
-    ours.contrast->objective->finish(model, &how, ROWS, ours.grad);
+    ours.contrast->objective->finish(model, &how, false, ROWS, ours.grad);
     static const struct {
         const char *name;
         size_t offset;
