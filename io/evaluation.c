@@ -75,6 +75,16 @@ static const hm_field fields[] = {
     OF_SPLIT("train", "training examples"),
     OF_SPLIT("test", "test examples"),
 #undef OF_SPLIT
+    REAL("validation_log_prob", "nats", "mean log-density of the training rows on which the width was chosen"),
+    REAL("width", NULL, "standard deviation of the Parzen windows"),
+    REAL("inception", NULL, "inception score: mean over ten parts of the made rows"),
+    REAL("inception_stderr", NULL, "standard error of inception, from the ten parts"),
+    REAL("frechet", NULL, "Frechet distance of the features of made rows and of data"),
+    REAL("frechet_stderr", NULL, "standard error of frechet, by the jackknife over ten parts"),
+    WHOLE("classes_hit", "classes that are the most probable one of some made row"),
+    ARRAY("class_histogram", "class", NULL, "made rows by their most probable class"),
+    ARRAY("nearest_row", "made", NULL, "number of the training example nearest to a made row"),
+    ARRAY("nearest_distance", "made", NULL, "its Euclidean distance"),
     ARRAY("betas", "temperature", NULL, "inverse temperatures of the ladder, from 0 (the base) to 1 (the model)"),
 };
 

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 /* Steps of the random numbers HM_RNG_SYNTH. */
-enum { HM_SYNTH_DIGITS, HM_SYNTH_BARS, HM_SYNTH_SPLIT };
+enum { HM_SYNTH_DIGITS, HM_SYNTH_BARS, HM_SYNTH_SPLIT, HM_SYNTH_RING };
 
 typedef struct hm_import {
     hm_source *source;
@@ -69,5 +69,9 @@ hm_status hm_synth_digits(uint64_t seed, int64_t first_row, int64_t rows, hm_imp
 /* Bars and stripes, side x side, uint8 0 or 255 (MacKay 2003, section 43): an orientation and a random subset of lines.
  * rows = 0: not drawn, but each of the 2^(side + 1) choices once. */
 hm_status hm_synth_bars(uint64_t seed, int64_t first_row, int64_t rows, int64_t side, hm_import *out);
+
+/* Points in the plane, float32: Gaussians of deviation 0.05 evenly on a circle of radius 2, each with as many rows; the
+ * label is which. For seeing which modes a generator makes. */
+hm_status hm_synth_ring(uint64_t seed, int64_t first_row, int64_t rows, int64_t modes, hm_import *out);
 
 #endif

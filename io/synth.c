@@ -1,4 +1,5 @@
-/* Data that needs no download: digits drawn with random strokes, and bars and stripes. */
+/* Data that needs no download: digits drawn with random strokes, bars and stripes, and a
+ * ring of Gaussians. */
 #include "core/memory.h"
 #include "core/rng.h"
 #include "io/import.h"
@@ -13,6 +14,7 @@ typedef struct synth_source {
     hm_source source; /* first: a synth_source is an hm_source */
     hm_stream stream;
     int64_t first_row;
+    int64_t modes; /* of a ring */
     void (*draw)(const struct synth_source *synth, int64_t row, unsigned char *out);
 } synth_source;
 
@@ -196,6 +198,50 @@ hm_status hm_synth_bars(uint64_t seed, int64_t first_row, int64_t rows, int64_t 
                each ? "all bars and stripes" : "bars and stripes", (long long)most, (long long)side);
     if (each) rows = (int64_t)2 << side;
     HM_TRY(make(seed, HM_SYNTH_BARS, first_row, rows, side, each ? draw_each_bars : draw_bars, &synth));
+    out->source = &synth->source;
+    return HM_OK;
+}
+
+/* ---- a ring of Gaussians ------------------------------------------------------------------------------------------
+ */
+
+enum { RING_MODES_MAX = 1000 };
+static const double RING_RADIUS = 2, RING_DEVIATION = 0.05;
+
+/* Which mode a row is of: they take turns, so that all have as many rows. */
+static int32_t mode_of(int64_t row, int64_t modes) { return (int32_t)(row % modes); }
+
+static hm_status ring_read(hm_source *source, int64_t begin, int64_t count, void *out)
+{
+    const synth_source *synth = (const synth_source *)source;
+    float *x = out;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t row = synth->first_row + begin + i;
+        double angle = 6.283185307179586 * mode_of(row, synth->modes) / (double)synth->modes;
+        x[2 * i] = (float)(RING_RADIUS * cos(angle) + RING_DEVIATION * hm_random_normal(&synth->stream, row, 0));
+        x[2 * i + 1] = (float)(RING_RADIUS * sin(angle) + RING_DEVIATION * hm_random_normal(&synth->stream, row, 1));
+    }
+    return HM_OK;
+}
+
+hm_status hm_synth_ring(uint64_t seed, int64_t first_row, int64_t rows, int64_t modes, hm_import *out)
+{
+    synth_source *synth;
+    *out = (hm_import){0};
+    HM_REQUIRE(modes >= 2 && modes <= RING_MODES_MAX, HM_EUSAGE, "a ring has between 2 and %d Gaussians, not %lld",
+               RING_MODES_MAX, (long long)modes);
+    HM_TRY(make(seed, HM_SYNTH_RING, first_row, rows, 1, NULL, &synth));
+    synth->modes = modes;
+    synth->source.type = HM_FLOAT32;
+    synth->source.columns = 2;
+    synth->source.height = synth->source.width = 0;
+    synth->source.read = ring_read;
+    hm_status status = hm_alloc(&out->labels, rows, sizeof(int32_t), "labels");
+    if (status != HM_OK) {
+        synth_close(&synth->source);
+        return status;
+    }
+    for (int64_t row = 0; row < rows; row++) out->labels[row] = mode_of(first_row + row, modes);
     out->source = &synth->source;
     return HM_OK;
 }

@@ -12,7 +12,7 @@ static const char classification[] = "classification";
 
 /* ---- results ---------------------------------------------------------------------------------------------------- */
 
-enum { RESULTS_MAX = HM_IMPORTANCE_RESULTS, NOTES_MAX = 4 };
+enum { RESULTS_MAX = HM_RESULTS_MAX, NOTES_MAX = 4 };
 
 /* Mean log p(v) = -mean F(v) - log Z. */
 static double log_prob(const hm_assessment *e, int split, int method)
@@ -147,6 +147,27 @@ static void report_confusion(const hm_assessment *e)
                    told + 1 < classes->classes ? "" : "\n");
 }
 
+/* Methods beside those that estimate log Z: is it done, what it tells and stores. */
+static const struct other {
+    const char *name, *describe;
+    size_t done; /* offset of a bool */
+    void (*report)(const hm_assessment *e, hm_report *report);
+    hm_status (*results)(const hm_assessment *e, hm_result results[], int *count);
+} others[] = {
+    {"importance", "log of the mean of p(v, h) / q(h | v) over draws of q (Burda, Grosse, Salakhutdinov 2016)",
+     offsetof(hm_assessment, weighted), hm_importance_report, hm_importance_results},
+    {"parzen", "Gaussian windows around made rows, of the width that is best for training rows",
+     offsetof(hm_assessment, windowed), hm_parzen_report, hm_parzen_results},
+    {"scores", "what a classifier says of made rows (Salimans et al. 2016; Heusel et al. 2017)",
+     offsetof(hm_assessment, scored), hm_scores_report, hm_scores_results},
+};
+enum { OTHERS = sizeof others / sizeof others[0] };
+
+static bool is_done(const hm_assessment *e, const struct other *other)
+{
+    return *(const bool *)((const char *)e + other->done);
+}
+
 hm_status hm_assessment_report(const hm_assessment *e, const char *folder)
 {
     hm_report *report = hm_report_new();
@@ -157,7 +178,8 @@ hm_status hm_assessment_report(const hm_assessment *e, const char *folder)
     for (int method = 0; method < METHODS; method++)
         if (e->estimates[method].done) report_method(e, method, report);
     report_bracket(e, report);
-    if (e->weighted) hm_importance_report(e, report);
+    for (const struct other *other = others; other < others + OTHERS; other++)
+        if (is_done(e, other)) other->report(e, report);
     if (e->classified) report_classes(e, report);
     HM_TRY(hm_report_print(report, e->cli));
     if (e->classified) report_confusion(e);
@@ -270,22 +292,19 @@ static hm_status store_energies(const hm_assessment *e, stored *s)
     return HM_OK;
 }
 
-static hm_status store_importance(const hm_assessment *e, stored *s)
+static hm_status store_other(const hm_assessment *e, const struct other *other, stored *s)
 {
     int count = 0;
-    HM_TRY(hm_importance_results(e, s->results, &count));
+    HM_TRY(other->results(e, s->results, &count));
     s->notes[0] = (hm_note){"config", e->run.yaml};
-    s->evaluation = (hm_evaluation){
-        "importance", "log of the mean of p(v, h) / q(h | v) over draws of q (Burda, Grosse, Salakhutdinov 2016)",
-        s->results,   count,
-        s->notes,     1};
+    s->evaluation = (hm_evaluation){other->name, other->describe, s->results, count, s->notes, 1};
     return HM_OK;
 }
 
 hm_status hm_assessment_store(const hm_assessment *e, const char *folder)
 {
-    stored all[METHODS + 3];
-    hm_evaluation evaluations[METHODS + 3];
+    stored all[METHODS + OTHERS + 2];
+    hm_evaluation evaluations[METHODS + OTHERS + 2];
     int count = 0;
     char *path;
     for (int method = 0; method < METHODS; method++) {
@@ -299,8 +318,9 @@ hm_status hm_assessment_store(const hm_assessment *e, const char *folder)
         evaluations[count] = all[count].evaluation;
         count++;
     }
-    if (e->weighted) {
-        HM_TRY(store_importance(e, &all[count]));
+    for (const struct other *other = others; other < others + OTHERS; other++) {
+        if (!is_done(e, other)) continue;
+        HM_TRY(store_other(e, other, &all[count]));
         evaluations[count] = all[count].evaluation;
         count++;
     }

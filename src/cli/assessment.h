@@ -9,7 +9,7 @@
 #include "io/model_file.h"
 
 typedef struct evaluate_options {
-    const char *methods, *data, *split;
+    const char *methods, *data, *split, *classifier;
     hm_texts sets;
 } evaluate_options;
 
@@ -22,6 +22,15 @@ typedef struct estimate {
 typedef enum method_id { EXACT, AIS, AIS_UNIFORM, REVERSE_AIS, RAISE, METHODS } method_id;
 enum { SPLITS = 2 };
 extern const char *const hm_split_names[SPLITS];
+
+/* What a classifier says of rows that the model makes. */
+typedef struct hm_scores {
+    int64_t samples, classes, classes_hit;
+    double inception, inception_stderr, frechet, frechet_stderr, seconds;
+    double *histogram;                      /* (classes) made rows by their most probable class; owned */
+    int64_t nearest;                        /* made rows whose nearest training example was looked for ... */
+    double *nearest_row, *nearest_distance; /* (nearest) ... its number and distance; owned */
+} hm_scores;
 
 typedef struct hm_assessment {
     hm_cli *cli;
@@ -36,6 +45,9 @@ typedef struct hm_assessment {
     hm_classification classes[SPLITS]; /* of each split that is there, when classified */
     bool weighted;
     hm_importance_result importance[SPLITS]; /* of each split that is there, when weighted */
+    bool windowed, scored;
+    hm_parzen parzen;
+    hm_scores scores;
 } hm_assessment;
 
 /* A method by its name in --method and /evaluation. */
@@ -54,9 +66,19 @@ static inline bool applies(const hm_assessment *e, int method, int split)
     return e->split[split] && (method != RAISE || split == (int)raise_split(e));
 }
 
-/* What importance weights say, as a part of a report, and as an evaluation; both in importance.c. results: room for
- * HM_IMPORTANCE_RESULTS. */
-enum { HM_IMPORTANCE_RESULTS = 32 };
+enum { HM_RESULTS_MAX = 32 };
+
+/* Made rows by a classifier (--classifier), against rows of the data; their nearest training examples. Both in
+ * scores.c. HM_EUSAGE. Collective. */
+hm_status hm_assess_scores(hm_assessment *e, hm_matrix made, hm_source *real, const hm_row_transform *transform);
+hm_status hm_assess_nearest(hm_assessment *e, hm_matrix made, hm_source *train, const hm_row_transform *transform);
+void hm_scores_free(hm_scores *scores);
+
+/* Parts of a report, and lists of results with room for HM_RESULTS_MAX: in importance.c and scores.c. */
+void hm_parzen_report(const hm_assessment *e, hm_report *report);
+void hm_scores_report(const hm_assessment *e, hm_report *report);
+hm_status hm_parzen_results(const hm_assessment *e, hm_result results[], int *count);
+hm_status hm_scores_results(const hm_assessment *e, hm_result results[], int *count);
 void hm_importance_report(const hm_assessment *e, hm_report *report);
 hm_status hm_importance_results(const hm_assessment *e, hm_result results[], int *count);
 

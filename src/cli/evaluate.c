@@ -15,8 +15,10 @@ const char *const hm_split_names[SPLITS] = {"train", "test"};
 
 static const hm_option options[] = {
     {"--method", HM_OPT_TEXT, offsetof(evaluate_options, methods), "LIST",
-     "comma-separated: exact, ais, ais_uniform, reverse_ais, raise, importance, classification (default: all that "
-     "apply)"},
+     "comma-separated: exact, ais, ais_uniform, reverse_ais, raise, importance, parzen, scores, classification "
+     "(default: all that apply)"},
+    {"--classifier", HM_OPT_TEXT, offsetof(evaluate_options, classifier), "RUN",
+     "scores: a trained network that tells the classes of the data"},
     {"--data", HM_OPT_TEXT, offsetof(evaluate_options, data), "FILE",
      "data file (default: the one the run was trained on)"},
     {"--split", HM_OPT_TEXT, offsetof(evaluate_options, split), "train|test|both",
@@ -216,6 +218,53 @@ static hm_status weigh_splits(hm_assessment *e)
     return HM_OK;
 }
 
+/* ---- made rows -----------------------------------------------------------------------------------------------------
+ */
+
+static hm_status window_rows(hm_assessment *e, hm_matrix made, hm_source *rows, const hm_row_transform *transform)
+{
+    hm_matrix some = {0};
+    hm_source *validation = NULL;
+    int64_t there = e->split[HM_TRAIN]->rows, wanted = e->run.generation.validation;
+    hm_status status = read_rows(e, HM_TRAIN, wanted > there ? there : wanted, &some);
+    if (status == HM_OK) status = hm_source_memory(HM_FLOAT32, some.rows, some.columns, some.at, &validation);
+    status = e->cli->comm->agree(e->cli->comm, status);
+    if (status == HM_OK)
+        status = hm_parzen_of(made, validation, &hm_row_values, rows, transform, &e->run.workers, &e->parzen);
+    if (validation) validation->close(validation);
+    free(some.at);
+    return status;
+}
+
+/* Rows of the data are test rows where there are some. */
+static hm_status judge(hm_assessment *e, hm_matrix made)
+{
+    hm_split split = raise_split(e);
+    hm_transform transform = hm_run_transform(&e->run, split), of_train = hm_run_transform(&e->run, HM_TRAIN);
+    hm_row_transform rows = {transform_rows, &transform}, train = {transform_rows, &of_train};
+    if (e->windowed) HM_TRY(window_rows(e, made, e->split[split], &rows));
+    if (e->scored) HM_TRY(hm_assess_scores(e, made, e->split[split], &rows));
+    return e->scored ? hm_assess_nearest(e, made, e->split[HM_TRAIN], &train) : HM_OK;
+}
+
+static hm_status make_and_judge(hm_assessment *e)
+{
+    const hm_latent *latent = e->model->class->latent;
+    HM_REQUIRE(latent, HM_EUSAGE, "--method: family %s makes no rows from latent variables", e->model->class->name);
+    HM_REQUIRE(e->split[HM_TRAIN], HM_EUSAGE,
+               "--method parzen and scores look at training rows too: leave --split out");
+    hm_matrix made = {NULL, e->run.generation.samples, e->model->visible}, top = made;
+    top.columns = latent->top_units(e->model);
+    hm_status status = hm_alloc(&made.at, made.rows * made.columns + 64, sizeof(float), "made rows");
+    if (status == HM_OK) status = hm_alloc(&top.at, top.rows * top.columns + 64, sizeof(float), "made rows");
+    status = e->cli->comm->agree(e->cli->comm, status);
+    if (status == HM_OK) status = hm_generate(e->model, &e->run.workers, top, NULL, made.at);
+    if (status == HM_OK) status = judge(e, made);
+    free(top.at);
+    free(made.at);
+    return status;
+}
+
 /* ---- which methods ---------------------------------------------------------------------------------------------- */
 
 static hm_status choose_default(hm_assessment *e, bool chosen[METHODS])
@@ -223,13 +272,13 @@ static hm_status choose_default(hm_assessment *e, bool chosen[METHODS])
     const hm_model_class *class = e->model->class;
     e->classified = class->classifies && class->classifies(e->model);
     e->weighted = class->latent && class->latent->log_weights;
+    e->windowed = class->latent && !e->weighted;
+    e->scored = class->latent && e->options->classifier;
     chosen[EXACT] = class->enumeration && class->enumeration->units(e->model) <= EXACT_BY_DEFAULT;
     chosen[AIS] = chosen[AIS_UNIFORM] = chosen[REVERSE_AIS] = hm_model_anneals(e->model);
     chosen[RAISE] = chosen[AIS] && !class->bound && e->split[raise_split(e)]->rows >= 2;
     return HM_OK;
 }
-
-static const char classification[] = "classification", importance[] = "importance";
 
 static bool is_called(const char *text, size_t length, const char *name)
 {
@@ -238,19 +287,24 @@ static bool is_called(const char *text, size_t length, const char *name)
 
 static hm_status choose_listed(hm_assessment *e, const char *list, bool chosen[METHODS])
 {
+    const struct {
+        const char *name;
+        bool *chosen;
+    } others[] = {{"importance", &e->weighted},
+                  {"parzen", &e->windowed},
+                  {"scores", &e->scored},
+                  {"classification", &e->classified}};
     do {
         size_t length = strcspn(list, ",");
-        int found = METHODS;
+        bool known = false;
         for (int method = 0; method < METHODS; method++)
-            if (is_called(list, length, hm_estimate_methods[method].name)) found = method;
-        bool classes = is_called(list, length, classification), weights = is_called(list, length, importance);
-        HM_REQUIRE(found < METHODS || classes || weights, HM_EUSAGE,
+            if (is_called(list, length, hm_estimate_methods[method].name)) known = chosen[method] = true;
+        for (int other = 0; other < 4; other++)
+            if (is_called(list, length, others[other].name)) known = *others[other].chosen = true;
+        HM_REQUIRE(known, HM_EUSAGE,
                    "--method: '%.*s' is not a method; known: exact, ais, ais_uniform, reverse_ais, raise, importance, "
-                   "classification",
+                   "parzen, scores, classification",
                    (int)length, list);
-        if (found < METHODS) chosen[found] = true;
-        e->classified |= classes;
-        e->weighted |= weights;
         list += length + (list[length] == ',');
     } while (*list);
     return HM_OK;
@@ -261,6 +315,7 @@ static hm_status run_methods(hm_assessment *e)
     bool chosen[METHODS] = {false};
     HM_TRY(e->options->methods ? choose_listed(e, e->options->methods, chosen) : choose_default(e, chosen));
     if (e->weighted) HM_TRY(weigh_splits(e));
+    if (e->windowed || e->scored) HM_TRY(make_and_judge(e));
     if (e->classified) HM_TRY(classify_splits(e));
     for (int method = 0; method < METHODS; method++) {
         if (!chosen[method]) continue;
@@ -336,6 +391,7 @@ static hm_status run_evaluate(hm_cli *cli, int argc, char **argv)
             if (e.split[split]) e.split[split]->close(e.split[split]);
         for (int split = 0; split < SPLITS; split++) hm_classification_free(&e.classes[split]);
         for (int split = 0; split < SPLITS; split++) hm_importance_free(&e.importance[split]);
+        hm_scores_free(&e.scores);
         free(e.each[HM_TEST]);
         hm_model_free(e.model);
         hm_run_free(&e.run);
@@ -346,7 +402,7 @@ static hm_status run_evaluate(hm_cli *cli, int argc, char **argv)
 
 const hm_command hm_command_evaluate = {
     .name = "evaluate",
-    .usage = "RUN [--method LIST] [--data FILE] [--split train|test|both] [--set KEY=VALUE ...]",
+    .usage = "RUN [--method LIST] [--data FILE] [--split train|test|both] [--classifier RUN] [--set KEY=VALUE ...]",
     .describe = "estimate log Z and log-probabilities of a trained model",
     .options = options,
     .run = run_evaluate,

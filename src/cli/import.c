@@ -35,11 +35,12 @@ static const hm_option options[] = {
      "csv: is the first line a header (default: auto)"},
     {"--scale", HM_OPT_TEXT, offsetof(import_options, scale), "FACTOR",
      "csv: multiply every value (0.00392156862745098 for 0..255)"},
-    {"--kind", HM_OPT_TEXT, offsetof(import_options, kind), "NAME", "synth: digits or bars-and-stripes"},
+    {"--kind", HM_OPT_TEXT, offsetof(import_options, kind), "NAME", "synth: digits, bars-and-stripes or ring"},
     {"--rows", HM_OPT_INT, offsetof(import_options, rows), "N",
      "synth: training rows (default 10000; 0: all bars-and-stripes, once)"},
     {"--test-rows", HM_OPT_INT, offsetof(import_options, test_rows), "N", "synth: test rows (default 2000)"},
-    {"--size", HM_OPT_INT, offsetof(import_options, size), "N", "synth: side of bars-and-stripes (default 4)"},
+    {"--size", HM_OPT_INT, offsetof(import_options, size), "N",
+     "synth: side of bars-and-stripes (default 4), Gaussians of a ring (default 8)"},
     {"--seed", HM_OPT_INT, offsetof(import_options, seed), "N", "synth, --test-fraction: seed (default 1)"},
     {.name = NULL},
 };
@@ -128,15 +129,20 @@ static hm_status import_synth(const import_options *chosen, const char *from, hm
     (void)from;
     uint64_t seed = (uint64_t)or_default(chosen->seed, 1);
     int64_t rows = or_default(chosen->rows, 10000), test_rows = or_default(chosen->test_rows, 2000);
-    int64_t size = or_default(chosen->size, 4);
+    bool ring = chosen->kind && strcmp(chosen->kind, "ring") == 0;
+    int64_t size = or_default(chosen->size, ring ? 8 : 4);
     bool digits = chosen->kind && strcmp(chosen->kind, "digits") == 0;
-    HM_REQUIRE(digits || (chosen->kind && strcmp(chosen->kind, "bars-and-stripes") == 0), HM_EUSAGE,
-               "--kind: '%s' is not one of: digits, bars-and-stripes", chosen->kind ? chosen->kind : "");
+    HM_REQUIRE(digits || ring || (chosen->kind && strcmp(chosen->kind, "bars-and-stripes") == 0), HM_EUSAGE,
+               "--kind: '%s' is not one of: digits, bars-and-stripes, ring", chosen->kind ? chosen->kind : "");
     HM_REQUIRE(test_rows >= 0, HM_EUSAGE, "--test-rows: must not be negative");
     HM_REQUIRE(!digits || chosen->size == NOT_GIVEN, HM_EUSAGE, "--size: digits are always 28 x 28");
     if (digits) {
         HM_TRY(hm_synth_digits(seed, 0, rows, train));
         return test_rows ? hm_synth_digits(seed, rows, test_rows, test) : HM_OK;
+    }
+    if (ring) {
+        HM_TRY(hm_synth_ring(seed, 0, rows, size, train));
+        return test_rows ? hm_synth_ring(seed, rows, test_rows, size, test) : HM_OK;
     }
     HM_TRY(hm_synth_bars(seed, 0, rows, size, train));
     return test_rows ? hm_synth_bars(seed, rows, test_rows, size, test) : HM_OK;

@@ -65,21 +65,21 @@ static hm_status split_results(const hm_importance_result *result, const char *s
     char name[64];
     for (const quantity *q = quantities; q < quantities + QUANTITIES; q++) {
         snprintf(name, sizeof name, "%s_%s", split, q->name);
-        HM_TRY(hm_result_real(results, count, HM_IMPORTANCE_RESULTS, name, value_of(result, q)));
+        HM_TRY(hm_result_real(results, count, HM_RESULTS_MAX, name, value_of(result, q)));
     }
     snprintf(name, sizeof name, "%s_active_units", split);
-    HM_TRY(hm_result_whole(results, count, HM_IMPORTANCE_RESULTS, name, &result->active));
+    HM_TRY(hm_result_whole(results, count, HM_RESULTS_MAX, name, &result->active));
     snprintf(name, sizeof name, "%s_rows", split);
-    HM_TRY(hm_result_whole(results, count, HM_IMPORTANCE_RESULTS, name, &result->rows));
+    HM_TRY(hm_result_whole(results, count, HM_RESULTS_MAX, name, &result->rows));
     snprintf(name, sizeof name, "%s_latent_variances", split);
-    HM_TRY(hm_result_array(results, count, HM_IMPORTANCE_RESULTS, name, result->variances, result->units));
+    HM_TRY(hm_result_array(results, count, HM_RESULTS_MAX, name, result->variances, result->units));
     snprintf(name, sizeof name, "%s_row_log_prob", split);
-    return hm_result_array(results, count, HM_IMPORTANCE_RESULTS, name, result->each, result->rows);
+    return hm_result_array(results, count, HM_RESULTS_MAX, name, result->each, result->rows);
 }
 
 hm_status hm_importance_results(const hm_assessment *e, hm_result results[], int *count)
 {
-    HM_TRY(hm_result_whole(results, count, HM_IMPORTANCE_RESULTS, "samples", &e->run.importance.samples));
+    HM_TRY(hm_result_whole(results, count, HM_RESULTS_MAX, "samples", &e->run.importance.samples));
     for (int split = 0; split < SPLITS; split++)
         if (e->importance[split].each)
             HM_TRY(split_results(&e->importance[split], hm_split_names[split], results, count));

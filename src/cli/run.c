@@ -142,6 +142,7 @@ static hm_status list_sections(hm_run *run)
          .base_settings = &run->optimizer},
         {.table = hm_ais_table, .settings = &run->ais},
         {.table = hm_importance_table, .settings = &run->importance},
+        {.table = hm_generation_table, .settings = &run->generation},
         {.table = {"checkpoint", checkpoint_entries}, .settings = &run->checkpoint},
     };
     run->section_count = 0;

@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/folder.h"
 #include "core/source.h"
+#include "infer/generation.h"
 #include "infer/importance.h"
 #include "infer/likelihood.h"
 #include "io/config.h"
@@ -27,7 +28,7 @@ enum {
     HM_STAGES_MAX = 16,
     HM_STAGE_NAME_MAX = 40,
     HM_STAGE_TABLES = 4,
-    HM_RUN_SECTIONS = 11 + HM_STAGES_MAX * HM_STAGE_TABLES
+    HM_RUN_SECTIONS = 12 + HM_STAGES_MAX * HM_STAGE_TABLES
 };
 
 /* One item of `stages`; what it leaves out is as section "train" says. Without `stages` there is one, as that section.
@@ -58,6 +59,7 @@ typedef struct hm_run {
     bool staged;     /* by `stages` */
     hm_ais_settings ais;
     hm_importance_settings importance;
+    hm_generation_settings generation;
     hm_checkpoint_settings checkpoint;
     hm_section sections[HM_RUN_SECTIONS]; /* tables and structs of all that */
     int section_count;

@@ -4,6 +4,7 @@
 
 #include "core/kernels.h"
 #include "core/memory.h"
+#include "infer/generation.h"
 #include "infer/progress.h"
 #include "io/model_file.h"
 #include "io/picture.h"
@@ -191,16 +192,7 @@ static hm_status place_on_grid(sampling *s)
     return HM_OK;
 }
 
-static void draw_prior(const hm_model *model, const hm_stream *stream, int64_t row, float *top)
-{
-    const hm_latent *latent = model->class->latent;
-    if (latent->draw)
-        latent->draw(model, stream, row, top);
-    else
-        hm_kernels_best()->normal(stream, row, latent->top_units(model), top);
-}
-
-/* One shard's rows: latent variables of the top layer, and what they make of the visible units. */
+/* One shard's rows of the data, or points of the grid: means alone. */
 static hm_status decode_shard(void *context, int64_t local)
 {
     const turn *t = context;
@@ -208,8 +200,6 @@ static hm_status decode_shard(void *context, int64_t local)
     const hm_latent *latent = s->model->class->latent;
     hm_range rows = shard_rows(s, t->own.begin + local);
     int64_t n = hm_count(rows), all = latent->units(s->model), top = s->states.columns;
-    hm_stream start = {(uint64_t)s->run.general.seed, HM_RNG_SAMPLE_START, 0};
-    hm_stream draw = {(uint64_t)s->run.general.seed, HM_RNG_SAMPLE_VISIBLE, 0};
     hm_arena scratch;
     float *mean;
     if (n == 0) return HM_OK;
@@ -221,14 +211,10 @@ static hm_status decode_shard(void *context, int64_t local)
         for (int64_t row = 0; row < n; row++)
             memcpy(hm_rows(s->states, rows.begin + row, 1).at, mean + row * all + all - top,
                    (size_t)top * sizeof(float));
-    } else if (!s->options->grid)
-        for (int64_t row = rows.begin; row < rows.end; row++)
-            draw_prior(s->model, &start, row, hm_rows(s->states, row, 1).at);
-    bool means = s->options->reconstruct || s->options->grid;
+    }
     if (status == HM_OK)
-        status =
-            latent->decode(s->model, hm_rows(s->states, rows.begin, n), means ? NULL : &draw, rows.begin, &scratch,
-                           means ? NULL : hm_rows(s->samples, rows.begin, 1).at, hm_rows(s->means, rows.begin, 1).at);
+        status = latent->decode(s->model, hm_rows(s->states, rows.begin, n), NULL, rows.begin, &scratch, NULL,
+                                hm_rows(s->means, rows.begin, 1).at);
     hm_arena_free(&scratch);
     return status;
 }
@@ -237,29 +223,25 @@ static hm_status decode_all(sampling *s)
 {
     const hm_comm *comm = s->cli->comm;
     turn t = {.s = s, .own = hm_part(s->run.general.shards, comm->size, comm->rank)};
-    if (s->options->reconstruct) HM_TRY(read_data(s));
-    if (s->options->grid) HM_TRY(place_on_grid(s));
-    return hm_team_each(&s->run.team, hm_count(t.own), decode_shard, &t);
+    hm_status status = s->options->reconstruct ? read_data(s) : place_on_grid(s);
+    if (status == HM_OK) status = hm_team_each(&s->run.team, hm_count(t.own), decode_shard, &t);
+    HM_TRY(s->cli->comm->agree(s->cli->comm, status));
+    HM_TRY(hm_gather_matrix(&s->run.workers, s->states));
+    return hm_gather_matrix(&s->run.workers, s->means);
+}
+
+static hm_status run_gibbs(sampling *s)
+{
+    hm_comm *comm = s->cli->comm;
+    start_samples(s);
+    HM_TRY(comm->agree(comm, run_chains(s)));
+    HM_TRY(comm->agree(comm, show_states(s)));
+    HM_TRY(hm_gather_matrix(&s->run.workers, s->samples));
+    return hm_gather_matrix(&s->run.workers, s->means);
 }
 
 /* ---- results ------------------------------------------------------------------------------------------------------
  */
-
-/* Every rank's rows to all. Collective. */
-static hm_status gather(const sampling *s, hm_matrix m)
-{
-    hm_comm *comm = s->cli->comm;
-    int64_t *begin;
-    HM_TRY(comm->agree(comm, hm_alloc(&begin, comm->size + 1, sizeof(int64_t), "a gather")));
-    for (int rank = 0; rank <= comm->size; rank++) {
-        int64_t shard = s->run.general.shards / comm->size * rank;
-        int64_t row = rank == comm->size ? m.rows : shard_rows(s, shard).begin;
-        begin[rank] = row * m.columns * (int64_t)sizeof(float);
-    }
-    hm_status status = comm->all_gather(comm, m.at, begin);
-    free(begin);
-    return status;
-}
 
 /* The means in the units of the data before `harmonium whiten`; as they are for data that were not whitened. */
 static hm_status undo_preprocessing(const sampling *s, hm_matrix *out)
@@ -390,16 +372,10 @@ static hm_status sample(sampling *s, const char *folder)
     if (status == HM_OK) status = hm_alloc(&s->samples.at, size, sizeof(float), "samples");
     if (status == HM_OK) status = hm_alloc(&s->means.at, size, sizeof(float), "samples");
     HM_TRY(comm->agree(comm, status));
-    if (latent) {
-        HM_TRY(comm->agree(comm, decode_all(s)));
-        HM_TRY(gather(s, s->states));
-    } else {
-        start_samples(s);
-        HM_TRY(comm->agree(comm, run_chains(s)));
-        HM_TRY(comm->agree(comm, show_states(s)));
-    }
-    HM_TRY(gather(s, s->samples));
-    HM_TRY(gather(s, s->means));
+    if (s->options->reconstruct || s->options->grid)
+        HM_TRY(decode_all(s));
+    else
+        HM_TRY(latent ? hm_generate(s->model, &s->run.workers, s->states, s->samples.at, s->means.at) : run_gibbs(s));
     HM_TRY(comm->agree(comm, comm->rank == 0 ? write_results(s, folder) : HM_OK));
     return report(s, folder);
 }

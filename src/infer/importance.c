@@ -147,7 +147,7 @@ static hm_status run(const job *all, hm_source *source, const hm_row_transform *
                         .context = (void *)all};
     HM_TRY(workers->comm->agree(workers->comm, hm_alloc(&sums, rows.sums, sizeof(double), "sums")));
     hm_status status = hm_sum_rows(&rows, sums);
-    if (status == HM_OK) status = hm_gather_rows(workers, out->rows, out->each);
+    if (status == HM_OK) status = hm_gather_rows(workers, out->rows, 1, out->each);
     if (status == HM_OK) summarise(sums, out);
     free(sums);
     return status;

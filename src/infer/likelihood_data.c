@@ -55,5 +55,5 @@ hm_status hm_mean_free_energy(const hm_model *model, hm_source *source, const hm
                        .context = &all};
     HM_TRY(hm_sum_rows(&job, sums));
     *out = mean_of(sums, source->rows);
-    return each ? hm_gather_rows(workers, source->rows, each) : HM_OK;
+    return each ? hm_gather_rows(workers, source->rows, 1, each) : HM_OK;
 }

@@ -127,13 +127,13 @@ hm_status hm_sum_rows(const hm_row_sums *job, double sums[])
     return status;
 }
 
-hm_status hm_gather_rows(const hm_workers *workers, int64_t rows, double *each)
+hm_status hm_gather_rows(const hm_workers *workers, int64_t rows, int64_t width, double *each)
 {
     hm_comm *comm = workers->comm;
     int64_t *begin, shards = workers->shards / comm->size;
     HM_TRY(comm->agree(comm, hm_alloc(&begin, comm->size + 1, sizeof *begin, "numbers of rows")));
     for (int rank = 0; rank <= comm->size; rank++) /* the part after the last one is empty and begins at the end */
-        begin[rank] = hm_part(rows, workers->shards, rank * shards).begin * (int64_t)sizeof(double);
+        begin[rank] = hm_part(rows, workers->shards, rank * shards).begin * width * (int64_t)sizeof(double);
     hm_status status = comm->all_gather(comm, each, begin);
     free(begin);
     return status;

@@ -36,7 +36,7 @@ typedef struct hm_row_sums {
  * and as `add`. Collective. */
 hm_status hm_sum_rows(const hm_row_sums *job, double sums[]);
 
-/* each (rows), of which a rank has filled in those of its own shards, becomes every rank's. Collective. */
-hm_status hm_gather_rows(const hm_workers *workers, int64_t rows, double *each);
+/* each (rows, width), of which a rank has filled in the rows of its own shards, becomes every rank's. Collective. */
+hm_status hm_gather_rows(const hm_workers *workers, int64_t rows, int64_t width, double *each);
 
 #endif

@@ -273,6 +273,9 @@ struct hm_model_class {
     /* out (rows, classes) = p(y | v). Thread-safe. */
     hm_status (*classify)(const hm_model *model, hm_matrix v, hm_arena *scratch, float *out);
     size_t (*classify_bytes)(const hm_model *model, int64_t rows);
+    /* What the softmax over classes is made of, (rows, feature_units); scratch of classify_bytes. NULL: not told. */
+    int64_t (*feature_units)(const hm_model *model);
+    hm_status (*features)(const hm_model *model, hm_matrix v, hm_arena *scratch, float *out);
     const hm_latent *latent;
     const hm_annealing *annealing;
     const hm_enumeration *enumeration;

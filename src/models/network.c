@@ -185,6 +185,23 @@ static hm_status network_classify(const hm_model *model, hm_matrix v, hm_arena *
     return HM_OK;
 }
 
+/* The input of the last layer. */
+static int64_t feature_units(const hm_model *model)
+{
+    const hm_net *net = &network_of(model)->net;
+    return hm_shape_size(net->layer[net->count - 1].in);
+}
+
+static hm_status features(const hm_model *model, hm_matrix v, hm_arena *scratch, float *out)
+{
+    hm_net below = network_of(model)->net;
+    float *at = v.at;
+    below.count--;
+    if (below.count > 0) HM_TRY(hm_net_apply(model, &below, v, scratch, &at));
+    memcpy(out, at, (size_t)(v.rows * feature_units(model)) * sizeof(float));
+    return HM_OK;
+}
+
 static size_t classify_bytes(const hm_model *model, int64_t rows)
 {
     return hm_net_bytes(&network_of(model)->net, rows, false);
@@ -222,4 +239,6 @@ const hm_model_class hm_model_network = {
     .classifies = classifies,
     .classify = network_classify,
     .classify_bytes = classify_bytes,
+    .feature_units = feature_units,
+    .features = features,
 };
