@@ -326,11 +326,15 @@ static hm_status check_required(const hm_config *config, const hm_section *secti
     return HM_OK;
 }
 
-/* "stages.1.epochs" is of a list, "train.epochs" is not. */
-static bool in_list(const hm_config *config, const entry *given)
+/* Is the entry of a section that has its defaults from another one? "stages.1.epochs" may be, "train.epochs" is not. */
+static bool has_base(const entry *given, const hm_section sections[], int count)
 {
-    size_t length = strlen(config->list);
-    return length > 0 && strncmp(given->key, config->list, length) == 0 && given->key[length] == '.';
+    for (int at = 0; at < count; at++) {
+        const char *name = sections[at].table.section;
+        size_t length = strlen(name);
+        if (sections[at].base && strncmp(given->key, name, length) == 0 && given->key[length] == '.') return true;
+    }
+    return false;
 }
 
 hm_status hm_config_fill(const hm_config *config, const hm_section sections[], int count)
@@ -338,12 +342,14 @@ hm_status hm_config_fill(const hm_config *config, const hm_section sections[], i
     for (int at = 0; at < count; at++) HM_TRY(hm_settings_default(&sections[at].table, sections[at].settings));
     /* First what gives defaults to others, then those. */
     for (int at = 0; at < config->count; at++)
-        if (!in_list(config, &config->entries[at])) HM_TRY(fill_entry(config, &config->entries[at], sections, count));
+        if (!has_base(&config->entries[at], sections, count))
+            HM_TRY(fill_entry(config, &config->entries[at], sections, count));
     for (int at = 0; at < count; at++)
         if (sections[at].base)
             HM_TRY(hm_settings_copy(&sections[at].table, sections[at].base_settings, sections[at].settings));
     for (int at = 0; at < config->count; at++)
-        if (in_list(config, &config->entries[at])) HM_TRY(fill_entry(config, &config->entries[at], sections, count));
+        if (has_base(&config->entries[at], sections, count))
+            HM_TRY(fill_entry(config, &config->entries[at], sections, count));
     for (int at = 0; at < count; at++) HM_TRY(check_required(config, &sections[at]));
     return HM_OK;
 }

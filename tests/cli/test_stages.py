@@ -55,6 +55,11 @@ RUNS = {
   - {name: bound, epochs: 4, optimizer: adam, learning_rate: 0.002, kl: sampled, kl_warmup: 2}
   - {name: weighted, objective: iwae, samples: 3, epochs: 4, momentum: 0.5, learning_rate: 0.001}
 """),
+    "gan": ("family: gan, noise_units: 5, range: symmetric, generator: [dense 20, batch_norm, relu, dense 784, tanh], "
+            "discriminator: [dense 20, leaky_relu, dropout 0.2, dense 1]", """
+  - {name: first, epochs: 3, optimizer: adam, learning_rate: 0.002, adversary_steps: 2}
+  - {name: critic, objective: wasserstein, epochs: 3, momentum: 0.5, learning_rate: 0.001}
+"""),
     "dbm, tempered": ("family: dbm, hidden: [30, 20], mean_field_tolerance: 1e-3, mean_field_damping: 0.1", """
   - {name: joint, epochs: 5, sampler: pt, temperatures: 3, chains: 16}
 """),
