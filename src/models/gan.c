@@ -371,6 +371,11 @@ static void finish(hm_model *model, const hm_contrast_settings *how, bool advers
     hm_net_finish(model, adversary ? &gan_of(model)->discriminator : &gan_of(model)->generator, batch, grad);
 }
 
+static void refresh_player(hm_model *model, bool adversary)
+{
+    hm_net_refresh(model, adversary ? &gan_of(model)->discriminator : &gan_of(model)->generator);
+}
+
 static const hm_monitor monitors[] = {
     {"real_score", NULL, "mean of the discriminator's output on rows of the data, before the sigmoid"},
     {"made_score", NULL, "mean of the discriminator's output on made rows, before the sigmoid"},
@@ -437,6 +442,7 @@ LOSS(WASSERSTEIN, wasserstein)
         .gradient = NAME##_gradient,                                                                                   \
         .monitor = monitor,                                                                                            \
         .finish = finish,                                                                                              \
+        .refresh = refresh_player,                                                                                     \
     }
 OBJECTIVE(non_saturating, NULL, "log D of made rows for the generator (Goodfellow et al. 2014)");
 OBJECTIVE(minimax, NULL, "the game of Goodfellow et al. 2014 as it is written");

@@ -226,6 +226,8 @@ typedef struct hm_objective {
     /* Once an update, with the sums over all shards: turns `grad` into the direction of ascent (centring, sparsity) and
      * moves the running tensors. The same on every rank. May be NULL. */
     void (*finish)(hm_model *model, const hm_contrast_settings *how, bool adversary, int64_t batch, float *grad);
+    /* After a player's step, of two: as the family's `refresh`, of that player's parameters alone. May be NULL. */
+    void (*refresh)(hm_model *model, bool adversary);
     /* After the optimiser's step: brings parameters back to where they may be. May be NULL. */
     void (*constrain)(hm_model *model, const hm_contrast_settings *how);
     /* At every row of metrics: what shows that training has diverged though all numbers are finite ("all units of layer

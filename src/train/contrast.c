@@ -448,7 +448,10 @@ static hm_status take_turn(hm_contrast *contrast, int64_t step_of_epoch, int64_t
                       rate_of(contrast, mover, contrast->step), contrast->train.batch, contrast->buffers->grad,
                       model->params);
     if (contrast->objective->constrain) contrast->objective->constrain(model, &contrast->how);
-    model->class->refresh(model);
+    if (contrast->objective->refresh)
+        contrast->objective->refresh(model, adversary);
+    else
+        model->class->refresh(model);
     lap(&last, &contrast->times.compute);
     return HM_OK;
 }
