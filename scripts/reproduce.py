@@ -55,6 +55,11 @@ FIGURES = {
         config="dbm-mnist-500-1000.yaml", data=MNIST, figure=LOG_PROB,
         published="bound -84.62 (Salakhutdinov & Hinton 2009)",
         quick=["stages.1.epochs=1", "model.hidden=[200, 300]", "ais.temperatures=1000", "ais.burn_in=100"], least=-160),
+    "dbm-500-1000-error": dict(
+        config="dbm-mnist-classify.yaml", data=MNIST, figure=ERROR, methods="classification",
+        published="0.95 % (Salakhutdinov & Hinton 2009)",
+        quick=["stages.1.epochs=1", "stages.2.epochs=2", "stages.3.epochs=3", "stages.3.learning_rate=0.003",
+               "model.hidden=[100, 100]"], most=0.06),
     "dbm-500-500-1000": dict(
         config="dbm-mnist-500-500-1000.yaml", data=MNIST, figure=LOG_PROB,
         published="bound -85.10 (Salakhutdinov & Hinton 2009)",
@@ -83,6 +88,14 @@ FIGURES = {
         config="vae-mnist.yaml", data=MNIST, figure=BOUND_OF_5000, published="-85.54 (Burda, Grosse, Salakhutdinov 2016)",
         sets=SHORTENED + ["train.objective=iwae", "train.samples=5"],
         quick=["train.epochs=2", "importance.samples=50", "importance.train_rows=100"], least=-109),
+    "gan": dict(
+        config="gan-mnist-maxout.yaml", data=MNIST, methods="parzen",
+        figure=("test log-density by Parzen windows", "nats",
+                lambda report: (report["parzen"]["test_log_prob"], report["parzen"]["test_log_prob_stderr"])),
+        published="225 +- 2 (Goodfellow et al. 2014)",
+        quick=["train.epochs=2", "model.generator=[dense 200, relu, dense 784, sigmoid]",
+               "model.discriminator=[maxout 60 3, dropout 0.5, dense 1]", "train.learning_rate=0.001",
+               "generation.samples=2000"], least=-20),
     "grbm-frey-faces": dict(
         config="grbm-frey-faces.yaml", data=FREY, figure=LOG_PROB, published="none; in standardised units",
         quick=["train.epochs=20", "model.hidden=100", "ais.temperatures=1000", "ais.burn_in=100"], least=-800),

@@ -5,6 +5,7 @@
 #include "core/kernels.h"
 #include "core/memory.h"
 #include "infer/generation.h"
+#include "infer/numeric.h"
 #include "infer/progress.h"
 #include "io/model_file.h"
 #include "io/picture.h"
@@ -166,15 +167,10 @@ static hm_status read_data(sampling *s)
     return status;
 }
 
-/* The quantile of a standard normal: u = P(x < quantile), by bisection. */
-static double normal_quantile(double u)
+static double quantile(const hm_model *model, double u)
 {
-    double least = -10, most = 10;
-    for (int step = 0; step < 60; step++) {
-        double middle = (least + most) / 2;
-        *(0.5 * erfc(-middle / sqrt(2)) < u ? &least : &most) = middle;
-    }
-    return (least + most) / 2;
+    const hm_latent *latent = model->class->latent;
+    return latent->quantile ? latent->quantile(model, u) : hm_normal_quantile(u);
 }
 
 /* Rows of the picture from the top down are the second unit falling, columns the first one rising. */
@@ -186,8 +182,8 @@ static hm_status place_on_grid(sampling *s)
     HM_REQUIRE(side * side == s->options->count, HM_EUSAGE, "--grid: -n must be a square, as 400, not %lld",
                (long long)s->options->count);
     for (int64_t i = 0; i < s->options->count; i++) {
-        s->states.at[2 * i] = (float)normal_quantile(((double)(i % side) + 0.5) / (double)side);
-        s->states.at[2 * i + 1] = (float)normal_quantile(((double)(side - 1 - i / side) + 0.5) / (double)side);
+        s->states.at[2 * i] = (float)quantile(s->model, ((double)(i % side) + 0.5) / (double)side);
+        s->states.at[2 * i + 1] = (float)quantile(s->model, ((double)(side - 1 - i / side) + 0.5) / (double)side);
     }
     return HM_OK;
 }

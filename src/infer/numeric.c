@@ -82,3 +82,13 @@ void hm_tree_sum(double values[], int64_t parts, int64_t width)
         for (int64_t part = 0; part + stride < parts; part += 2 * stride)
             for (int64_t c = 0; c < width; c++) values[part * width + c] += values[(part + stride) * width + c];
 }
+
+double hm_normal_quantile(double u)
+{
+    double least = -10, most = 10;
+    for (int step = 0; step < 60; step++) {
+        double middle = (least + most) / 2;
+        *(0.5 * erfc(-middle / sqrt(2)) < u ? &least : &most) = middle;
+    }
+    return (least + most) / 2;
+}

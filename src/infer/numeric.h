@@ -38,4 +38,7 @@ hm_log_mean hm_log_mean_of(const double x[], int64_t n);
  * core/comm.h). values: (parts, width). */
 void hm_tree_sum(double values[], int64_t parts, int64_t width);
 
+/* The quantile of a standard normal: u = P(x < quantile), u in (0, 1), by bisection. */
+double hm_normal_quantile(double u);
+
 #endif

@@ -12,6 +12,7 @@
  */
 #include "core/kernels.h"
 #include "core/memory.h"
+#include "infer/numeric.h"
 #include "nets/program.h"
 
 #include <math.h>
@@ -455,6 +456,11 @@ static const hm_objective *const gan_objectives[] = {&non_saturating, &minimax, 
 
 static int64_t noise_units(const hm_model *model) { return settings_of(model)->noise_units; }
 
+static double noise_quantile(const hm_model *model, double u)
+{
+    return settings_of(model)->noise == NORMAL ? hm_normal_quantile(u) : 2 * u - 1;
+}
+
 static size_t decode_bytes(const hm_model *model, int64_t rows, int64_t samples)
 {
     (void)samples;
@@ -480,6 +486,7 @@ static const hm_latent gan_latent = {
     .units = noise_units,
     .top_units = noise_units,
     .draw = draw_noise,
+    .quantile = noise_quantile,
     .scratch_bytes = decode_bytes,
     .decode = decode,
 };

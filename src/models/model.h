@@ -166,6 +166,8 @@ typedef struct hm_latent {
     int64_t (*top_units)(const hm_model *model);
     /* A draw of the prior of the top layer, random numbers of (stream, row). NULL: a standard normal. */
     void (*draw)(const hm_model *model, const hm_stream *stream, int64_t row, float *top);
+    /* The u-quantile of one of its units, u in (0, 1). NULL: of a standard normal. */
+    double (*quantile)(const hm_model *model, double u);
     size_t (*scratch_bytes)(const hm_model *model, int64_t rows, int64_t samples);
     /* NULL, as `encode`, in families that do not infer. log p(v, h) - log q(h | v), nats, for `samples` draws of h for
      * each row of v: log_weights (rows, samples), and log p(v | h) of the same draws into likelihood, if not NULL.
