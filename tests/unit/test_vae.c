@@ -49,6 +49,18 @@ static const vae_case cases[] = {
      {.samples = 2, .kl = HM_KL_SAMPLED},
      1,
      {3}},
+    {"at the beginning of a warm-up",
+     "elbo",
+     {"encoder", "[dense 5, tanh, latent 3]", "decoder", "[dense 4, tanh]"},
+     {.samples = 2, .kl_warmup = 3},
+     1,
+     {3}},
+    {"the same, from the draws",
+     "elbo",
+     {"encoder", "[dense 5, tanh, latent 3]", "decoder", "[dense 4, tanh]"},
+     {.samples = 2, .kl = HM_KL_SAMPLED, .kl_warmup = 3},
+     1,
+     {3}},
     {"gaussian",
      "elbo",
      {"encoder", "[dense 4, tanh, latent 2]", "decoder", "[dense 4, tanh]", "likelihood", "gaussian"},
@@ -194,7 +206,7 @@ static void weigh(const hm_model *model, const vae_case *is, const double *param
                 rest -= log_normal(h, q->e[l][i][u], q->e[l][i][is->units[l] + u]);
             }
         x->of_data[i] = data;
-        x->log_w[i] = data + rest;
+        x->log_w[i] = data + (is->how.kl_warmup > 0 ? 0 : rest); /* weight 0 at epoch 0 */
     }
 }
 
@@ -235,7 +247,7 @@ static double objective(const hm_model *model, const vae_case *is, const double 
         for (int u = 0; is->objective[0] == 'e' && is->how.kl == HM_KL_ANALYTIC && is->layers == 1 && u < is->units[0];
              u++) {
             double mu = x.e[0][row * k][u], lv = x.e[0][row * k][is->units[0] + u];
-            total -= 0.5 * (mu * mu + exp(lv) - lv - 1);
+            if (is->how.kl_warmup == 0) total -= 0.5 * (mu * mu + exp(lv) - lv - 1);
         }
     }
     return total;
