@@ -201,7 +201,11 @@ def hold_one(work, options, peak):
 def hold(works, description):
     options = arguments(works, description)
     peak = run_json([options.harmonium, "doctor", "--json", "--quiet"])["peak_gflops_per_core"]
-    results = [hold_one(work, options, peak) for work in works]
+    results = []
+    for work in works:
+        if results:
+            print()
+        results.append(hold_one(work, options, peak))
     if options.output:
         with open(options.output, "w", encoding="utf-8") as file:
             json.dump(results if len(results) > 1 else results[0], file, indent=1)
