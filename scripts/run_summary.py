@@ -50,7 +50,7 @@ def print_table(rows):
 def print_estimates(path):
     with h5py.File(path, "r") as file:
         estimates = [(method, group) for method, group in file.get("evaluation", {}).items()
-                     if isinstance(group, h5py.Group)]
+                     if isinstance(group, h5py.Group) and {"log_z", "train_log_prob", "test_log_prob"} & set(group)]
         if not estimates:
             sys.exit(f"run_summary.py: {path} has no /evaluation; make some with: harmonium evaluate RUN")
         print_table([[title for title, _ in COLUMNS]] +
