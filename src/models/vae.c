@@ -15,10 +15,10 @@
  */
 #include "core/kernels.h"
 #include "core/memory.h"
+#include "nets/latent_nets.h"
 #include "nets/program.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,14 +61,11 @@ static const hm_setting vae_entries[] = {
 };
 #undef FIELD
 
-enum { LAYERS_MAX = 4 };
+enum { LAYERS_MAX = HM_LATENT_LAYERS_MAX };
 
 typedef struct vae {
-    int layers;                 /* L */
-    int64_t units[LAYERS_MAX];  /* of h_1 .. h_L */
-    hm_net encoder[LAYERS_MAX]; /* [l]: h_l -> mu, log s^2 of q(h_{l+1} | h_l) */
-    hm_net decoder[LAYERS_MAX]; /* [l]: h_{l+1} -> parameters of p(h_l | h_{l+1}) */
-    int log_variance;           /* tensor: of a Gaussian likelihood; -1: variance 1 */
+    hm_latent_nets nets;
+    int log_variance; /* tensor: of a Gaussian likelihood; -1: variance 1 */
     hm_program elbo, iwae;
 } vae;
 
@@ -76,104 +73,11 @@ static vae *vae_of(const hm_model *model) { return model->state; }
 static const vae_settings *settings_of(const hm_model *model) { return model->settings; }
 static bool takes_reals(const void *settings) { return ((const vae_settings *)settings)->likelihood == GAUSSIAN; }
 
-/* Passes of the program. */
-static int encoder_pass(int l) { return l; }
-static int decoder_pass(int l) { return LAYERS_MAX + l; }
-
-static void name_net(hm_net *net, const char *what, int l, int layers)
-{
-    *net = (hm_net){.count = 0};
-    if (layers == 1)
-        snprintf(net->name, sizeof net->name, "%s", what);
-    else
-        snprintf(net->name, sizeof net->name, "%s%c", what, (char)('1' + l));
-}
-
-/* `latent N`, or 0. */
-static int64_t latent_of(const char *item)
-{
-    const char *word = item + strspn(item, " ");
-    return strncmp(word, "latent ", 7) == 0 ? strtoll(word + 7, NULL, 10) : 0;
-}
-
-static hm_status append_dense(hm_net *net, const char *key, int64_t units, hm_shape in, int number)
-{
-    char item[48];
-    snprintf(item, sizeof item, "dense %lld", (long long)units);
-    return hm_net_append(net, key, item, in, number);
-}
-
-static hm_status count_layers(const char *list, int *layers)
-{
-    char item[HM_LAYER_WORDS];
-    const char *at = list;
-    int64_t last = 0;
-    *layers = 0;
-    while (hm_next_item(&at, item)) {
-        last = latent_of(item);
-        *layers += last > 0;
-        HM_REQUIRE(last <= 1000000, HM_EUSAGE, "model.encoder: %lld latent variables are too many", (long long)last);
-    }
-    HM_REQUIRE(last > 0, HM_EUSAGE,
-               "model.encoder: it must end in `latent N`, N variables that the decoder begins with");
-    HM_REQUIRE(*layers <= LAYERS_MAX, HM_EUSAGE, "model.encoder: %d layers of latent variables; there may be %d",
-               *layers, LAYERS_MAX);
-    return HM_OK;
-}
-
-static hm_status read_encoder(vae *own, const char *list, int64_t visible)
-{
-    char item[HM_LAYER_WORDS];
-    const char *at = list;
-    hm_shape in = {1, 1, visible};
-    int l = 0;
-    HM_TRY(count_layers(list, &own->layers));
-    name_net(&own->encoder[0], "encoder", 0, own->layers);
-    while (hm_next_item(&at, item)) {
-        int64_t units = latent_of(item);
-        if (units == 0) {
-            HM_TRY(hm_net_append(&own->encoder[l], "encoder", item, in, encoder_pass(l)));
-            continue;
-        }
-        HM_TRY(append_dense(&own->encoder[l], "encoder", 2 * units, in, encoder_pass(l)));
-        own->units[l] = units;
-        in = (hm_shape){1, 1, units};
-        if (++l < own->layers) name_net(&own->encoder[l], "encoder", l, own->layers);
-    }
-    return HM_OK;
-}
-
-static hm_status read_decoder(vae *own, const char *list, int64_t visible)
-{
-    char item[HM_LAYER_WORDS];
-    const char *at = list;
-    int l = own->layers - 1;
-    for (int net = 0; net < own->layers; net++) name_net(&own->decoder[net], "decoder", net, own->layers);
-    while (hm_next_item(&at, item)) {
-        int64_t units = latent_of(item);
-        hm_shape in = {1, 1, own->units[l]};
-        HM_REQUIRE(units == 0 || (l > 0 && units == own->units[l - 1]), HM_EUSAGE,
-                   "model.decoder: `%s` is not among the encoder's layers of latent variables in reverse", item);
-        if (units == 0)
-            HM_TRY(hm_net_append(&own->decoder[l], "decoder", item, in, decoder_pass(l)));
-        else {
-            HM_TRY(append_dense(&own->decoder[l], "decoder", 2 * units, in, decoder_pass(l)));
-            l--;
-        }
-    }
-    HM_REQUIRE(l == 0, HM_EUSAGE, "model.decoder: the encoder has %d layers of latent variables, the decoder %d",
-               own->layers, own->layers - l);
-    return append_dense(&own->decoder[0], "decoder", visible, (hm_shape){1, 1, own->units[0]}, decoder_pass(0));
-}
-
 static hm_status declare_tensors(hm_model *model)
 {
     vae *own = vae_of(model);
     const vae_settings *settings = settings_of(model);
-    for (int l = 0; l < own->layers; l++) {
-        HM_TRY(hm_net_declare(model, &own->encoder[l]));
-        HM_TRY(hm_net_declare(model, &own->decoder[l]));
-    }
+    HM_TRY(hm_latent_nets_declare(model, &own->nets));
     own->log_variance = -1;
     if (settings->likelihood != GAUSSIAN || !settings->learns_variance) return HM_OK;
     return hm_layout_add(&model->layout,
@@ -207,7 +111,7 @@ static size_t draws_bytes(const hm_model *model, int64_t rows, int64_t samples)
 {
     const vae *own = vae_of(model);
     size_t bytes = hm_arena_bytes(model->visible);
-    for (int l = 0; l < own->layers; l++) bytes += 3 * hm_arena_bytes(rows * samples * own->units[l]);
+    for (int l = 0; l < own->nets.layers; l++) bytes += 3 * hm_arena_bytes(rows * samples * own->nets.units[l]);
     return bytes;
 }
 
@@ -216,7 +120,7 @@ static hm_status draw_layer(const hm_model *model, draws *x, int l, const hm_str
                             hm_arena *scratch)
 {
     const hm_kernels *kernels = hm_kernels_best();
-    int64_t N = vae_of(model)->units[l], n = draw_count(x), sources = l == 0 ? x->rows : n;
+    int64_t N = vae_of(model)->nets.units[l], n = draw_count(x), sources = l == 0 ? x->rows : n;
     hm_stream own = {stream->seed, stream->purpose, stream->step * 8 + (uint64_t)l};
     HM_TRY(hm_arena_floats(scratch, sources * N, &x->std[l]));
     HM_TRY(hm_arena_floats(scratch, n * N, &x->eps[l]));
@@ -278,10 +182,10 @@ static double log_prior_ratio(const hm_model *model, const draws *x, int64_t i)
     const hm_kernels *kernels = hm_kernels_best();
     const vae *own = vae_of(model);
     double ratio = 0;
-    for (int l = 0; l < own->layers; l++) {
-        int64_t N = own->units[l];
+    for (int l = 0; l < own->nets.layers; l++) {
+        int64_t N = own->nets.units[l];
         const float *h = x->h[l] + i * N, *eps = x->eps[l] + i * N, *lv = x->e[l] + source_row(x, l, i) * 2 * N + N;
-        const float *above = l + 1 < own->layers ? x->d[l + 1] + i * 2 * N : NULL;
+        const float *above = l + 1 < own->nets.layers ? x->d[l + 1] + i * 2 * N : NULL;
         ratio += 0.5 * ((double)N * LOG_2_PI + kernels->sum(N, lv) + kernels->dot(N, eps, eps)); /* - log q */
         ratio += above ? log_normal(N, h, above, above + N) : -0.5 * ((double)N * LOG_2_PI + kernels->dot(N, h, h));
     }
@@ -305,7 +209,7 @@ static update *update_of(const hm_work *work) { return (update *)(void *)work->o
 
 static bool is_analytic(const hm_model *model, const hm_shard *shard, const update *u)
 {
-    return shard->how->kl == HM_KL_ANALYTIC && vae_of(model)->layers == 1 && !u->importance;
+    return shard->how->kl == HM_KL_ANALYTIC && vae_of(model)->nets.layers == 1 && !u->importance;
 }
 
 static hm_pass pass_of(const hm_shard *shard, int64_t times, float *input, bool back)
@@ -329,7 +233,7 @@ static hm_status enter(const hm_model *model, hm_shard *shard, hm_work *work, in
     u->x = (draws){.rows = shard->data.rows, .samples = shard->how->samples, .v = v};
     u->importance = importance != 0;
     u->prior_weight = shard->how->kl_warmup > 0 ? fmin(shard->epoch / shard->how->kl_warmup, 1) : 1;
-    work->pass[encoder_pass(0)] = pass_of(shard, 1, v, false);
+    work->pass[hm_encoder_pass(0)] = pass_of(shard, 1, v, false);
     return find_precision(model, &u->x, shard->scratch);
 }
 
@@ -338,10 +242,10 @@ static hm_status draw(const hm_model *model, hm_shard *shard, hm_work *work, int
     const vae *own = vae_of(model);
     update *u = update_of(work);
     hm_stream stream = {shard->seed, HM_RNG_NOISE, shard->step};
-    u->x.e[l] = work->pass[encoder_pass(l)].at[own->encoder[l].count];
+    u->x.e[l] = work->pass[hm_encoder_pass(l)].at[own->nets.encoder[l].count];
     HM_TRY(draw_layer(model, &u->x, l, &stream, shard->first_row, shard->scratch));
-    work->pass[decoder_pass(l)] = pass_of(shard, u->x.samples, u->x.h[l], true);
-    if (l + 1 < own->layers) work->pass[encoder_pass(l + 1)] = pass_of(shard, u->x.samples, u->x.h[l], true);
+    work->pass[hm_decoder_pass(l)] = pass_of(shard, u->x.samples, u->x.h[l], true);
+    if (l + 1 < own->nets.layers) work->pass[hm_encoder_pass(l + 1)] = pass_of(shard, u->x.samples, u->x.h[l], true);
     return HM_OK;
 }
 
@@ -385,11 +289,12 @@ static hm_status loss(const hm_model *model, hm_shard *shard, hm_work *work, int
 {
     const vae *own = vae_of(model);
     update *u = update_of(work);
-    hm_pass *pass = &work->pass[decoder_pass(0)];
+    hm_pass *pass = &work->pass[hm_decoder_pass(0)];
     int64_t n = draw_count(&u->x);
     float *room;
     (void)argument;
-    for (int l = 0; l < own->layers; l++) u->x.d[l] = work->pass[decoder_pass(l)].at[own->decoder[l].count];
+    for (int l = 0; l < own->nets.layers; l++)
+        u->x.d[l] = work->pass[hm_decoder_pass(l)].at[own->nets.decoder[l].count];
     HM_TRY(hm_arena_floats(shard->scratch, n, &u->weight));
     HM_TRY(hm_arena_floats(shard->scratch, 2 * u->x.samples, &room)); /* arenas are aligned for any type */
     for (int64_t row = 0; row < u->x.rows; row++) weigh_row(model, u, row, (double *)(void *)room);
@@ -404,9 +309,9 @@ static hm_status prior(const hm_model *model, hm_shard *shard, hm_work *work, in
 {
     const vae *own = vae_of(model);
     update *u = update_of(work);
-    int64_t N = own->units[l], n = draw_count(&u->x);
-    bool top = l + 1 == own->layers;
-    float *back = u->back[l] = work->pass[decoder_pass(l)].delta, *delta = NULL;
+    int64_t N = own->nets.units[l], n = draw_count(&u->x);
+    bool top = l + 1 == own->nets.layers;
+    float *back = u->back[l] = work->pass[hm_decoder_pass(l)].delta, *delta = NULL;
     if (is_analytic(model, shard, u)) return HM_OK;
     if (!top) HM_TRY(hm_arena_floats(shard->scratch, n * 2 * N, &delta));
     for (int64_t i = 0; i < n; i++) {
@@ -421,7 +326,7 @@ static hm_status prior(const hm_model *model, hm_shard *shard, hm_work *work, in
             delta[i * 2 * N + N + j] = weight * 0.5f * (distance * distance * precision - 1.0f);
         }
     }
-    if (!top) work->pass[decoder_pass(l + 1)].delta = delta;
+    if (!top) work->pass[hm_decoder_pass(l + 1)].delta = delta;
     return HM_OK;
 }
 
@@ -446,12 +351,13 @@ static hm_status posterior(const hm_model *model, hm_shard *shard, hm_work *work
 {
     const vae *own = vae_of(model);
     update *u = update_of(work);
-    int64_t N = own->units[l], n = draw_count(&u->x), sources = l == 0 ? u->x.rows : n;
-    hm_pass *pass = &work->pass[encoder_pass(l)];
+    int64_t N = own->nets.units[l], n = draw_count(&u->x), sources = l == 0 ? u->x.rows : n;
+    hm_pass *pass = &work->pass[hm_encoder_pass(l)];
     bool analytic = is_analytic(model, shard, u);
     float *back = u->back[l];
-    if (l + 1 < own->layers)
-        hm_kernels_best()->add(n * N, back, work->pass[encoder_pass(l + 1)].delta, back); /* of q(h_{l+2} | h_{l+1}) */
+    if (l + 1 < own->nets.layers)
+        hm_kernels_best()->add(n * N, back, work->pass[hm_encoder_pass(l + 1)].delta,
+                               back); /* of q(h_{l+2} | h_{l+1}) */
     HM_TRY(hm_arena_floats(shard->scratch, sources * 2 * N, &pass->delta));
     memset(pass->delta, 0, (size_t)(sources * 2 * N) * sizeof(float));
     for (int64_t i = 0; i < n; i++) {
@@ -474,19 +380,19 @@ static void write_program(vae *own, hm_program *program, int importance)
 {
     *program = (hm_program){.count = 0};
     hm_program_call(program, enter, importance);
-    for (int l = 0; l < own->layers; l++) {
-        hm_program_forward(program, &own->encoder[l], encoder_pass(l));
+    for (int l = 0; l < own->nets.layers; l++) {
+        hm_program_forward(program, &own->nets.encoder[l], hm_encoder_pass(l));
         hm_program_call(program, draw, l);
     }
-    for (int l = 0; l < own->layers; l++) hm_program_forward(program, &own->decoder[l], decoder_pass(l));
+    for (int l = 0; l < own->nets.layers; l++) hm_program_forward(program, &own->nets.decoder[l], hm_decoder_pass(l));
     hm_program_call(program, loss, 0);
-    for (int l = 0; l < own->layers; l++) {
-        hm_program_backward(program, &own->decoder[l], decoder_pass(l));
+    for (int l = 0; l < own->nets.layers; l++) {
+        hm_program_backward(program, &own->nets.decoder[l], hm_decoder_pass(l));
         hm_program_call(program, prior, l);
     }
-    for (int l = own->layers - 1; l >= 0; l--) {
+    for (int l = own->nets.layers - 1; l >= 0; l--) {
         hm_program_call(program, posterior, l);
-        hm_program_backward(program, &own->encoder[l], encoder_pass(l));
+        hm_program_backward(program, &own->nets.encoder[l], hm_encoder_pass(l));
     }
 }
 
@@ -497,31 +403,18 @@ static hm_status vae_declare(hm_model *model)
     const vae_settings *settings = settings_of(model);
     HM_TRY(hm_alloc(&model->state, 1, sizeof(vae), "a VAE"));
     vae *own = vae_of(model);
-    HM_TRY(read_encoder(own, settings->encoder, model->visible));
-    HM_TRY(read_decoder(own, settings->decoder, model->visible));
+    HM_TRY(hm_latent_nets_read(&own->nets, settings->encoder, settings->decoder, model->visible));
     write_program(own, &own->elbo, 0);
     write_program(own, &own->iwae, 1);
     return declare_tensors(model);
 }
 
-static hm_status vae_allocate(hm_model *model)
-{
-    vae *own = vae_of(model);
-    for (int l = 0; l < own->layers; l++) {
-        HM_TRY(hm_net_allocate(&own->encoder[l]));
-        HM_TRY(hm_net_allocate(&own->decoder[l]));
-    }
-    return HM_OK;
-}
+static hm_status vae_allocate(hm_model *model) { return hm_latent_nets_allocate(&vae_of(model)->nets); }
 
 static void vae_destroy(hm_model *model)
 {
-    vae *own = vae_of(model);
-    for (int l = 0; own && l < own->layers; l++) {
-        hm_net_free(&own->encoder[l]);
-        hm_net_free(&own->decoder[l]);
-    }
-    free(own);
+    if (model->state) hm_latent_nets_free(&vae_of(model)->nets);
+    free(model->state);
 }
 
 /* The mean of p(v | h) begins at the data's: the biases of the last layer are their log-odds, or the means. */
@@ -529,11 +422,8 @@ static hm_status vae_init(hm_model *model, uint64_t seed, const float base_rates
 {
     const vae *own = vae_of(model);
     model->seed = seed;
-    for (int l = 0; l < own->layers; l++) {
-        HM_TRY(hm_net_init(model, &own->encoder[l], seed));
-        HM_TRY(hm_net_init(model, &own->decoder[l], seed));
-    }
-    const hm_net *last = &own->decoder[0];
+    HM_TRY(hm_latent_nets_init(model, &own->nets, seed));
+    const hm_net *last = &own->nets.decoder[0];
     float *bias = hm_layer_matrix(model, &last->layer[last->count - 1], 1).at;
     for (int64_t i = 0; i < model->visible; i++) {
         double rate = (double)base_rates[i];
@@ -542,23 +432,16 @@ static hm_status vae_init(hm_model *model, uint64_t seed, const float base_rates
     return HM_OK;
 }
 
-static void vae_refresh(hm_model *model)
-{
-    vae *own = vae_of(model);
-    for (int l = 0; l < own->layers; l++) {
-        hm_net_refresh(model, &own->encoder[l]);
-        hm_net_refresh(model, &own->decoder[l]);
-    }
-}
+static void vae_refresh(hm_model *model) { hm_latent_nets_refresh(model, &vae_of(model)->nets); }
 
 /* ---- objectives ------------------------------------------------------------------------------------------------- */
 
 static hm_status check(const hm_model *model, const hm_contrast_settings *how)
 {
     const vae *own = vae_of(model);
-    HM_REQUIRE(how->path == HM_PATH_FULL || own->layers == 1, HM_EUSAGE,
+    HM_REQUIRE(how->path == HM_PATH_FULL || own->nets.layers == 1, HM_EUSAGE,
                "train.path: %s is of one layer of latent variables; this model has %d",
-               how->path == HM_PATH_DOUBLY ? "doubly" : "sticking", own->layers);
+               how->path == HM_PATH_DOUBLY ? "doubly" : "sticking", own->nets.layers);
     return HM_OK;
 }
 
@@ -576,7 +459,7 @@ static hm_status check_iwae(const hm_model *model, const hm_contrast_settings *h
     const vae *own = vae_of(model);
     HM_TRY(check(model, how));
     HM_REQUIRE(how->kl_warmup == 0, HM_EUSAGE, "train.kl_warmup: it is of objective elbo");
-    HM_REQUIRE(how->path != HM_PATH_DOUBLY || !hm_net_ties_rows(&own->decoder[0]), HM_EUSAGE,
+    HM_REQUIRE(how->path != HM_PATH_DOUBLY || !hm_net_ties_rows(&own->nets.decoder[0]), HM_EUSAGE,
                "train.path: doubly weights each draw for itself, which batch_norm in the decoder does not allow");
     return HM_OK;
 }
@@ -597,10 +480,10 @@ static size_t nets_bytes(const hm_model *model, int64_t rows, int64_t samples, b
 {
     const vae *own = vae_of(model);
     size_t bytes = 0;
-    for (int l = 0; l < own->layers; l++) {
-        bytes += hm_net_bytes(&own->encoder[l], l == 0 ? rows : rows * samples, backward);
-        bytes += hm_net_bytes(&own->decoder[l], rows * samples, backward);
-        if (backward) bytes += 2 * hm_arena_bytes(rows * samples * 2 * own->units[l]);
+    for (int l = 0; l < own->nets.layers; l++) {
+        bytes += hm_net_bytes(&own->nets.encoder[l], l == 0 ? rows : rows * samples, backward);
+        bytes += hm_net_bytes(&own->nets.decoder[l], rows * samples, backward);
+        if (backward) bytes += 2 * hm_arena_bytes(rows * samples * 2 * own->nets.units[l]);
     }
     return bytes;
 }
@@ -634,13 +517,8 @@ static hm_status iwae_gradient(const hm_model *model, hm_shard *shard)
 
 static void finish(hm_model *model, const hm_contrast_settings *how, bool adversary, int64_t batch, float *grad)
 {
-    (void)adversary;
-    const vae *own = vae_of(model);
-    (void)how;
-    for (int l = 0; l < own->layers; l++) {
-        hm_net_finish(model, &own->encoder[l], batch, grad);
-        hm_net_finish(model, &own->decoder[l], batch, grad);
-    }
+    (void)adversary, (void)how;
+    hm_latent_nets_finish(model, &vae_of(model)->nets, batch, grad);
 }
 
 static const hm_monitor monitors[] = {
@@ -689,11 +567,11 @@ static hm_status monitor(const hm_model *model, hm_shard *shard)
 static int64_t latent_units(const hm_model *model)
 {
     int64_t units = 0;
-    for (int l = 0; l < vae_of(model)->layers; l++) units += vae_of(model)->units[l];
+    for (int l = 0; l < vae_of(model)->nets.layers; l++) units += vae_of(model)->nets.units[l];
     return units;
 }
 
-static int64_t top_units(const hm_model *model) { return vae_of(model)->units[vae_of(model)->layers - 1]; }
+static int64_t top_units(const hm_model *model) { return vae_of(model)->nets.units[vae_of(model)->nets.layers - 1]; }
 
 static hm_status log_weights(const hm_model *model, hm_matrix v, const hm_stream *stream, int64_t first_row,
                              int64_t samples, hm_arena *scratch, double out[], double likelihoods[])
@@ -702,12 +580,12 @@ static hm_status log_weights(const hm_model *model, hm_matrix v, const hm_stream
     size_t mark = scratch->used;
     draws x = {.rows = v.rows, .samples = samples, .v = v.at};
     HM_TRY(find_precision(model, &x, scratch));
-    for (int l = 0; l < own->layers; l++) {
-        hm_matrix below = l == 0 ? v : (hm_matrix){x.h[l - 1], draw_count(&x), own->units[l - 1]};
-        HM_TRY(hm_net_apply(model, &own->encoder[l], below, scratch, &x.e[l]));
+    for (int l = 0; l < own->nets.layers; l++) {
+        hm_matrix below = l == 0 ? v : (hm_matrix){x.h[l - 1], draw_count(&x), own->nets.units[l - 1]};
+        HM_TRY(hm_net_apply(model, &own->nets.encoder[l], below, scratch, &x.e[l]));
         HM_TRY(draw_layer(model, &x, l, stream, first_row, scratch));
-        HM_TRY(hm_net_apply(model, &own->decoder[l], (hm_matrix){x.h[l], draw_count(&x), own->units[l]}, scratch,
-                            &x.d[l]));
+        HM_TRY(hm_net_apply(model, &own->nets.decoder[l], (hm_matrix){x.h[l], draw_count(&x), own->nets.units[l]},
+                            scratch, &x.d[l]));
     }
     for (int64_t i = 0; i < draw_count(&x); i++) {
         double of_data = log_likelihood(model, &x, i);
@@ -724,10 +602,10 @@ static hm_status encode(const hm_model *model, hm_matrix v, hm_arena *scratch, f
     size_t mark = scratch->used;
     int64_t all = latent_units(model), first = 0;
     hm_matrix below = v;
-    for (int l = 0; l < own->layers; l++) {
-        int64_t N = own->units[l];
+    for (int l = 0; l < own->nets.layers; l++) {
+        int64_t N = own->nets.units[l];
         float *e, *mu;
-        HM_TRY(hm_net_apply(model, &own->encoder[l], below, scratch, &e));
+        HM_TRY(hm_net_apply(model, &own->nets.encoder[l], below, scratch, &e));
         HM_TRY(hm_arena_floats(scratch, v.rows * N, &mu));
         for (int64_t row = 0; row < v.rows; row++)
             for (int64_t u = 0; u < N; u++) {
@@ -764,10 +642,10 @@ static hm_status decode(const hm_model *model, hm_matrix top, const hm_stream *s
     size_t mark = scratch->used;
     hm_matrix h = top;
     float *out;
-    for (int l = own->layers - 1; l > 0; l--) {
-        int64_t N = own->units[l - 1];
+    for (int l = own->nets.layers - 1; l > 0; l--) {
+        int64_t N = own->nets.units[l - 1];
         float *lower;
-        HM_TRY(hm_net_apply(model, &own->decoder[l], h, scratch, &out));
+        HM_TRY(hm_net_apply(model, &own->nets.decoder[l], h, scratch, &out));
         HM_TRY(hm_arena_floats(scratch, h.rows * N, &lower));
         for (int64_t row = 0; row < h.rows; row++) {
             hm_stream noise = {stream ? stream->seed : 0, HM_RNG_NOISE, (stream ? stream->step : 0) * 8 + (uint64_t)l};
@@ -779,7 +657,7 @@ static hm_status decode(const hm_model *model, hm_matrix top, const hm_stream *s
         }
         h = (hm_matrix){lower, h.rows, N};
     }
-    HM_TRY(hm_net_apply(model, &own->decoder[0], h, scratch, &out));
+    HM_TRY(hm_net_apply(model, &own->nets.decoder[0], h, scratch, &out));
     int64_t V = model->visible;
     if (settings_of(model)->likelihood == BERNOULLI)
         hm_kernels_best()->activate(h.rows, V, out, 1.0f, NULL, mean, NULL, NULL, 0);

@@ -69,22 +69,44 @@ static inline void small_rbm_base_rates(hm_model *model)
     free(sum);
 }
 
-/* A model of a family, all parameters 0. settings: pairs of key and value, NULL at the end. */
-static inline hm_model *make_small_model(const char *family, const char *const settings[], int64_t visible,
-                                         const hm_team *team)
+/* A family's settings, chosen: pairs of key and value, NULL at the end; the rest by default. */
+static inline void *chosen_settings(const hm_model_class *class, const char *const settings[])
 {
-    const hm_model_class *class = hm_model_find(family);
     void *chosen = calloc(1, class->settings_size);
     const char *complaint = NULL;
-    hm_model *model;
     assert_ok(hm_settings_default(&class->settings, chosen));
     for (int at = 0; settings[at]; at += 2)
         assert_ok(
             hm_setting_parse(hm_settings_find(&class->settings, settings[at]), chosen, settings[at + 1], &complaint));
+    return chosen;
+}
+
+/* A model of a family, all parameters 0. */
+static inline hm_model *make_small_model(const char *family, const char *const settings[], int64_t visible,
+                                         const hm_team *team)
+{
+    const hm_model_class *class = hm_model_find(family);
+    void *chosen = chosen_settings(class, settings);
+    hm_model *model;
     assert_ok(hm_model_create(class, chosen, visible, team, &model));
     hm_settings_free(&class->settings, chosen);
     free(chosen);
     return model;
+}
+
+/* It cannot be made: HM_EUSAGE, with a message that has these words in it. */
+static inline void refuse_small_model(const char *family, const char *const settings[], int64_t visible,
+                                      const char *words)
+{
+    const hm_model_class *class = hm_model_find(family);
+    void *chosen = chosen_settings(class, settings);
+    hm_model *model = NULL;
+    hm_status status = hm_model_create(class, chosen, visible, &one_thread, &model);
+    if (status != HM_EUSAGE || !strstr(hm_error_message(), words))
+        fail_msg("%s: %d, '%s' without '%s'", family, (int)status, hm_error_message(), words);
+    hm_error_clear();
+    hm_settings_free(&class->settings, chosen);
+    free(chosen);
 }
 
 /* Normal weights and biases of the given deviations; running means at `running`. */

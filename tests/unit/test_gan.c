@@ -212,26 +212,14 @@ static void bad_models_are_refused(void **state)
         {"[dense 6]", "[]", "it must end in one unit"},
         {"[dense 6, conv 2 3]", "[dense 1]", "model.generator, layer 2, conv"},
     };
-    const hm_model_class *class = hm_model_find("gan");
-    for (size_t at = 0; at < sizeof bad / sizeof bad[0]; at++) {
-        const char *complaint, *const chosen[][2] = {{"generator", bad[at].generator},
-                                                     {"discriminator", bad[at].discriminator},
-                                                     {"noise_units", "3"}};
-        void *settings = calloc(1, class->settings_size);
-        hm_model *model = NULL;
-        assert_ok(hm_settings_default(&class->settings, settings));
-        for (int key = 0; key < 3; key++)
-            assert_ok(hm_setting_parse(hm_settings_find(&class->settings, chosen[key][0]), settings, chosen[key][1],
-                                       &complaint));
-        hm_status status = hm_model_create(class, settings, V, &one_thread, &model);
-        if (status != HM_EUSAGE || !strstr(hm_error_message(), bad[at].words))
-            fail_msg("%s %s: %d, %s", bad[at].generator, bad[at].discriminator, (int)status, hm_error_message());
-        hm_error_clear();
-        hm_settings_free(&class->settings, settings);
-        free(settings);
-    }
+    for (size_t at = 0; at < sizeof bad / sizeof bad[0]; at++)
+        refuse_small_model("gan",
+                           (const char *const[]){"generator", bad[at].generator, "discriminator", bad[at].discriminator,
+                                                 "noise_units", "3", NULL},
+                           V, bad[at].words);
     hm_model *model = make_gan(&(gan_case){"wasserstein", "[dense 6]", "[dense 4, batch_norm, dense 1]", "real"}, 1);
-    assert_int_equal(hm_objective_find(class, "wasserstein")->check(model, &(hm_contrast_settings){0}), HM_EUSAGE);
+    assert_int_equal(hm_objective_find(model->class, "wasserstein")->check(model, &(hm_contrast_settings){0}),
+                     HM_EUSAGE);
     assert_non_null(strstr(hm_error_message(), "model.discriminator has a layer batch_norm"));
     hm_error_clear();
     hm_model_free(model);
