@@ -272,8 +272,8 @@ static hm_status choose_default(hm_assessment *e, bool chosen[METHODS])
     const hm_model_class *class = e->model->class;
     e->classified = class->classifies && class->classifies(e->model);
     e->weighted = class->latent && class->latent->log_weights;
-    e->windowed = class->latent && !e->weighted;
-    e->scored = class->latent && e->options->classifier;
+    e->windowed = class->latent && !e->weighted && e->split[HM_TRAIN];
+    e->scored = class->latent && e->options->classifier && e->split[HM_TRAIN];
     chosen[EXACT] = class->enumeration && class->enumeration->units(e->model) <= EXACT_BY_DEFAULT;
     chosen[AIS] = chosen[AIS_UNIFORM] = chosen[REVERSE_AIS] = hm_model_anneals(e->model);
     chosen[RAISE] = chosen[AIS] && !class->bound && e->split[raise_split(e)]->rows >= 2;
