@@ -70,6 +70,11 @@ FIGURES = {
         published="1.25 % (Hinton, Osindero, Teh 2006)", methods="classification,ais,reverse_ais",
         quick=["stages.1.epochs=2", "stages.2.epochs=1", "stages.3.epochs=2", "stages.4.epochs=1",
                "model.hidden=[200, 200, 400]", "ais.temperatures=1000", "ais.burn_in=100"], most=0.17),
+    "dbn-500-500-2000-error": dict(
+        config="dbn-mnist-classify.yaml", data=MNIST, figure=ERROR, methods="classification",
+        published="1.25 % (Hinton, Osindero, Teh 2006; by the up-down algorithm)",
+        quick=["stages.1.epochs=1", "stages.2.epochs=1", "stages.3.epochs=1", "stages.4.epochs=2",
+               "stages.4.learning_rate=0.003", "model.hidden=[100, 100, 200]"], most=0.07),
     "drbm": dict(
         config="drbm-mnist.yaml", data=MNIST, figure=ERROR, methods="classification",
         published="1.81 % (Larochelle & Bengio 2008)", quick=["train.epochs=2", "model.hidden=100"], most=0.09),
