@@ -74,7 +74,7 @@ FIGURES = {
         config="dbn-mnist-classify.yaml", data=MNIST, figure=ERROR, methods="classification",
         published="1.25 % (Hinton, Osindero, Teh 2006; by the up-down algorithm)",
         quick=["stages.1.epochs=1", "stages.2.epochs=1", "stages.3.epochs=1", "stages.4.epochs=2",
-               "stages.4.learning_rate=0.003", "model.hidden=[100, 100, 200]"], most=0.07),
+               "stages.4.learning_rate=0.003", "stages.5.epochs=1", "model.hidden=[100, 100, 200]"], most=0.07),
     "drbm": dict(
         config="drbm-mnist.yaml", data=MNIST, figure=ERROR, methods="classification",
         published="1.81 % (Larochelle & Bengio 2008)", quick=["train.epochs=2", "model.hidden=100"], most=0.09),
