@@ -24,8 +24,7 @@ hm_status hm_machine_gradient(const hm_model *model, const hm_machine *machine, 
 size_t hm_machine_gradient_bytes(const hm_machine *machine, const hm_contrast_settings *how, int shards, int64_t rows,
                                  int64_t chains);
 
-/* ---- parts of objectives (models/model.h) that contrast model->machine with the data ------------------------------
- */
+/* ---- parts of objectives (models/model.h) that contrast model->machine with the data ----------------------------- */
 
 hm_status hm_likelihood_check(const hm_model *model, const hm_contrast_settings *how);
 bool hm_likelihood_learns(const hm_model *model, const hm_contrast_settings *how, int tensor);
@@ -34,8 +33,7 @@ hm_status hm_likelihood_start_chains(const hm_model *model, hm_shard *shard);
 void hm_likelihood_finish(hm_model *model, const hm_contrast_settings *how, bool adversary, int64_t batch, float *grad);
 const char *hm_likelihood_fault(const hm_model *model, const hm_contrast_settings *how);
 
-/* ---- the same of any machine, such as a pair of the model's layers ------------------------------------------------
- */
+/* ---- the same of any machine, such as a pair of the model's layers ----------------------------------------------- */
 
 /* Once an update: centring, sparsity, running means. */
 void hm_machine_finish(hm_model *model, const hm_machine *machine, const hm_contrast_settings *how, int64_t batch,

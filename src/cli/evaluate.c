@@ -218,8 +218,7 @@ static hm_status weigh_splits(hm_assessment *e)
     return HM_OK;
 }
 
-/* ---- made rows -----------------------------------------------------------------------------------------------------
- */
+/* ---- made rows --------------------------------------------------------------------------------------------------- */
 
 static hm_status window_rows(hm_assessment *e, hm_matrix made, hm_source *rows, const hm_row_transform *transform)
 {

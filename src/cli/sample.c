@@ -135,8 +135,7 @@ static hm_status show_states(sampling *s)
     return HM_OK;
 }
 
-/* ---- latent variables ---------------------------------------------------------------------------------------------
- */
+/* ---- latent variables -------------------------------------------------------------------------------------------- */
 
 /* The first test rows (training rows where there are none) as expectations: of every rank. */
 static hm_status read_data(sampling *s)
@@ -236,8 +235,7 @@ static hm_status run_gibbs(sampling *s)
     return hm_gather_matrix(&s->run.workers, s->means);
 }
 
-/* ---- results ------------------------------------------------------------------------------------------------------
- */
+/* ---- results ----------------------------------------------------------------------------------------------------- */
 
 /* The means in the units of the data before `harmonium whiten`; as they are for data that were not whitened. */
 static hm_status undo_preprocessing(const sampling *s, hm_matrix *out)

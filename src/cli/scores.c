@@ -11,8 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the Frechet distance -----------------------------------------------------------------------------------------
- */
+/* ---- the Frechet distance ---------------------------------------------------------------------------------------- */
 
 /* |m - n|^2 + tr(A + B - 2 (A^(1/2) B A^(1/2))^(1/2)) of two Gaussians (Heusel et al. 2017), by the symmetric
  * eigensolver of ScaLAPACK. Collective. */
@@ -78,8 +77,7 @@ static hm_status frechet(hm_comm *comm, const moments *a, const moments *b, doub
     return comm->agree(comm, status);
 }
 
-/* ---- scores -------------------------------------------------------------------------------------------------------
- */
+/* ---- scores ------------------------------------------------------------------------------------------------------ */
 
 enum { BLOCKS = 10 };
 
@@ -217,8 +215,7 @@ void hm_scores_free(hm_scores *scores)
     *scores = (hm_scores){0};
 }
 
-/* ---- telling and storing ------------------------------------------------------------------------------------------
- */
+/* ---- telling and storing ----------------------------------------------------------------------------------------- */
 
 void hm_parzen_report(const hm_assessment *e, hm_report *report)
 {

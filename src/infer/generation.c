@@ -22,8 +22,7 @@ static const hm_setting entries[] = {
 
 const hm_settings_table hm_generation_table = {"generation", entries};
 
-/* ---- making rows --------------------------------------------------------------------------------------------------
- */
+/* ---- making rows ------------------------------------------------------------------------------------------------- */
 
 typedef struct making {
     const hm_model *model;
@@ -89,8 +88,7 @@ hm_status hm_generate(const hm_model *model, const hm_workers *workers, hm_matri
     return samples ? hm_gather_matrix(workers, (hm_matrix){samples, top.rows, model->visible}) : HM_OK;
 }
 
-/* ---- distances to the made rows -------------------------------------------------------------------------------------
- */
+/* ---- distances to the made rows ---------------------------------------------------------------------------------- */
 
 /* Made rows, packed so that a product gives a row's inner products with all of them. */
 typedef struct made_rows {
@@ -124,8 +122,7 @@ static double square_distance(const made_rows *made, double x_square, const floa
     return fmax(x_square + made->square[i] - 2 * (double)inner[i], 0);
 }
 
-/* ---- Parzen windows -----------------------------------------------------------------------------------------------
- */
+/* ---- Parzen windows ---------------------------------------------------------------------------------------------- */
 
 enum { WIDTHS = 16, BLOCK = 64 };
 
@@ -232,8 +229,7 @@ hm_status hm_parzen_of(hm_matrix made, hm_source *validation, const hm_row_trans
     return status;
 }
 
-/* ---- nearest rows -------------------------------------------------------------------------------------------------
- */
+/* ---- nearest rows ------------------------------------------------------------------------------------------------ */
 
 typedef struct nearest_job {
     const made_rows *made;
@@ -311,8 +307,7 @@ hm_status hm_nearest_rows(hm_matrix made, hm_source *source, const hm_row_transf
     return status;
 }
 
-/* ---- what a classifier says ---------------------------------------------------------------------------------------
- */
+/* ---- what a classifier says -------------------------------------------------------------------------------------- */
 
 typedef struct impression_job {
     const hm_model *classifier;

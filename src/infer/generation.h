@@ -22,8 +22,7 @@ hm_status hm_generate(const hm_model *model, const hm_workers *workers, hm_matri
 /* Row numbers of `all` that a shard has, of the ranks' shards; every rank's rows of m to all. Collective. */
 hm_status hm_gather_matrix(const hm_workers *workers, hm_matrix m);
 
-/* ---- Parzen windows -----------------------------------------------------------------------------------------------
- */
+/* ---- Parzen windows ---------------------------------------------------------------------------------------------- */
 
 typedef struct hm_parzen {
     double width;                       /* standard deviation of the windows */
@@ -37,8 +36,7 @@ typedef struct hm_parzen {
 hm_status hm_parzen_of(hm_matrix made, hm_source *validation, const hm_row_transform *of_validation, hm_source *rows,
                        const hm_row_transform *transform, const hm_workers *workers, hm_parzen *out);
 
-/* ---- by a classifier ----------------------------------------------------------------------------------------------
- */
+/* ---- by a classifier --------------------------------------------------------------------------------------------- */
 
 /* Sums over rows of what a classifier with features says. */
 typedef struct hm_impression {

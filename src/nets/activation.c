@@ -17,8 +17,7 @@ typedef struct hm_activation {
     void (*bend)(const hm_net_layer *layer, int64_t n, const float *y, const float *s, float *out);
 } hm_activation;
 
-/* ---- the functions ------------------------------------------------------------------------------------------------
- */
+/* ---- the functions ----------------------------------------------------------------------------------------------- */
 
 /* In place, so that the compiler would rather not use vectors: but no element depends on another. */
 #define EACH _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++)
@@ -89,8 +88,7 @@ static void softplus_bend(const hm_net_layer *layer, int64_t n, const float *y, 
     EACH out[i] = (1 - out[i]) * s[i];
 }
 
-/* ---- a layer ------------------------------------------------------------------------------------------------------
- */
+/* ---- a layer ----------------------------------------------------------------------------------------------------- */
 
 /* Values of the rows that are no tangents, and of the tangents. */
 static int64_t own_size(const hm_net_layer *layer, const hm_pass *pass)

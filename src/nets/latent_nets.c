@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- reading ------------------------------------------------------------------------------------------------------
- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 static void name_net(hm_net *net, const char *what, int l, int layers)
 {
@@ -99,8 +98,7 @@ hm_status hm_latent_nets_read(hm_latent_nets *nets, const char *encoder, const c
     return read_decoder(nets, decoder, visible);
 }
 
-/* ---- all nets -----------------------------------------------------------------------------------------------------
- */
+/* ---- all nets ---------------------------------------------------------------------------------------------------- */
 
 hm_status hm_latent_nets_declare(hm_model *model, hm_latent_nets *nets)
 {
