@@ -81,8 +81,7 @@ static gan *gan_of(const hm_model *model) { return model->state; }
 static const gan_settings *settings_of(const hm_model *model) { return model->settings; }
 static bool takes_reals(const void *settings) { return ((const gan_settings *)settings)->range == REAL; }
 
-/* ---- noise and rows -----------------------------------------------------------------------------------------------
- */
+/* ---- noise and rows ---------------------------------------------------------------------------------------------- */
 
 static void draw_noise(const hm_model *model, const hm_stream *stream, int64_t row, float *z)
 {
@@ -101,17 +100,6 @@ static void to_range(const hm_model *model, int64_t n, float *x)
     for (int64_t i = 0; settings_of(model)->range == SYMMETRIC && i < n; i++) x[i] = 2 * x[i] - 1;
 }
 
-static hm_pass pass_of(const hm_shard *shard, int64_t rows, float *input)
-{
-    return (hm_pass){.rows = rows,
-                     .all_rows = shard->batch,
-                     .first_row = shard->first_row,
-                     .training = true,
-                     .seed = shard->seed,
-                     .step = shard->step,
-                     .at = {input}};
-}
-
 static hm_status enter(const hm_model *model, hm_shard *shard, hm_work *work, int argument)
 {
     int64_t rows = shard->data.rows, units = settings_of(model)->noise_units;
@@ -120,7 +108,7 @@ static hm_status enter(const hm_model *model, hm_shard *shard, hm_work *work, in
     (void)argument;
     HM_TRY(hm_arena_floats(shard->scratch, rows * units, &z));
     for (int64_t row = 0; row < rows; row++) draw_noise(model, &stream, shard->first_row + row, z + row * units);
-    work->pass[GENERATED] = pass_of(shard, rows, z);
+    work->pass[GENERATED] = hm_pass_of(shard, 1, z);
     return HM_OK;
 }
 
@@ -129,8 +117,7 @@ static const float *generated(const hm_model *model, const hm_work *work)
     return work->pass[GENERATED].at[gan_of(model)->generator.count];
 }
 
-/* ---- the discriminator's turn ---------------------------------------------------------------------------------------
- */
+/* ---- the discriminator's turn ------------------------------------------------------------------------------------ */
 
 /* Room for rows of the data, as many made ones and, with a penalty, those between and their tangents; the first two
  * filled in. */
@@ -142,8 +129,9 @@ static hm_status stack(const hm_model *model, hm_shard *shard, hm_work *work, in
     hm_shard_visible(model, shard, x);
     to_range(model, size, x);
     memcpy(x + size, generated(model, work), (size_t)size * sizeof(float));
-    work->pass[JUDGED] = pass_of(shard, blocks * rows, x);
-    work->pass[JUDGED].first_row *= 4; /* as many blocks as there may be: no two rows share random numbers */
+    work->pass[JUDGED] = hm_pass_of(shard, blocks, x);
+    /* As many blocks as there may be: no two rows share random numbers. */
+    work->pass[JUDGED].first_row = 4 * shard->first_row;
     work->pass[JUDGED].parts = 2;
     return HM_OK;
 }
@@ -161,7 +149,7 @@ static hm_status stand_between(const hm_model *model, hm_shard *shard, hm_work *
         for (int64_t i = 0; i < V; i++)
             x[(2 * rows + row) * V + i] = u * x[row * V + i] + (1 - u) * x[(rows + row) * V + i];
     }
-    work->pass[BETWEEN] = pass_of(shard, rows, x + 2 * rows * V);
+    work->pass[BETWEEN] = hm_pass_of(shard, 1, x + 2 * rows * V);
     work->pass[BETWEEN].back = work->pass[BETWEEN].frozen = true;
     return HM_OK;
 }
@@ -233,13 +221,12 @@ static hm_status discriminator_loss(const hm_model *model, hm_shard *shard, hm_w
     return HM_OK;
 }
 
-/* ---- the generator's turn -----------------------------------------------------------------------------------------
- */
+/* ---- the generator's turn ---------------------------------------------------------------------------------------- */
 
 static hm_status judge(const hm_model *model, hm_shard *shard, hm_work *work, int argument)
 {
     (void)argument;
-    work->pass[JUDGED] = pass_of(shard, shard->data.rows, (float *)generated(model, work));
+    work->pass[JUDGED] = hm_pass_of(shard, 1, (float *)generated(model, work));
     work->pass[JUDGED].back = work->pass[JUDGED].frozen = true;
     return HM_OK;
 }

@@ -56,16 +56,11 @@ static bool takes_reals(const void *settings) { return ((const network_settings 
 
 static hm_status enter(const hm_model *model, hm_shard *shard, hm_work *work, int argument)
 {
-    hm_pass *pass = &work->pass[0];
+    float *v;
     (void)argument;
-    *pass = (hm_pass){.rows = shard->data.rows,
-                      .all_rows = shard->batch,
-                      .first_row = shard->first_row,
-                      .training = true,
-                      .seed = shard->seed,
-                      .step = shard->step};
-    HM_TRY(hm_arena_floats(shard->scratch, pass->rows * model->visible, &pass->at[0]));
-    hm_shard_visible(model, shard, pass->at[0]);
+    HM_TRY(hm_arena_floats(shard->scratch, shard->data.rows * model->visible, &v));
+    hm_shard_visible(model, shard, v);
+    work->pass[0] = hm_pass_of(shard, 1, v);
     return HM_OK;
 }
 

@@ -15,6 +15,7 @@
  */
 #include "core/kernels.h"
 #include "core/memory.h"
+#include "infer/numeric.h"
 #include "nets/latent_nets.h"
 #include "nets/program.h"
 
@@ -212,18 +213,6 @@ static bool is_analytic(const hm_model *model, const hm_shard *shard, const upda
     return shard->how->kl == HM_KL_ANALYTIC && vae_of(model)->nets.layers == 1 && !u->importance;
 }
 
-static hm_pass pass_of(const hm_shard *shard, int64_t times, float *input, bool back)
-{
-    return (hm_pass){.rows = shard->data.rows * times,
-                     .all_rows = shard->batch * times,
-                     .first_row = shard->first_row * times,
-                     .training = true,
-                     .back = back,
-                     .seed = shard->seed,
-                     .step = shard->step,
-                     .at = {input}};
-}
-
 static hm_status enter(const hm_model *model, hm_shard *shard, hm_work *work, int importance)
 {
     update *u = update_of(work);
@@ -233,7 +222,7 @@ static hm_status enter(const hm_model *model, hm_shard *shard, hm_work *work, in
     u->x = (draws){.rows = shard->data.rows, .samples = shard->how->samples, .v = v};
     u->importance = importance != 0;
     u->prior_weight = shard->how->kl_warmup > 0 ? fmin(shard->epoch / shard->how->kl_warmup, 1) : 1;
-    work->pass[hm_encoder_pass(0)] = pass_of(shard, 1, v, false);
+    work->pass[hm_encoder_pass(0)] = hm_pass_of(shard, 1, v);
     return find_precision(model, &u->x, shard->scratch);
 }
 
@@ -244,8 +233,10 @@ static hm_status draw(const hm_model *model, hm_shard *shard, hm_work *work, int
     hm_stream stream = {shard->seed, HM_RNG_NOISE, shard->step};
     u->x.e[l] = work->pass[hm_encoder_pass(l)].at[own->nets.encoder[l].count];
     HM_TRY(draw_layer(model, &u->x, l, &stream, shard->first_row, shard->scratch));
-    work->pass[hm_decoder_pass(l)] = pass_of(shard, u->x.samples, u->x.h[l], true);
-    if (l + 1 < own->nets.layers) work->pass[hm_encoder_pass(l + 1)] = pass_of(shard, u->x.samples, u->x.h[l], true);
+    hm_pass pass = hm_pass_of(shard, u->x.samples, u->x.h[l]);
+    pass.back = true;
+    work->pass[hm_decoder_pass(l)] = pass;
+    if (l + 1 < own->nets.layers) work->pass[hm_encoder_pass(l + 1)] = pass;
     return HM_OK;
 }
 
@@ -529,14 +520,6 @@ static const hm_monitor monitors[] = {
     {NULL, NULL, NULL},
 };
 
-static double log_mean_exp(int64_t n, const double *x)
-{
-    double most = -INFINITY, sum = 0;
-    for (int64_t i = 0; i < n; i++) most = fmax(most, x[i]);
-    for (int64_t i = 0; i < n; i++) sum += exp(x[i] - most);
-    return most + log(sum / (double)n);
-}
-
 static hm_status log_weights(const hm_model *model, hm_matrix v, const hm_stream *stream, int64_t first_row,
                              int64_t samples, hm_arena *scratch, double out[], double likelihoods[]);
 
@@ -557,7 +540,7 @@ static hm_status monitor(const hm_model *model, hm_shard *shard)
             shard->monitors[1] += likelihoods[i] / (double)k;
             shard->monitors[2] += (likelihoods[i] - log_w[i]) / (double)k;
         }
-        shard->monitors[3] += log_mean_exp(k, log_w + row * k);
+        shard->monitors[3] += hm_log_mean_exp(log_w + row * k, k);
     }
     return HM_OK;
 }

@@ -62,12 +62,10 @@ static hm_status init(hm_model *model, const hm_net_layer *layer, uint64_t seed)
 static int64_t sums_of_part(const hm_net_layer *layer) { return 2 * channels_of(layer) + 1; }
 static int64_t sums(const hm_net_layer *layer) { return HM_PARTS_MAX * sums_of_part(layer); }
 
-static int parts_of(const hm_pass *pass) { return pass->parts > 0 ? pass->parts : 1; }
-
 /* Of part p: its values, all places of all rows; where they begin. */
 static int64_t values_of_part(const hm_net_layer *layer, const hm_pass *pass)
 {
-    return pass->rows / parts_of(pass) * places_of(layer);
+    return pass->rows / hm_parts(pass) * places_of(layer);
 }
 
 /* Sums over rows and places of a, and of a b, into sums. */
@@ -75,7 +73,7 @@ static void add_up(const hm_net_layer *layer, const hm_pass *pass, const float *
 {
     int64_t C = channels_of(layer), n = values_of_part(layer, pass);
     memset(pass->sums, 0, (size_t)sums(layer) * sizeof(double));
-    for (int part = 0; part < parts_of(pass); part++) {
+    for (int part = 0; part < hm_parts(pass); part++) {
         double *sum = pass->sums + part * sums_of_part(layer);
         for (int64_t i = part * n; i < (part + 1) * n; i++)
             for (int64_t c = 0; c < C; c++) {
@@ -124,7 +122,7 @@ static void forward(const hm_model *model, const hm_net_layer *layer, hm_pass *p
 {
     int64_t C = channels_of(layer), n = values_of_part(layer, pass);
     const float *gamma = hm_layer_matrix(model, layer, GAMMA).at, *beta = hm_layer_matrix(model, layer, BETA).at;
-    for (int part = 0; part < parts_of(pass); part++) {
+    for (int part = 0; part < hm_parts(pass); part++) {
         const float *scale = scales_of(layer, pass, at, part), *mean = scale + C, *x = pass->at[at];
         float *normal = pass->kept[at], *y = pass->at[at + 1];
         find_scales(model, layer, pass, at, part);
@@ -158,8 +156,8 @@ static void give_statistics(const hm_net_layer *layer, const hm_pass *pass, int 
                             const hm_layout *layout)
 {
     int64_t C = channels_of(layer);
-    float weight = (float)shard->data.rows / (float)parts_of(pass);
-    for (int part = 0; part < parts_of(pass); part++) {
+    float weight = (float)shard->data.rows / (float)hm_parts(pass);
+    for (int part = 0; part < hm_parts(pass); part++) {
         const float *mean = scales_of(layer, pass, at, part) + C, *variance = mean + C;
         for (int64_t c = 0; c < C; c++) {
             hm_shard_direct(shard, layout, layer->tensor[MEAN])[c] += weight * mean[c];
@@ -168,23 +166,30 @@ static void give_statistics(const hm_net_layer *layer, const hm_pass *pass, int 
     }
 }
 
+/* Means of dy and dy x^ of a part's channels. */
+static int64_t takes(const hm_net_layer *layer, int64_t rows)
+{
+    (void)rows;
+    return 2 * channels_of(layer);
+}
+
 static void backward(const hm_model *model, const hm_net_layer *layer, hm_pass *pass, int at, hm_shard *shard,
                      float *more, float *input)
 {
     int64_t C = channels_of(layer), n = values_of_part(layer, pass);
     const float *gamma = hm_layer_matrix(model, layer, GAMMA).at;
-    (void)more;
+    float *mean = more, *along = more + C;
     if (!pass->frozen) {
         add_gradients(layer, pass, at, shard, &model->layout);
         give_statistics(layer, pass, at, shard, &model->layout);
     }
-    for (int part = 0; input && part < parts_of(pass); part++) {
+    for (int part = 0; input && part < hm_parts(pass); part++) {
         const float *scale = scales_of(layer, pass, at, part);
         const double *sum = pass->sums + part * sums_of_part(layer);
+        for (int64_t c = 0; c < 2 * C; c++) more[c] = (float)(sum[c] / sum[2 * C]);
         for (int64_t i = part * n; i < (part + 1) * n; i++)
             for (int64_t c = 0; c < C; c++) {
-                float mean = (float)(sum[c] / sum[2 * C]), along = (float)(sum[C + c] / sum[2 * C]);
-                float rest = pass->delta[i * C + c] - mean - pass->kept[at][i * C + c] * along;
+                float rest = pass->delta[i * C + c] - mean[c] - pass->kept[at][i * C + c] * along[c];
                 input[i * C + c] = gamma[c] * scale[c] * rest;
             }
     }
@@ -211,6 +216,7 @@ const hm_layer_class hm_layer_batch_norm = {
     .measure = measure,
     .measure_back = measure_back,
     .keeps = keeps,
+    .takes = takes,
     .forward = forward,
     .backward = backward,
     .finish = finish,

@@ -59,7 +59,7 @@ static int64_t takes(const hm_net_layer *layer, int64_t rows) { return rows * co
 /* Rows of a pass that are compared with one another: part p of them. */
 static hm_range part_of(const hm_pass *pass, int part)
 {
-    int64_t rows = pass->rows / (pass->parts > 0 ? pass->parts : 1);
+    int64_t rows = pass->rows / hm_parts(pass);
     return (hm_range){part * rows, (part + 1) * rows};
 }
 
@@ -70,9 +70,20 @@ static float closeness(int64_t size, const float *a, const float *b)
     return (float)exp(-distance);
 }
 
-static void forward(const hm_model *model, const hm_net_layer *layer, hm_pass *pass, int at)
+/* Both rows are as close to each other: each is added to in the order of the others. */
+static void add_closeness(const hm_net_layer *layer, const float *M, int64_t i, int64_t j, float *y)
 {
     int64_t in = inputs(layer), B = layer->units, C = layer->pieces, width = in + B;
+    for (int64_t b = 0; b < B; b++) {
+        float close = closeness(C, M + (i * B + b) * C, M + (j * B + b) * C);
+        y[i * width + in + b] += close;
+        y[j * width + in + b] += close;
+    }
+}
+
+static void forward(const hm_model *model, const hm_net_layer *layer, hm_pass *pass, int at)
+{
+    int64_t in = inputs(layer), B = layer->units, width = in + B;
     float *M = pass->kept[at], *y = pass->at[at + 1];
     (void)model;
     hm_product((hm_matrix){pass->at[at], pass->rows, in}, &layer->up, M);
@@ -80,16 +91,14 @@ static void forward(const hm_model *model, const hm_net_layer *layer, hm_pass *p
         memcpy(y + row * width, pass->at[at] + row * in, (size_t)in * sizeof(float));
         memset(y + row * width + in, 0, (size_t)B * sizeof(float));
     }
-    for (int part = 0; part < (pass->parts > 0 ? pass->parts : 1); part++) {
+    for (int part = 0; part < hm_parts(pass); part++) {
         hm_range rows = part_of(pass, part);
         for (int64_t i = rows.begin; i < rows.end; i++)
-            for (int64_t j = rows.begin; j < rows.end; j++)
-                for (int64_t b = 0; i != j && b < B; b++)
-                    y[i * width + in + b] += closeness(C, M + (i * B + b) * C, M + (j * B + b) * C);
+            for (int64_t j = i + 1; j < rows.end; j++) add_closeness(layer, M, i, j, y);
     }
 }
 
-/* dM_i = - sum over j of (do_i + do_j) o_ij sign(M_i - M_j). */
+/* dM_i = - sum over j of (do_i + do_j) o_ij sign(M_i - M_j); the pair's part of dM_i and dM_j. */
 static void add_pair(const hm_net_layer *layer, const hm_pass *pass, int at, int64_t i, int64_t j, float *dM)
 {
     int64_t in = inputs(layer), B = layer->units, C = layer->pieces, width = in + B;
@@ -97,8 +106,11 @@ static void add_pair(const hm_net_layer *layer, const hm_pass *pass, int at, int
         const float *mine = pass->kept[at] + (i * B + b) * C, *other = pass->kept[at] + (j * B + b) * C;
         float both = pass->delta[i * width + in + b] + pass->delta[j * width + in + b];
         float pull = both * closeness(C, mine, other);
-        for (int64_t c = 0; c < C; c++)
-            dM[(i * B + b) * C + c] -= mine[c] > other[c] ? pull : mine[c] < other[c] ? -pull : 0.0f;
+        for (int64_t c = 0; c < C; c++) {
+            float away = mine[c] > other[c] ? pull : mine[c] < other[c] ? -pull : 0.0f;
+            dM[(i * B + b) * C + c] -= away;
+            dM[(j * B + b) * C + c] += away;
+        }
     }
 }
 
@@ -109,11 +121,10 @@ static void backward(const hm_model *model, const hm_net_layer *layer, hm_pass *
     hm_matrix x = {pass->at[at], pass->rows, in}, dM = {more, pass->rows, columns_of(layer)};
     (void)model;
     memset(dM.at, 0, (size_t)(dM.rows * dM.columns) * sizeof(float));
-    for (int part = 0; part < (pass->parts > 0 ? pass->parts : 1); part++) {
+    for (int part = 0; part < hm_parts(pass); part++) {
         hm_range rows = part_of(pass, part);
         for (int64_t i = rows.begin; i < rows.end; i++)
-            for (int64_t j = rows.begin; j < rows.end; j++)
-                if (i != j) add_pair(layer, pass, at, i, j, dM.at);
+            for (int64_t j = i + 1; j < rows.end; j++) add_pair(layer, pass, at, i, j, dM.at);
     }
     if (!pass->frozen) shard->outer[layer->tensor[0]] = (hm_outer){x, dM};
     if (!input) return;

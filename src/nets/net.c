@@ -253,7 +253,7 @@ hm_status hm_net_begin(const hm_net *net, hm_pass *pass, hm_arena *scratch)
 
 hm_status hm_net_apply(const hm_model *model, const hm_net *net, hm_matrix input, hm_arena *scratch, float **out)
 {
-    hm_pass pass = {.rows = input.rows, .all_rows = input.rows, .at = {input.at}};
+    hm_pass pass = {.rows = input.rows, .at = {input.at}};
     HM_TRY(hm_net_begin(net, &pass, scratch));
     for (int l = 0; l < net->count; l++) net->layer[l].class->forward(model, &net->layer[l], &pass, l);
     *out = pass.at[net->count];

@@ -56,19 +56,21 @@ enum { HM_PARTS_MAX = 2 };
 
 /* One use of a net on rows of a shard. */
 typedef struct hm_pass {
-    int64_t rows, all_rows; /* of this shard, of all shards */
-    int64_t first_row;      /* among all: of random numbers */
-    bool training;          /* dropout, and statistics of the batch rather than running ones */
-    bool back;              /* the gradient with respect to the input is wanted */
-    bool frozen;            /* those with respect to the parameters are not */
-    int parts;              /* equal parts of the rows with statistics of their own; 0 is 1 */
-    int64_t tangents;       /* so many rows at the end are derivatives of those just before them: see hm_net.tangents */
+    int64_t rows;      /* of this shard */
+    int64_t first_row; /* among all: of random numbers */
+    bool training;     /* dropout, and statistics of the batch rather than running ones */
+    bool back;         /* the gradient with respect to the input is wanted */
+    bool frozen;       /* those with respect to the parameters are not */
+    int parts;         /* equal parts of the rows with statistics of their own; 0 is 1 */
+    int64_t tangents;  /* so many rows at the end are derivatives of those just before them: see hm_net.tangents */
     uint64_t seed, step;
     float *at[HM_NET_LAYERS_MAX + 1]; /* (rows, size) the input, and every layer's output */
     float *kept[HM_NET_LAYERS_MAX];   /* what a layer keeps for its backward pass */
     float *delta;                     /* (rows, size) backward: d objective / d at[l], of the layer reached */
     double *sums;                     /* of layers with statistics: this shard's, then those of all shards */
 } hm_pass;
+
+static inline int hm_parts(const hm_pass *pass) { return pass->parts > 0 ? pass->parts : 1; }
 
 /* A kind of layer. `at` is its place in the net. Functions may be NULL where a kind has no such thing. */
 struct hm_layer_class {
@@ -143,8 +145,7 @@ hm_status hm_net_begin(const hm_net *net, hm_pass *pass, hm_arena *scratch);
  * Thread-safe; scratch of hm_net_bytes. */
 hm_status hm_net_apply(const hm_model *model, const hm_net *net, hm_matrix input, hm_arena *scratch, float **out);
 
-/* ---- for the kinds of layers --------------------------------------------------------------------------------------
- */
+/* ---- for the kinds of layers ------------------------------------------------------------------------------------- */
 
 /* The next word of an item, which is cut off it, or NULL at its end. */
 char *hm_next_word(char **words);

@@ -45,6 +45,18 @@ void hm_program_backward(hm_program *program, const hm_net *net, int pass)
     for (int l = net->count - 1; l >= 0; l--) add_layer(program, net, pass, l, true);
 }
 
+/* ---- passes ------------------------------------------------------------------------------------------------------ */
+
+hm_pass hm_pass_of(const hm_shard *shard, int64_t times, float *input)
+{
+    return (hm_pass){.rows = shard->data.rows * times,
+                     .first_row = shard->first_row * times,
+                     .training = true,
+                     .seed = shard->seed,
+                     .step = shard->step,
+                     .at = {input}};
+}
+
 /* ---- running ---------------------------------------------------------------------------------------------------- */
 
 size_t hm_work_bytes(void) { return hm_arena_bytes((int64_t)(sizeof(hm_work) / sizeof(float)) + 1); }

@@ -37,6 +37,9 @@ typedef struct hm_program {
     hm_step step[HM_STEPS_MAX];
 } hm_program;
 
+/* A training pass over `input`, (times * rows of the shard, ...). */
+hm_pass hm_pass_of(const hm_shard *shard, int64_t times, float *input);
+
 /* The family's own step. */
 void hm_program_call(hm_program *program, hm_call call, int argument);
 /* All layers of a pass: its `rows`, `at[0]` and so on are filled in by a call before it. */
