@@ -1,5 +1,5 @@
 /* Adversarial nets: the gradients of both players, the gradient penalty's second derivative among them, against central
- * differences in float64 with the same noise; noise, ranges, refusals, and a ring of eight Gaussians. */
+ * differences in float64 with the same noise, and refusals. */
 #include "one_gradient.h"
 #include "reference_net.h"
 
