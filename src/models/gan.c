@@ -67,12 +67,11 @@ static const hm_setting gan_entries[] = {
 };
 #undef FIELD
 
-enum { LOSSES = 4 };
 typedef enum loss_kind { MINIMAX, NON_SATURATING, LEAST_SQUARES, WASSERSTEIN } loss_kind;
 
 typedef struct gan {
     hm_net generator, discriminator;
-    hm_program turn[LOSSES][2]; /* of the generator, and of the discriminator */
+    hm_program generator_turn, discriminator_turn, critic_turn; /* a critic has a penalty on its gradient */
 } gan;
 
 enum { GENERATED, JUDGED, BETWEEN }; /* passes */
@@ -207,16 +206,17 @@ static double deceive(loss_kind kind, double a)
 }
 
 /* Rows between have no gradient of their own, and their tangents 1: of the derivative along r. */
-static hm_status discriminator_loss(const hm_model *model, hm_shard *shard, hm_work *work, int kind)
+static hm_status discriminator_loss(const hm_model *model, hm_shard *shard, hm_work *work, int argument)
 {
     hm_pass *pass = &work->pass[JUDGED];
+    loss_kind kind = (loss_kind)shard->objective->kind;
     const float *a = pass->at[gan_of(model)->discriminator.count];
     int64_t rows = shard->data.rows;
+    (void)argument;
     HM_TRY(hm_arena_floats(shard->scratch, pass->rows, &pass->delta));
     for (int64_t row = 0; row < pass->rows; row++) {
         int64_t block = row / rows;
-        pass->delta[row] =
-            block < 2 ? (float)discriminate((loss_kind)kind, (double)a[row], block == 0) : (float)(block - 2);
+        pass->delta[row] = block < 2 ? (float)discriminate(kind, (double)a[row], block == 0) : (float)(block - 2);
     }
     return HM_OK;
 }
@@ -231,12 +231,14 @@ static hm_status judge(const hm_model *model, hm_shard *shard, hm_work *work, in
     return HM_OK;
 }
 
-static hm_status generator_loss(const hm_model *model, hm_shard *shard, hm_work *work, int kind)
+static hm_status generator_loss(const hm_model *model, hm_shard *shard, hm_work *work, int argument)
 {
     hm_pass *pass = &work->pass[JUDGED];
+    loss_kind kind = (loss_kind)shard->objective->kind;
     const float *a = pass->at[gan_of(model)->discriminator.count];
+    (void)argument;
     HM_TRY(hm_arena_floats(shard->scratch, pass->rows, &pass->delta));
-    for (int64_t row = 0; row < pass->rows; row++) pass->delta[row] = (float)deceive((loss_kind)kind, (double)a[row]);
+    for (int64_t row = 0; row < pass->rows; row++) pass->delta[row] = (float)deceive(kind, (double)a[row]);
     return HM_OK;
 }
 
@@ -247,31 +249,33 @@ static hm_status hand_over(const hm_model *model, hm_shard *shard, hm_work *work
     return HM_OK;
 }
 
-static void write_programs(gan *own, int kind)
+static void write_discriminator_turn(const gan *own, hm_program *program, bool penalty)
 {
-    hm_program *generator = &own->turn[kind][0], *discriminator = &own->turn[kind][1];
-    hm_program_call(discriminator, enter, 0);
-    hm_program_forward(discriminator, &own->generator, GENERATED);
-    if (kind == WASSERSTEIN) {
-        hm_program_call(discriminator, stand_between, 0);
-        hm_program_forward(discriminator, &own->discriminator, BETWEEN);
-        hm_program_call(discriminator, from_ones, 0);
-        hm_program_backward(discriminator, &own->discriminator, BETWEEN);
-        hm_program_call(discriminator, penalise, 0);
+    hm_program_call(program, enter, 0);
+    hm_program_forward(program, &own->generator, GENERATED);
+    if (penalty) {
+        hm_program_call(program, stand_between, 0);
+        hm_program_forward(program, &own->discriminator, BETWEEN);
+        hm_program_call(program, from_ones, 0);
+        hm_program_backward(program, &own->discriminator, BETWEEN);
+        hm_program_call(program, penalise, 0);
     } else
-        hm_program_call(discriminator, stack, 2);
-    hm_program_forward(discriminator, &own->discriminator, JUDGED);
-    hm_program_call(discriminator, discriminator_loss, kind);
-    hm_program_backward(discriminator, &own->discriminator, JUDGED);
+        hm_program_call(program, stack, 2);
+    hm_program_forward(program, &own->discriminator, JUDGED);
+    hm_program_call(program, discriminator_loss, 0);
+    hm_program_backward(program, &own->discriminator, JUDGED);
+}
 
-    hm_program_call(generator, enter, 0);
-    hm_program_forward(generator, &own->generator, GENERATED);
-    hm_program_call(generator, judge, 0);
-    hm_program_forward(generator, &own->discriminator, JUDGED);
-    hm_program_call(generator, generator_loss, kind);
-    hm_program_backward(generator, &own->discriminator, JUDGED);
-    hm_program_call(generator, hand_over, 0);
-    hm_program_backward(generator, &own->generator, GENERATED);
+static void write_generator_turn(const gan *own, hm_program *program)
+{
+    hm_program_call(program, enter, 0);
+    hm_program_forward(program, &own->generator, GENERATED);
+    hm_program_call(program, judge, 0);
+    hm_program_forward(program, &own->discriminator, JUDGED);
+    hm_program_call(program, generator_loss, 0);
+    hm_program_backward(program, &own->discriminator, JUDGED);
+    hm_program_call(program, hand_over, 0);
+    hm_program_backward(program, &own->generator, GENERATED);
 }
 
 /* ---- a model ---------------------------------------------------------------------------------------------------- */
@@ -291,7 +295,9 @@ static hm_status gan_declare(hm_model *model)
     HM_REQUIRE(own->discriminator.count > 0 && hm_shape_size(hm_net_out(&own->discriminator)) == 1, HM_EUSAGE,
                "model.discriminator: it must end in one unit, `dense 1`, not %lld",
                (long long)(own->discriminator.count ? hm_shape_size(hm_net_out(&own->discriminator)) : model->visible));
-    for (int kind = 0; kind < LOSSES; kind++) write_programs(own, kind);
+    write_discriminator_turn(own, &own->discriminator_turn, false);
+    write_discriminator_turn(own, &own->critic_turn, true);
+    write_generator_turn(own, &own->generator_turn);
     HM_TRY(hm_net_declare(model, &own->generator));
     return hm_net_declare(model, &own->discriminator);
 }
@@ -395,47 +401,44 @@ static hm_status monitor(const hm_model *model, hm_shard *shard)
     return HM_OK;
 }
 
-/* The functions of a loss that know which one it is. */
-#define LOSS(KIND, NAME)                                                                                               \
-    static int NAME##_stretches(const hm_model *model, const hm_contrast_settings *how, bool adversary)                \
-    {                                                                                                                  \
-        (void)how;                                                                                                     \
-        return gan_of(model)->turn[KIND][adversary].stretches;                                                         \
-    }                                                                                                                  \
-    static int64_t NAME##_exchange(const hm_model *model, const hm_contrast_settings *how)                             \
-    {                                                                                                                  \
-        const hm_program *turn = gan_of(model)->turn[KIND];                                                            \
-        (void)how;                                                                                                     \
-        return turn[0].exchange > turn[1].exchange ? turn[0].exchange : turn[1].exchange;                              \
-    }                                                                                                                  \
-    static hm_status NAME##_gradient(const hm_model *model, hm_shard *shard)                                           \
-    {                                                                                                                  \
-        return hm_program_run(&gan_of(model)->turn[KIND][shard->adversary], model, shard);                             \
-    }
-LOSS(MINIMAX, minimax)
-LOSS(NON_SATURATING, non_saturating)
-LOSS(LEAST_SQUARES, least_squares)
-LOSS(WASSERSTEIN, wasserstein)
+static const hm_program *program_of(const hm_model *model, const hm_objective *objective, bool adversary)
+{
+    const gan *own = gan_of(model);
+    return !adversary                       ? &own->generator_turn
+           : objective->kind == WASSERSTEIN ? &own->critic_turn
+                                            : &own->discriminator_turn;
+}
 
-#define OBJECTIVE(NAME, CHECK, DESCRIBE)                                                                               \
+static hm_stretches stretches(const hm_model *model, const hm_objective *objective, bool adversary)
+{
+    return program_of(model, objective, adversary)->stretches;
+}
+
+static hm_status gradient(const hm_model *model, hm_shard *shard)
+{
+    return hm_program_run(program_of(model, shard->objective, shard->adversary), model, shard);
+}
+
+#define OBJECTIVE(NAME, KIND, CHECK, DESCRIBE)                                                                         \
     static const hm_objective NAME = {                                                                                 \
         .name = #NAME,                                                                                                 \
+        .kind = KIND,                                                                                                  \
         .describe = DESCRIBE,                                                                                          \
         .monitors = monitors,                                                                                          \
         .check = CHECK,                                                                                                \
         .adversary_has = adversary_has,                                                                                \
         .scratch_bytes = scratch_bytes,                                                                                \
-        .stretches = NAME##_stretches,                                                                                 \
-        .exchange = NAME##_exchange,                                                                                   \
-        .gradient = NAME##_gradient,                                                                                   \
+        .stretches = stretches,                                                                                        \
+        .gradient = gradient,                                                                                          \
         .monitor = monitor,                                                                                            \
         .finish = finish,                                                                                              \
         .refresh = refresh_player,                                                                                     \
     }
-OBJECTIVE(non_saturating, NULL, "log D of made rows for the generator (Goodfellow et al. 2014)");
-OBJECTIVE(minimax, NULL, "the game of Goodfellow et al. 2014 as it is written");
-OBJECTIVE(least_squares, NULL, "squared distance to 1 and 0 (Mao et al. 2017)");
-OBJECTIVE(wasserstein, check_wasserstein, "a critic with a penalty on its gradient (Gulrajani et al. 2017)");
+OBJECTIVE(non_saturating, NON_SATURATING, NULL, "log D of made rows for the generator (Goodfellow et al. 2014)");
+OBJECTIVE(minimax, MINIMAX, NULL, "the game of Goodfellow et al. 2014 as it is written");
+OBJECTIVE(least_squares, LEAST_SQUARES, NULL, "squared distance to 1 and 0 (Mao et al. 2017)");
+OBJECTIVE(wasserstein, WASSERSTEIN, check_wasserstein,
+          "a critic with a penalty on its gradient (Gulrajani et al. 2017)");
 
 static const hm_objective *const gan_objectives[] = {&non_saturating, &minimax, &least_squares, &wasserstein, NULL};
 

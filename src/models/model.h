@@ -17,6 +17,7 @@
 
 typedef struct hm_model hm_model;
 typedef struct hm_model_class hm_model_class;
+typedef struct hm_objective hm_objective;
 typedef struct hm_machine hm_machine;       /* boltzmann/machine.h */
 typedef struct hm_classifier hm_classifier; /* boltzmann/classifier.h */
 typedef struct hm_stack hm_stack;           /* boltzmann/stack.h */
@@ -103,6 +104,7 @@ typedef struct hm_shard {
     hm_matrix samples;   /* ... unless these (chains, state_columns) are given: states sampled by the loop */
     int64_t first_chain; /* its first chain's number among all */
     int64_t all_chains;
+    const hm_objective *objective;
     const hm_contrast_settings *how;
     double log_z;         /* of the current parameters; only with HM_EXACT */
     hm_arena *scratch;    /* reset before each update */
@@ -195,9 +197,16 @@ typedef struct hm_enumeration {
     hm_status (*log_prob)(const hm_model *model, int64_t begin, int64_t count, hm_arena *scratch, double out[]);
 } hm_enumeration;
 
+/* A gradient may come in stretches, between which shards exchange sums. */
+typedef struct hm_stretches {
+    int count;
+    int64_t exchange; /* numbers, at most */
+} hm_stretches;
+
 /* What a stage of training climbs. `how` is the stage's. */
-typedef struct hm_objective {
+struct hm_objective {
     const char *name, *describe;
+    int kind;                   /* the family's own number of it */
     const hm_monitor *monitors; /* ends with .name = NULL; the first one is shown as the objective */
     /* HM_EUSAGE when the model cannot be trained so. May be NULL. */
     hm_status (*check)(const hm_model *model, const hm_contrast_settings *how);
@@ -215,10 +224,8 @@ typedef struct hm_objective {
     size_t (*scratch_bytes)(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
                             int64_t chains);
     hm_status (*start_chains)(const hm_model *model, hm_shard *shard);
-    /* `gradient` may come in stretches, between which shards exchange sums: how many, and how many numbers at most.
-     * NULL: one, and none. */
-    int (*stretches)(const hm_model *model, const hm_contrast_settings *how, bool adversary);
-    int64_t (*exchange)(const hm_model *model, const hm_contrast_settings *how);
+    /* NULL: `gradient` comes in one stretch. */
+    hm_stretches (*stretches)(const hm_model *model, const hm_objective *objective, bool adversary);
     /* One shard's gradient, as sums over the minibatch's rows (the negative phase weighted by batch / chains): rows of
      * outer products in shard->outer, everything else in shard->direct; moves the chains. Running tensors receive the
      * batch's sums. */
@@ -235,7 +242,7 @@ typedef struct hm_objective {
     /* At every row of metrics: what shows that training has diverged though all numbers are finite ("all units of layer
      * 2 are dead"), in a static buffer of the thread, or NULL. May be NULL. */
     const char *(*fault)(const hm_model *model, const hm_contrast_settings *how);
-} hm_objective;
+};
 
 struct hm_model_class {
     const char *name, *describe;

@@ -117,16 +117,10 @@ static void network_refresh(hm_model *model) { hm_net_refresh(model, &network_of
 
 /* ---- classification as an objective ----------------------------------------------------------------------------- */
 
-static int stretches(const hm_model *model, const hm_contrast_settings *how, bool adversary)
+static hm_stretches stretches(const hm_model *model, const hm_objective *objective, bool adversary)
 {
-    (void)how, (void)adversary;
+    (void)objective, (void)adversary;
     return network_of(model)->program.stretches;
-}
-
-static int64_t exchange(const hm_model *model, const hm_contrast_settings *how)
-{
-    (void)how;
-    return network_of(model)->program.exchange;
 }
 
 static size_t scratch_bytes(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
@@ -210,7 +204,6 @@ static const hm_objective classify = {
     .monitors = hm_class_monitors,
     .scratch_bytes = scratch_bytes,
     .stretches = stretches,
-    .exchange = exchange,
     .gradient = gradient,
     .monitor = monitor,
     .finish = finish,

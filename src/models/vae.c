@@ -25,6 +25,8 @@
 
 /* ---- settings and tensors --------------------------------------------------------------------------------------- */
 
+enum { ELBO, IWAE }; /* kinds of objective */
+
 typedef enum likelihood { BERNOULLI, GAUSSIAN } likelihood;
 static const char *const likelihood_names[] = {"bernoulli", "gaussian", NULL};
 
@@ -67,7 +69,7 @@ enum { LAYERS_MAX = HM_LATENT_LAYERS_MAX };
 typedef struct vae {
     hm_latent_nets nets;
     int log_variance; /* tensor: of a Gaussian likelihood; -1: variance 1 */
-    hm_program elbo, iwae;
+    hm_program program;
 } vae;
 
 static vae *vae_of(const hm_model *model) { return model->state; }
@@ -198,7 +200,6 @@ static double log_prior_ratio(const hm_model *model, const draws *x, int64_t i)
 /* What a shard keeps beside its passes. */
 typedef struct update {
     draws x;
-    bool importance;         /* objective iwae */
     double prior_weight;     /* of log p(h) - log q(h | v) */
     float *weight;           /* (draws) a_s */
     float *back[LAYERS_MAX]; /* (draws, units) d / d h_{l+1}: through what is above it, and the prior */
@@ -208,19 +209,19 @@ _Static_assert(sizeof(update) <= sizeof((hm_work){0}.own), "a shard's work has r
 
 static update *update_of(const hm_work *work) { return (update *)(void *)work->own; }
 
-static bool is_analytic(const hm_model *model, const hm_shard *shard, const update *u)
+static bool is_analytic(const hm_model *model, const hm_shard *shard)
 {
-    return shard->how->kl == HM_KL_ANALYTIC && vae_of(model)->nets.layers == 1 && !u->importance;
+    return shard->how->kl == HM_KL_ANALYTIC && vae_of(model)->nets.layers == 1 && shard->objective->kind == ELBO;
 }
 
-static hm_status enter(const hm_model *model, hm_shard *shard, hm_work *work, int importance)
+static hm_status enter(const hm_model *model, hm_shard *shard, hm_work *work, int argument)
 {
     update *u = update_of(work);
     float *v;
+    (void)argument;
     HM_TRY(hm_arena_floats(shard->scratch, shard->data.rows * model->visible, &v));
     hm_shard_visible(model, shard, v);
     u->x = (draws){.rows = shard->data.rows, .samples = shard->how->samples, .v = v};
-    u->importance = importance != 0;
     u->prior_weight = shard->how->kl_warmup > 0 ? fmin(shard->epoch / shard->how->kl_warmup, 1) : 1;
     work->pass[hm_encoder_pass(0)] = hm_pass_of(shard, 1, v);
     return find_precision(model, &u->x, shard->scratch);
@@ -241,13 +242,13 @@ static hm_status draw(const hm_model *model, hm_shard *shard, hm_work *work, int
 }
 
 /* a_s of a row: 1 / k, or w_s / sum w. log_w: room for k. */
-static void weigh_row(const hm_model *model, const update *u, int64_t row, double log_w[])
+static void weigh_row(const hm_model *model, const hm_shard *shard, const update *u, int64_t row, double log_w[])
 {
     int64_t k = u->x.samples;
     float *weight = u->weight + row * k;
     double most = -INFINITY, sum = 0;
     for (int64_t s = 0; s < k; s++) weight[s] = (float)(1.0 / (double)k);
-    if (!u->importance || k == 1) return;
+    if (shard->objective->kind == ELBO || k == 1) return;
     for (int64_t s = 0; s < k; s++) {
         log_w[s] = log_likelihood(model, &u->x, row * k + s) + log_prior_ratio(model, &u->x, row * k + s);
         most = fmax(most, log_w[s]);
@@ -288,7 +289,7 @@ static hm_status loss(const hm_model *model, hm_shard *shard, hm_work *work, int
         u->x.d[l] = work->pass[hm_decoder_pass(l)].at[own->nets.decoder[l].count];
     HM_TRY(hm_arena_floats(shard->scratch, n, &u->weight));
     HM_TRY(hm_arena_floats(shard->scratch, 2 * u->x.samples, &room)); /* arenas are aligned for any type */
-    for (int64_t row = 0; row < u->x.rows; row++) weigh_row(model, u, row, (double *)(void *)room);
+    for (int64_t row = 0; row < u->x.rows; row++) weigh_row(model, shard, u, row, (double *)(void *)room);
     HM_TRY(hm_arena_floats(shard->scratch, n * model->visible, &pass->delta));
     likelihood_delta(model, u, shard, pass->delta);
     return HM_OK;
@@ -303,7 +304,7 @@ static hm_status prior(const hm_model *model, hm_shard *shard, hm_work *work, in
     int64_t N = own->nets.units[l], n = draw_count(&u->x);
     bool top = l + 1 == own->nets.layers;
     float *back = u->back[l] = work->pass[hm_decoder_pass(l)].delta, *delta = NULL;
-    if (is_analytic(model, shard, u)) return HM_OK;
+    if (is_analytic(model, shard)) return HM_OK;
     if (!top) HM_TRY(hm_arena_floats(shard->scratch, n * 2 * N, &delta));
     for (int64_t i = 0; i < n; i++) {
         float weight = u->weight[i] * (float)u->prior_weight, *row = back + i * N;
@@ -327,7 +328,7 @@ static void posterior_row(const hm_shard *shard, const update *u, int64_t N, flo
 {
     float prior_weight = (float)u->prior_weight;
     bool full = shard->how->path == HM_PATH_FULL;
-    float twice = shard->how->path == HM_PATH_DOUBLY && u->importance ? weight : 1.0f;
+    float twice = shard->how->path == HM_PATH_DOUBLY && shard->objective->kind == IWAE ? weight : 1.0f;
     for (int64_t j = 0; j < N; j++) {
         /* - log q = (log s^2 + eps^2) / 2: with eps fixed, d / d log s^2 is 1 / 2; along the path alone, d / d h is
          * eps / s. */
@@ -344,7 +345,7 @@ static hm_status posterior(const hm_model *model, hm_shard *shard, hm_work *work
     update *u = update_of(work);
     int64_t N = own->nets.units[l], n = draw_count(&u->x), sources = l == 0 ? u->x.rows : n;
     hm_pass *pass = &work->pass[hm_encoder_pass(l)];
-    bool analytic = is_analytic(model, shard, u);
+    bool analytic = is_analytic(model, shard);
     float *back = u->back[l];
     if (l + 1 < own->nets.layers)
         hm_kernels_best()->add(n * N, back, work->pass[hm_encoder_pass(l + 1)].delta,
@@ -367,10 +368,10 @@ static hm_status posterior(const hm_model *model, hm_shard *shard, hm_work *work
     return HM_OK;
 }
 
-static void write_program(vae *own, hm_program *program, int importance)
+static void write_program(vae *own)
 {
-    *program = (hm_program){.count = 0};
-    hm_program_call(program, enter, importance);
+    hm_program *program = &own->program;
+    hm_program_call(program, enter, 0);
     for (int l = 0; l < own->nets.layers; l++) {
         hm_program_forward(program, &own->nets.encoder[l], hm_encoder_pass(l));
         hm_program_call(program, draw, l);
@@ -395,8 +396,7 @@ static hm_status vae_declare(hm_model *model)
     HM_TRY(hm_alloc(&model->state, 1, sizeof(vae), "a VAE"));
     vae *own = vae_of(model);
     HM_TRY(hm_latent_nets_read(&own->nets, settings->encoder, settings->decoder, model->visible));
-    write_program(own, &own->elbo, 0);
-    write_program(own, &own->iwae, 1);
+    write_program(own);
     return declare_tensors(model);
 }
 
@@ -455,16 +455,10 @@ static hm_status check_iwae(const hm_model *model, const hm_contrast_settings *h
     return HM_OK;
 }
 
-static int stretches(const hm_model *model, const hm_contrast_settings *how, bool adversary)
+static hm_stretches stretches(const hm_model *model, const hm_objective *objective, bool adversary)
 {
-    (void)how, (void)adversary;
-    return vae_of(model)->elbo.stretches;
-}
-
-static int64_t exchange(const hm_model *model, const hm_contrast_settings *how)
-{
-    (void)how;
-    return vae_of(model)->elbo.exchange;
+    (void)objective, (void)adversary;
+    return vae_of(model)->program.stretches;
 }
 
 static size_t nets_bytes(const hm_model *model, int64_t rows, int64_t samples, bool backward)
@@ -496,14 +490,9 @@ static size_t scratch_bytes(const hm_model *model, const hm_contrast_settings *h
            (program > monitor ? program : monitor);
 }
 
-static hm_status elbo_gradient(const hm_model *model, hm_shard *shard)
+static hm_status gradient(const hm_model *model, hm_shard *shard)
 {
-    return hm_program_run(&vae_of(model)->elbo, model, shard);
-}
-
-static hm_status iwae_gradient(const hm_model *model, hm_shard *shard)
-{
-    return hm_program_run(&vae_of(model)->iwae, model, shard);
+    return hm_program_run(&vae_of(model)->program, model, shard);
 }
 
 static void finish(hm_model *model, const hm_contrast_settings *how, bool adversary, int64_t batch, float *grad)
@@ -665,26 +654,26 @@ static const hm_latent vae_latent = {
 
 static const hm_objective elbo = {
     .name = "elbo",
+    .kind = ELBO,
     .describe = "the evidence lower bound",
     .monitors = monitors,
     .check = check_elbo,
     .scratch_bytes = scratch_bytes,
     .stretches = stretches,
-    .exchange = exchange,
-    .gradient = elbo_gradient,
+    .gradient = gradient,
     .monitor = monitor,
     .finish = finish,
 };
 
 static const hm_objective iwae = {
     .name = "iwae",
+    .kind = IWAE,
     .describe = "the importance-weighted bound of train.samples draws",
     .monitors = monitors,
     .check = check_iwae,
     .scratch_bytes = scratch_bytes,
     .stretches = stretches,
-    .exchange = exchange,
-    .gradient = iwae_gradient,
+    .gradient = gradient,
     .monitor = monitor,
     .finish = finish,
 };

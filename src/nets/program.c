@@ -7,10 +7,10 @@
 /* A list that is too long is found by hm_program_run. */
 static void add(hm_program *program, hm_step step)
 {
-    if (program->stretches == 0) program->stretches = 1;
+    if (program->stretches.count == 0) program->stretches.count = 1;
     if (program->count < HM_STEPS_MAX) program->step[program->count] = step;
     program->count++;
-    if (step.exchanges) program->stretches++;
+    if (step.exchanges) program->stretches.count++;
 }
 
 void hm_program_call(hm_program *program, hm_call call, int argument)
@@ -24,7 +24,7 @@ static void add_layer(hm_program *program, const hm_net *net, int pass, int l, b
     const hm_net_layer *layer = &net->layer[l];
     if (layer->class->sums) {
         int64_t sums = layer->class->sums(layer);
-        if (sums > program->exchange) program->exchange = sums;
+        if (sums > program->stretches.exchange) program->stretches.exchange = sums;
         add(program, (hm_step){.kind = backward ? HM_STEP_MEASURE_BACK : HM_STEP_MEASURE,
                                .net = net,
                                .pass = pass,

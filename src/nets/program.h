@@ -32,8 +32,8 @@ typedef struct hm_step {
 } hm_step;
 
 typedef struct hm_program {
-    int count, stretches;
-    int64_t exchange; /* numbers, at most */
+    int count;
+    hm_stretches stretches;
     hm_step step[HM_STEPS_MAX];
 } hm_program;
 

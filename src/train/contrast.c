@@ -38,10 +38,12 @@ static hm_status alloc_buffers(hm_contrast *contrast)
     const hm_objective *objective = contrast->objective;
     struct contrast_buffers *buffers = contrast->buffers;
     int64_t shards = hm_count(contrast->own), rows = 0;
-    for (int turn = 0; turn < 2; turn++)
-        buffers->stretches[turn] =
-            objective->stretches ? objective->stretches(contrast->model, &contrast->how, turn == 1) : 1;
-    buffers->exchange_size = objective->exchange ? objective->exchange(contrast->model, &contrast->how) : 0;
+    for (int turn = 0; turn < 2; turn++) {
+        hm_stretches turns = {.count = 1};
+        if (objective->stretches) turns = objective->stretches(contrast->model, objective, turn == 1);
+        buffers->stretches[turn] = turns.count;
+        if (turns.exchange > buffers->exchange_size) buffers->exchange_size = turns.exchange;
+    }
     buffers->shards = (int)shards;
     buffers->direct_begin = hm_layout_direct_begin(layout);
     buffers->direct_size = layout->size - buffers->direct_begin;
@@ -90,6 +92,7 @@ static hm_status lay_out_shard(hm_contrast *contrast, int local, float **data)
         .chains = chains_of(contrast, chains),
         .first_chain = chains.begin,
         .all_chains = contrast->all_chains,
+        .objective = contrast->objective,
         .how = &contrast->how,
         .scratch = arena,
         .outer = buffers->outer + local * model->layout.count,
