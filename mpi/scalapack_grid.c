@@ -40,7 +40,10 @@ hm_status hm_grid_create(MPI_Comm mpi, hm_grid *out)
     return HM_OK;
 }
 
-void hm_grid_free(hm_grid *grid) { Cblacs_gridexit(grid->context); }
+void hm_grid_free(hm_grid *grid)
+{
+    if (grid->rows > 0) Cblacs_gridexit(grid->context);
+}
 
 enum { N = 40, BLOCK = 4 };
 

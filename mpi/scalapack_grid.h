@@ -14,6 +14,7 @@ typedef struct hm_grid {
 
 /* Collective over all ranks of `mpi`. */
 hm_status hm_grid_create(MPI_Comm mpi, hm_grid *out);
+/* Nothing of a grid that is all zero. */
 void hm_grid_free(hm_grid *grid);
 
 /* Multiplies block-cyclic matrices A B with known A_ij = i + j, B = 2 I (pdgemm) and returns the largest error, which

@@ -13,8 +13,6 @@
 
 /* ---- the Frechet distance ---------------------------------------------------------------------------------------- */
 
-/* |m - n|^2 + tr(A + B - 2 (A^(1/2) B A^(1/2))^(1/2)) of two Gaussians (Heusel et al. 2017), by the symmetric
- * eigensolver of ScaLAPACK. Collective. */
 typedef struct moments {
     int64_t rows, features;
     double *mean, *covariance; /* (features), (features, features) */
@@ -26,6 +24,15 @@ static void free_moments(moments *m)
     free(m->covariance);
 }
 
+/* What distances are measured to, and room to measure. */
+typedef struct frechet_target {
+    hm_comm *comm;
+    hm_grid grid;
+    const moments *moments;
+    double *root, *work, *product; /* (features, features) the first is of the covariance */
+    double *values;                /* (features) */
+} frechet_target;
+
 /* out = a b, (n, n). */
 static void multiply(int64_t n, const double *a, const double *b, double *out)
 {
@@ -35,46 +42,56 @@ static void multiply(int64_t n, const double *a, const double *b, double *out)
             for (int64_t j = 0; j < n; j++) out[i * n + j] += a[i * n + k] * b[k * n + j];
 }
 
-/* The square root of a, from its eigenvectors, which replace it. */
-static hm_status square_root(const hm_grid *grid, hm_comm *comm, int64_t n, double *a, double *values, double *out)
+/* The square root of the covariance, from its eigenvectors. */
+static hm_status find_root(frechet_target *to)
 {
-    HM_TRY(hm_grid_eigen(grid, hm_comm_mpi_handle(comm), (int)n, a, values));
-    memset(out, 0, (size_t)(n * n) * sizeof *out);
-    for (int64_t k = 0; k < n; k++)
+    int64_t n = to->moments->features;
+    double *a = to->work, *root = to->root;
+    memcpy(a, to->moments->covariance, (size_t)(n * n) * sizeof *a);
+    HM_TRY(hm_grid_eigen(&to->grid, hm_comm_mpi_handle(to->comm), (int)n, a, to->values));
+    memset(root, 0, (size_t)(n * n) * sizeof *root);
+    for (int64_t k = 0; k < n; k++) {
+        double value = sqrt(fmax(to->values[k], 0));
         for (int64_t i = 0; i < n; i++)
-            for (int64_t j = 0; j < n; j++) out[i * n + j] += sqrt(fmax(values[k], 0)) * a[k * n + i] * a[k * n + j];
+            for (int64_t j = 0; j < n; j++) root[i * n + j] += value * a[k * n + i] * a[k * n + j];
+    }
     return HM_OK;
 }
 
-static hm_status frechet_with(const hm_grid *grid, hm_comm *comm, const moments *a, const moments *b, double *room,
-                              double *out)
+static void free_target(frechet_target *to)
 {
+    free(to->root);
+    hm_grid_free(&to->grid);
+}
+
+/* Free it, also after a failure. Collective. */
+static hm_status aim(hm_comm *comm, const moments *target, frechet_target *to)
+{
+    int64_t n = target->features;
+    *to = (frechet_target){.comm = comm, .moments = target};
+    HM_TRY(comm->agree(comm, hm_grid_create(hm_comm_mpi_handle(comm), &to->grid)));
+    HM_TRY(comm->agree(comm, hm_alloc(&to->root, 3 * n * n + n, sizeof(double), "a Frechet distance")));
+    to->work = to->root + n * n;
+    to->product = to->work + n * n;
+    to->values = to->product + n * n;
+    return comm->agree(comm, find_root(to));
+}
+
+/* |m - n|^2 + tr(A + B - 2 (A^(1/2) B A^(1/2))^(1/2)) of two Gaussians (Heusel et al. 2017), by the symmetric
+ * eigensolver of ScaLAPACK. Collective. */
+static hm_status frechet(frechet_target *to, const moments *b, double *out)
+{
+    const moments *a = to->moments;
     int64_t n = a->features;
-    double *root = room, *work = room + n * n, *product = room + 2 * n * n, *values = room + 3 * n * n;
-    memcpy(work, a->covariance, (size_t)(n * n) * sizeof *work);
-    HM_TRY(square_root(grid, comm, n, work, values, root));
-    multiply(n, root, b->covariance, work);
-    multiply(n, work, root, product);
-    HM_TRY(hm_grid_eigen(grid, hm_comm_mpi_handle(comm), (int)n, product, values));
+    multiply(n, to->root, b->covariance, to->work);
+    multiply(n, to->work, to->root, to->product);
+    HM_TRY(to->comm->agree(to->comm,
+                           hm_grid_eigen(&to->grid, hm_comm_mpi_handle(to->comm), (int)n, to->product, to->values)));
     *out = 0;
     for (int64_t i = 0; i < n; i++)
         *out += pow(a->mean[i] - b->mean[i], 2) + a->covariance[i * n + i] + b->covariance[i * n + i] -
-                2 * sqrt(fmax(values[i], 0));
+                2 * sqrt(fmax(to->values[i], 0));
     return HM_OK;
-}
-
-static hm_status frechet(hm_comm *comm, const moments *a, const moments *b, double *out)
-{
-    hm_grid grid;
-    int64_t n = a->features;
-    double *room = NULL;
-    hm_status status = hm_grid_create(hm_comm_mpi_handle(comm), &grid);
-    HM_TRY(comm->agree(comm, status));
-    status = comm->agree(comm, hm_alloc(&room, 3 * n * n + n, sizeof(double), "a Frechet distance"));
-    if (status == HM_OK) status = frechet_with(&grid, comm, a, b, room, out);
-    free(room);
-    hm_grid_free(&grid);
-    return comm->agree(comm, status);
 }
 
 /* ---- scores ------------------------------------------------------------------------------------------------------ */
@@ -107,15 +124,13 @@ static hm_status merge(const hm_impression blocks[BLOCKS], int without, moments 
 }
 
 /* The distance of all made rows, and its standard error by the jackknife over blocks. */
-static hm_status score_distance(hm_comm *comm, const hm_impression blocks[BLOCKS], const hm_impression *real,
-                                hm_scores *out)
+static hm_status score_distance(frechet_target *to, const hm_impression blocks[BLOCKS], hm_scores *out)
 {
-    moments target = {real->rows, real->features, real->mean, real->covariance};
     double without[BLOCKS], mean = 0, squares = 0;
     for (int b = -1; b < BLOCKS; b++) {
         moments made;
-        hm_status status = comm->agree(comm, merge(blocks, b, &made));
-        if (status == HM_OK) status = frechet(comm, &made, &target, b < 0 ? &out->frechet : &without[b]);
+        hm_status status = to->comm->agree(to->comm, merge(blocks, b, &made));
+        if (status == HM_OK) status = frechet(to, &made, b < 0 ? &out->frechet : &without[b]);
         free_moments(&made);
         HM_TRY(status);
     }
@@ -166,9 +181,13 @@ static hm_status score(const hm_model *classifier, hm_matrix made, hm_source *re
                        const hm_workers *workers, hm_scores *out)
 {
     hm_impression blocks[BLOCKS] = {{0}}, target = {0};
+    frechet_target to = {0};
     hm_status status = look_at(classifier, made, workers, blocks);
     if (status == HM_OK) status = hm_impression_of(classifier, real, transform, workers, &target);
-    if (status == HM_OK) status = score_distance(workers->comm, blocks, &target, out);
+    moments of_target = {target.rows, target.features, target.mean, target.covariance};
+    if (status == HM_OK) status = aim(workers->comm, &of_target, &to);
+    if (status == HM_OK) status = score_distance(&to, blocks, out);
+    free_target(&to);
     if (status == HM_OK) status = workers->comm->agree(workers->comm, count_classes(blocks, out));
     if (status == HM_OK) score_inception(blocks, out);
     for (int b = 0; b < BLOCKS; b++) hm_impression_free(&blocks[b]);

@@ -63,19 +63,6 @@ static hm_status make_shard(void *context, int64_t local)
     return HM_OK;
 }
 
-hm_status hm_gather_matrix(const hm_workers *workers, hm_matrix m)
-{
-    hm_comm *comm = workers->comm;
-    int64_t *begin, shards = workers->shards / comm->size;
-    HM_TRY(comm->agree(comm, hm_alloc(&begin, comm->size + 1, sizeof *begin, "a gather")));
-    for (int rank = 0; rank <= comm->size; rank++)
-        begin[rank] = (rank == comm->size ? m.rows : hm_part(m.rows, workers->shards, rank * shards).begin) *
-                      m.columns * (int64_t)sizeof(float);
-    hm_status status = comm->all_gather(comm, m.at, begin);
-    free(begin);
-    return status;
-}
-
 hm_status hm_generate(const hm_model *model, const hm_workers *workers, hm_matrix top, float *samples, float *means)
 {
     hm_comm *comm = workers->comm;

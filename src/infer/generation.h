@@ -19,9 +19,6 @@ extern const hm_settings_table hm_generation_table; /* section "generation" */
  * `latent`. The same on any ranks. Collective. */
 hm_status hm_generate(const hm_model *model, const hm_workers *workers, hm_matrix top, float *samples, float *means);
 
-/* Row numbers of `all` that a shard has, of the ranks' shards; every rank's rows of m to all. Collective. */
-hm_status hm_gather_matrix(const hm_workers *workers, hm_matrix m);
-
 /* ---- Parzen windows ---------------------------------------------------------------------------------------------- */
 
 typedef struct hm_parzen {

@@ -107,6 +107,12 @@ static hm_status add_own(pass *all)
     return HM_OK;
 }
 
+hm_status hm_sum_shards(const hm_workers *workers, int64_t shards, int64_t width, double sums[])
+{
+    hm_tree_sum(sums, shards, width);
+    return workers->comm->reduce_double(workers->comm, sums, width);
+}
+
 hm_status hm_sum_rows(const hm_row_sums *job, double sums[])
 {
     const hm_workers *workers = job->workers;
@@ -119,22 +125,31 @@ hm_status hm_sum_rows(const hm_row_sums *job, double sums[])
     if (status == HM_OK) status = add_own(&all);
     status = comm->agree(comm, status);
     if (status == HM_OK) {
-        hm_tree_sum(all.sums, all.shards, (int)job->sums);
-        status = comm->reduce_double(comm, all.sums, job->sums);
+        status = hm_sum_shards(workers, all.shards, job->sums, all.sums);
         memcpy(sums, all.sums, (size_t)job->sums * sizeof(double));
     }
     pass_free(&all);
     return status;
 }
 
-hm_status hm_gather_rows(const hm_workers *workers, int64_t rows, int64_t width, double *each)
+static hm_status gather(const hm_workers *workers, int64_t rows, int64_t row_bytes, void *each)
 {
     hm_comm *comm = workers->comm;
     int64_t *begin, shards = workers->shards / comm->size;
     HM_TRY(comm->agree(comm, hm_alloc(&begin, comm->size + 1, sizeof *begin, "numbers of rows")));
     for (int rank = 0; rank <= comm->size; rank++) /* the part after the last one is empty and begins at the end */
-        begin[rank] = hm_part(rows, workers->shards, rank * shards).begin * width * (int64_t)sizeof(double);
+        begin[rank] = hm_part(rows, workers->shards, rank * shards).begin * row_bytes;
     hm_status status = comm->all_gather(comm, each, begin);
     free(begin);
     return status;
+}
+
+hm_status hm_gather_rows(const hm_workers *workers, int64_t rows, int64_t width, double *each)
+{
+    return gather(workers, rows, width * (int64_t)sizeof *each, each);
+}
+
+hm_status hm_gather_matrix(const hm_workers *workers, hm_matrix m)
+{
+    return gather(workers, m.rows, m.columns * (int64_t)sizeof *m.at, m.at);
 }

@@ -36,7 +36,13 @@ typedef struct hm_row_sums {
  * and as `add`. Collective. */
 hm_status hm_sum_rows(const hm_row_sums *job, double sums[]);
 
-/* each (rows, width), of which a rank has filled in the rows of its own shards, becomes every rank's. Collective. */
+/* sums (shards, width) of this rank's shards: the first row becomes the sum over the shards of all ranks, in one tree,
+ * whatever the ranks (core/comm.h); the others are used up. Collective. */
+hm_status hm_sum_shards(const hm_workers *workers, int64_t shards, int64_t width, double sums[]);
+
+/* each (rows, width), of which a rank has filled in the rows of its own shards, becomes every rank's; so does m.
+ * Collective. */
 hm_status hm_gather_rows(const hm_workers *workers, int64_t rows, int64_t width, double *each);
+hm_status hm_gather_matrix(const hm_workers *workers, hm_matrix m);
 
 #endif

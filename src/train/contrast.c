@@ -2,9 +2,10 @@
 
 #include "core/kernels.h"
 #include "core/memory.h"
-#include "infer/numeric.h"
 #include "infer/progress.h"
+#include "infer/rows.h"
 #include "train/divergence.h"
+#include "train/reduction.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -14,27 +15,22 @@
 /* ---- buffers ---------------------------------------------------------------------------------------------------- */
 
 struct contrast_buffers {
-    float *grad;                       /* a pack: the sum over shards */
-    int shards;                        /* own */
-    hm_shard *shard;                   /* (shards) */
-    hm_arena *arena;                   /* (shards) */
-    float *data;                       /* the own shards' rows, one after another */
-    hm_outer *outer;                   /* (shards, tensors) */
-    float *direct;                     /* (shards, direct_size) gradients of the tensors that are no products */
-    int64_t direct_begin, direct_size; /* these lie behind the products in the pack */
-    double *monitors;                  /* (shards, HM_MONITORS_MAX) */
-    double *swaps;                     /* (shards, HM_SWAP_COUNTS) */
-    int stretches[2];                  /* of a gradient, and of the adversary's ... */
-    int64_t exchange_size;             /* ... and numbers exchanged between two of them */
-    double *exchange;                  /* (shards, exchange_size) */
-    hm_outer_leaf *leaves;             /* (shards) of the tensor at hand */
+    hm_reduction reduction; /* of the gradient */
+    int shards;             /* own */
+    hm_shard *shard;        /* (shards) */
+    hm_arena *arena;        /* (shards) */
+    float *data;            /* the own shards' rows, one after another */
+    double *monitors;       /* (shards, HM_MONITORS_MAX) */
+    double *swaps;          /* (shards, HM_SWAP_COUNTS) */
+    int stretches[2];       /* of a gradient, and of the adversary's ... */
+    int64_t exchange_size;  /* ... and numbers exchanged between two of them */
+    double *exchange;       /* (shards, exchange_size) */
 };
 
 static int64_t row_columns(const hm_model *model) { return model->visible + model->classes; }
 
 static hm_status alloc_buffers(hm_contrast *contrast)
 {
-    const hm_layout *layout = &contrast->model->layout;
     const hm_objective *objective = contrast->objective;
     struct contrast_buffers *buffers = contrast->buffers;
     int64_t shards = hm_count(contrast->own), rows = 0;
@@ -45,20 +41,15 @@ static hm_status alloc_buffers(hm_contrast *contrast)
         if (turns.exchange > buffers->exchange_size) buffers->exchange_size = turns.exchange;
     }
     buffers->shards = (int)shards;
-    buffers->direct_begin = hm_layout_direct_begin(layout);
-    buffers->direct_size = layout->size - buffers->direct_begin;
     for (int64_t shard = contrast->own.begin; shard < contrast->own.end; shard++)
         rows += hm_count(hm_part(contrast->train.batch, contrast->workers->shards, shard));
-    HM_TRY(hm_pack_alloc(layout, "the gradient", &buffers->grad));
+    HM_TRY(hm_reduction_init(&buffers->reduction, &contrast->model->layout, contrast->workers, (int)shards));
     HM_TRY(hm_alloc(&buffers->shard, shards, sizeof(hm_shard), "shards"));
     HM_TRY(hm_alloc(&buffers->arena, shards, sizeof(hm_arena), "scratch"));
     HM_TRY(hm_alloc(&buffers->data, rows * row_columns(contrast->model) + 64, sizeof(float), "a minibatch"));
-    HM_TRY(hm_alloc(&buffers->outer, shards * layout->count, sizeof(hm_outer), "gradients"));
-    HM_TRY(hm_alloc(&buffers->direct, shards * buffers->direct_size, sizeof(float), "gradients"));
     HM_TRY(hm_alloc(&buffers->monitors, shards * HM_MONITORS_MAX, sizeof(double), "monitors"));
     HM_TRY(hm_alloc(&buffers->exchange, shards * buffers->exchange_size, sizeof(double), "sums of a batch"));
-    HM_TRY(hm_alloc(&buffers->swaps, shards * HM_SWAP_COUNTS, sizeof(double), "counts of swaps"));
-    return hm_alloc(&buffers->leaves, shards, sizeof(hm_outer_leaf), "gradients");
+    return hm_alloc(&buffers->swaps, shards * HM_SWAP_COUNTS, sizeof(double), "counts of swaps");
 }
 
 /* This shard's chains, among those of this rank. */
@@ -95,9 +86,9 @@ static hm_status lay_out_shard(hm_contrast *contrast, int local, float **data)
         .objective = contrast->objective,
         .how = &contrast->how,
         .scratch = arena,
-        .outer = buffers->outer + local * model->layout.count,
-        .direct = buffers->direct + local * buffers->direct_size,
-        .direct_begin = buffers->direct_begin,
+        .outer = hm_reduction_outer(&buffers->reduction, local),
+        .direct = hm_reduction_direct(&buffers->reduction, local),
+        .direct_begin = buffers->reduction.direct_begin,
         .monitors = buffers->monitors + local * HM_MONITORS_MAX,
         .exchange = buffers->exchange + local * buffers->exchange_size,
     };
@@ -205,16 +196,13 @@ void hm_contrast_free(hm_contrast *contrast)
     for (int local = 0; buffers && buffers->arena && local < buffers->shards; local++)
         hm_arena_free(&buffers->arena[local]);
     if (buffers) {
-        free(buffers->grad);
+        hm_reduction_free(&buffers->reduction);
         free(buffers->shard);
         free(buffers->arena);
         free(buffers->data);
-        free(buffers->outer);
-        free(buffers->direct);
         free(buffers->monitors);
         free(buffers->swaps);
         free(buffers->exchange);
-        free(buffers->leaves);
     }
     free(buffers);
     free(contrast->chains.at);
@@ -231,7 +219,7 @@ static hm_status begin_shard(const hm_contrast *contrast, int64_t local)
     hm_shard *shard = &buffers->shard[local];
     hm_arena_reset(shard->scratch);
     hm_feed_rows(contrast->feed, shard->index, shard->data);
-    memset(shard->direct, 0, (size_t)buffers->direct_size * sizeof(float));
+    memset(shard->direct, 0, (size_t)buffers->reduction.direct_size * sizeof(float));
     if (contrast->tempering.count == 0) return HM_OK;
     return hm_tempering_move(&contrast->tempering, contrast->model, shard, buffers->swaps + local * HM_SWAP_COUNTS);
 }
@@ -248,10 +236,8 @@ static hm_status shard_gradient(void *context, int64_t local)
 static hm_status exchange(hm_contrast *contrast)
 {
     struct contrast_buffers *buffers = contrast->buffers;
-    hm_comm *comm = contrast->workers->comm;
     int64_t size = buffers->exchange_size;
-    hm_tree_sum(buffers->exchange, buffers->shards, size);
-    HM_TRY(comm->reduce_double(comm, buffers->exchange, size));
+    HM_TRY(hm_sum_shards(contrast->workers, buffers->shards, size, buffers->exchange));
     for (int local = 1; local < buffers->shards; local++)
         memcpy(buffers->exchange + local * size, buffers->exchange, (size_t)size * sizeof(double));
     return HM_OK;
@@ -265,78 +251,9 @@ static void lap(double *last, double *time)
     *last = now;
 }
 
-/* A gradient matrix is made in strips of its rows, each the tree over own shards. */
-typedef struct strips {
-    const struct contrast_buffers *buffers;
-    hm_matrix grad;
-    int64_t first; /* strip */
-} strips;
-
-static hm_status sum_strip(void *context, int64_t strip)
+static hm_optimizer *mover_of(hm_contrast *contrast, bool adversary)
 {
-    const strips *job = context;
-    int64_t begin = (job->first + strip) * HM_STRIP, end = begin + HM_STRIP;
-    if (end > job->grad.rows) end = job->grad.rows;
-    hm_kernels_best()->outer_strip(job->buffers->shards, job->buffers->leaves, begin, end, job->grad.columns,
-                                   job->grad.at);
-    return HM_OK;
-}
-
-/* Strips that are reduced together: while the network has them, the next ones are made. Enough for all threads, and for
- * a message whose latency does not count. */
-static int64_t strips_of_a_piece(const hm_contrast *contrast, hm_matrix grad)
-{
-    enum { FEWEST_FLOATS = 1 << 16 };
-    int64_t all = (grad.rows + HM_STRIP - 1) / HM_STRIP, strip = HM_STRIP * grad.columns;
-    if (contrast->workers->comm->size == 1) return all;
-    int64_t piece = (FEWEST_FLOATS + strip - 1) / strip, threads = contrast->workers->team->threads;
-    return (piece + threads - 1) / threads * threads;
-}
-
-/* The gradient of a tensor whose shards gave factors of products, summed over own shards; over ranks, in the
- * background. */
-static hm_status sum_products(hm_contrast *contrast, int tensor)
-{
-    struct contrast_buffers *buffers = contrast->buffers;
-    hm_comm *comm = contrast->workers->comm;
-    for (int local = 0; local < buffers->shards; local++) {
-        const hm_outer *outer = &buffers->shard[local].outer[tensor];
-        buffers->leaves[local] =
-            (hm_outer_leaf){outer->a.rows, outer->a.at, outer->a.columns, outer->b.at, outer->b.columns};
-    }
-    strips job = {buffers, hm_pack_matrix(&contrast->model->layout, buffers->grad, tensor), 0};
-    int64_t all = (job.grad.rows + HM_STRIP - 1) / HM_STRIP, piece = strips_of_a_piece(contrast, job.grad);
-    for (; job.first < all; job.first += piece) {
-        int64_t count = all - job.first < piece ? all - job.first : piece;
-        hm_range rows = {job.first * HM_STRIP, (job.first + count) * HM_STRIP};
-        if (rows.end > job.grad.rows) rows.end = job.grad.rows;
-        HM_TRY(hm_team_each(contrast->workers->team, count, sum_strip, &job));
-        HM_TRY(comm->begin_float(comm, job.grad.at + rows.begin * job.grad.columns, hm_count(rows) * job.grad.columns));
-    }
-    return HM_OK;
-}
-
-static void sum_direct(const struct contrast_buffers *buffers)
-{
-    int64_t size = buffers->direct_size;
-    for (int stride = 1; stride < buffers->shards; stride *= 2)
-        for (int local = 0; local + stride < buffers->shards; local += 2 * stride) {
-            float *left = buffers->direct + local * size;
-            hm_kernels_best()->add(size, left, buffers->direct + (local + stride) * size, left);
-        }
-    memcpy(buffers->grad + buffers->direct_begin, buffers->direct, (size_t)size * sizeof(float));
-}
-
-/* Over own shards and, piece by piece as they are made, over ranks. */
-static hm_status sum_shards(hm_contrast *contrast, const hm_optimizer *mover)
-{
-    const hm_layout *layout = &contrast->model->layout;
-    const struct contrast_buffers *buffers = contrast->buffers;
-    hm_comm *comm = contrast->workers->comm;
-    for (int tensor = 0; tensor < layout->count; tensor++)
-        if (layout->tensors[tensor].products && mover->learns[tensor]) HM_TRY(sum_products(contrast, tensor));
-    sum_direct(buffers);
-    return comm->begin_float(comm, buffers->grad + buffers->direct_begin, buffers->direct_size);
+    return adversary ? &contrast->adversary : &contrast->optimizer;
 }
 
 /* The gradient of all shards of all ranks, as sums, from the rows that the feed has ready. `status`: of making them so.
@@ -357,7 +274,7 @@ static hm_status sum_gradient(hm_contrast *contrast, bool adversary, hm_status s
         if (stretch + 1 < stretches) HM_TRY(exchange(contrast));
         lap(&last, &times->reduce);
     }
-    HM_TRY(sum_shards(contrast, adversary ? &contrast->adversary : &contrast->optimizer));
+    HM_TRY(hm_reduce_gradient(&buffers->reduction, mover_of(contrast, adversary)->learns));
     lap(&last, &times->compute);
     HM_TRY(comm->finish(comm));
     lap(&last, &times->reduce);
@@ -378,10 +295,8 @@ static hm_status log_z_of_update(const hm_contrast *contrast, double *log_z)
 static hm_status adapt_temperatures(hm_contrast *contrast)
 {
     struct contrast_buffers *buffers = contrast->buffers;
-    hm_comm *comm = contrast->workers->comm;
     double last = hm_clock();
-    hm_tree_sum(buffers->swaps, buffers->shards, HM_SWAP_COUNTS);
-    HM_TRY(comm->reduce_double(comm, buffers->swaps, HM_SWAP_COUNTS));
+    HM_TRY(hm_sum_shards(contrast->workers, buffers->shards, HM_SWAP_COUNTS, buffers->swaps));
     hm_tempering_adapt(&contrast->tempering, buffers->swaps);
     lap(&last, &contrast->times.reduce);
     return HM_OK;
@@ -427,7 +342,7 @@ static hm_status turn_gradient(hm_contrast *contrast, int64_t epoch, int64_t ste
 hm_status hm_contrast_gradient(hm_contrast *contrast, int64_t epoch, int64_t step_of_epoch, int64_t turn, float *grad)
 {
     HM_TRY(turn_gradient(contrast, epoch, step_of_epoch, turn));
-    memcpy(grad, contrast->buffers->grad, (size_t)contrast->model->layout.size * sizeof(float));
+    memcpy(grad, contrast->buffers->reduction.grad, (size_t)contrast->model->layout.size * sizeof(float));
     return HM_OK;
 }
 
@@ -442,14 +357,15 @@ static hm_status take_turn(hm_contrast *contrast, int64_t step_of_epoch, int64_t
     hm_model *model = contrast->model;
     int64_t turns = adversary_turns(contrast);
     bool adversary = turn < turns;
-    hm_optimizer *mover = adversary ? &contrast->adversary : &contrast->optimizer;
+    hm_optimizer *mover = mover_of(contrast, adversary);
     HM_TRY(turn_gradient(contrast, contrast->epoch, step_of_epoch, turn));
     double last = hm_clock();
     if (contrast->objective->finish)
-        contrast->objective->finish(model, &contrast->how, adversary, contrast->train.batch, contrast->buffers->grad);
+        contrast->objective->finish(model, &contrast->how, adversary, contrast->train.batch,
+                                    contrast->buffers->reduction.grad);
     hm_optimizer_step(mover, contrast->workers->team, adversary ? contrast->step * turns + turn : contrast->step,
-                      rate_of(contrast, mover, contrast->step), contrast->train.batch, contrast->buffers->grad,
-                      model->params);
+                      rate_of(contrast, mover, contrast->step), contrast->train.batch,
+                      contrast->buffers->reduction.grad, model->params);
     if (contrast->objective->constrain) contrast->objective->constrain(model, &contrast->how);
     if (contrast->objective->refresh)
         contrast->objective->refresh(model, adversary);
@@ -526,8 +442,7 @@ static hm_status measure(hm_contrast *contrast, double values[])
     int monitors = monitors_of(contrast->objective);
     hm_status status = hm_team_each(workers->team, buffers->shards, shard_monitor, contrast);
     HM_TRY(workers->comm->agree(workers->comm, status));
-    hm_tree_sum(buffers->monitors, buffers->shards, HM_MONITORS_MAX);
-    HM_TRY(workers->comm->reduce_double(workers->comm, buffers->monitors, HM_MONITORS_MAX));
+    HM_TRY(hm_sum_shards(workers, buffers->shards, HM_MONITORS_MAX, buffers->monitors));
     for (int monitor = 0; monitor < monitors; monitor++)
         values[monitor] = buffers->monitors[monitor] / (double)contrast->train.batch;
     values[monitors] = rate_of(contrast, &contrast->optimizer, contrast->step - 1);
