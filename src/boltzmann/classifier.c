@@ -324,22 +324,6 @@ static hm_status monitor(const hm_model *model, hm_shard *shard)
     return HM_OK;
 }
 
-/* Weights into a unit whose norm exceeds how->max_norm are scaled to it. */
-static void constrain(hm_model *model, const hm_contrast_settings *how)
-{
-    const hm_classifier *net = model->classifier;
-    for (int l = 1; how->max_norm > 0 && l <= net->layers; l++) {
-        hm_matrix N = weights_of(model, l);
-        if (!learns(model, how, net->weights[l])) continue;
-        for (int64_t j = 0; j < N.columns; j++) {
-            double square = 0;
-            for (int64_t i = 0; i < N.rows; i++) square += pow((double)N.at[i * N.columns + j], 2);
-            float scale = (float)(how->max_norm / sqrt(square));
-            for (int64_t i = 0; scale < 1 && i < N.rows; i++) N.at[i * N.columns + j] *= scale;
-        }
-    }
-}
-
 const hm_objective hm_classify_objective = {
     .name = "classify",
     .describe = "log p(label | v) of the network that the layers unroll to, by back-propagation",
@@ -350,5 +334,4 @@ const hm_objective hm_classify_objective = {
     .scratch_bytes = training_bytes,
     .gradient = gradient,
     .monitor = monitor,
-    .constrain = constrain,
 };

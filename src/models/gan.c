@@ -337,10 +337,16 @@ static bool adversary_has(const hm_model *model, int tensor)
     return hm_net_has(&gan_of(model)->discriminator, tensor);
 }
 
+static hm_status check(const hm_model *model, const hm_contrast_settings *how)
+{
+    (void)model;
+    return hm_net_check(how);
+}
+
 static hm_status check_wasserstein(const hm_model *model, const hm_contrast_settings *how)
 {
     const char *layer = hm_net_without_tangents(&gan_of(model)->discriminator);
-    (void)how;
+    HM_TRY(hm_net_check(how));
     HM_REQUIRE(!layer, HM_EUSAGE,
                "objective wasserstein: the gradient penalty is of each row for itself, through dense and convolutional "
                "layers and activations; model.discriminator has a layer %s",
@@ -434,9 +440,9 @@ static hm_status gradient(const hm_model *model, hm_shard *shard)
         .finish = finish,                                                                                              \
         .refresh = refresh_player,                                                                                     \
     }
-OBJECTIVE(non_saturating, NON_SATURATING, NULL, "log D of made rows for the generator (Goodfellow et al. 2014)");
-OBJECTIVE(minimax, MINIMAX, NULL, "the game of Goodfellow et al. 2014 as it is written");
-OBJECTIVE(least_squares, LEAST_SQUARES, NULL, "squared distance to 1 and 0 (Mao et al. 2017)");
+OBJECTIVE(non_saturating, NON_SATURATING, check, "log D of made rows for the generator (Goodfellow et al. 2014)");
+OBJECTIVE(minimax, MINIMAX, check, "the game of Goodfellow et al. 2014 as it is written");
+OBJECTIVE(least_squares, LEAST_SQUARES, check, "squared distance to 1 and 0 (Mao et al. 2017)");
 OBJECTIVE(wasserstein, WASSERSTEIN, check_wasserstein,
           "a critic with a penalty on its gradient (Gulrajani et al. 2017)");
 

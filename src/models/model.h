@@ -52,7 +52,6 @@ typedef struct hm_contrast_settings {
     double dropout, dropout_visible; /* back-propagation: share of units that an update leaves out */
     double generative_weight;        /* hybrid: of log p(v, label) beside log p(label | v) */
     double missing;                  /* multi-prediction: share of the visible units that are predicted */
-    double max_norm;                 /* ... greatest norm of the weights into a unit; 0: none */
     int64_t samples;                 /* VAE: draws of the latent variables for each row */
     int kl;                          /* ... hm_kl: how the divergence from the prior is had */
     double kl_warmup;                /* ... epochs in which its weight grows from 0 to 1 */
@@ -237,8 +236,6 @@ struct hm_objective {
     void (*finish)(hm_model *model, const hm_contrast_settings *how, bool adversary, int64_t batch, float *grad);
     /* After a player's step, of two: as the family's `refresh`, of that player's parameters alone. May be NULL. */
     void (*refresh)(hm_model *model, bool adversary);
-    /* After the optimiser's step: brings parameters back to where they may be. May be NULL. */
-    void (*constrain)(hm_model *model, const hm_contrast_settings *how);
     /* At every row of metrics: what shows that training has diverged though all numbers are finite ("all units of layer
      * 2 are dead"), in a static buffer of the thread, or NULL. May be NULL. */
     const char *(*fault)(const hm_model *model, const hm_contrast_settings *how);

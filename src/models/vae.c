@@ -430,6 +430,7 @@ static void vae_refresh(hm_model *model) { hm_latent_nets_refresh(model, &vae_of
 static hm_status check(const hm_model *model, const hm_contrast_settings *how)
 {
     const vae *own = vae_of(model);
+    HM_TRY(hm_net_check(how));
     HM_REQUIRE(how->path == HM_PATH_FULL || own->nets.layers == 1, HM_EUSAGE,
                "train.path: %s is of one layer of latent variables; this model has %d",
                how->path == HM_PATH_DOUBLY ? "doubly" : "sticking", own->nets.layers);

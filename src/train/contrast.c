@@ -366,7 +366,6 @@ static hm_status take_turn(hm_contrast *contrast, int64_t step_of_epoch, int64_t
     hm_optimizer_step(mover, contrast->workers->team, adversary ? contrast->step * turns + turn : contrast->step,
                       rate_of(contrast, mover, contrast->step), contrast->train.batch,
                       contrast->buffers->reduction.grad, model->params);
-    if (contrast->objective->constrain) contrast->objective->constrain(model, &contrast->how);
     if (contrast->objective->refresh)
         contrast->objective->refresh(model, adversary);
     else

@@ -39,8 +39,6 @@ static const hm_setting contrast_entries[] = {
      .describe = "hybrid: weight of log p(v, label) beside log p(label | v)"},
     {FIELD(missing), .type = HM_SET_REAL, .min = 0.01, .max = 1, .fallback = "0.5",
      .describe = "multi_prediction: share of the visible units, at random, that are predicted from the others"},
-    {FIELD(max_norm), .type = HM_SET_REAL, .min = 0, .max = 1e6, .fallback = "0",
-     .describe = "back-propagation: greatest norm of the weights into a hidden unit; 0: no limit"},
     {FIELD(samples), .type = HM_SET_INT, .min = 1, .max = 1e5, .fallback = "1",
      .describe = "vae: draws of the latent variables for each row"},
     {FIELD(adversary_steps), .type = HM_SET_INT, .min = 1, .max = 1000, .fallback = "1",

@@ -32,6 +32,9 @@ static const hm_setting entries[] = {
      .describe = "adam: decay of the second moment"},
     {FIELD(epsilon), .type = HM_SET_REAL, .min = 1e-20, .max = 1, .fallback = "1e-8",
      .describe = "adam: added to the root of the second moment"},
+    {FIELD(max_norm), .type = HM_SET_REAL, .min = 0, .max = 1e6, .fallback = "0",
+     .describe = "greatest norm of the weights into a unit, to which longer ones are cut (Srivastava et al. 2014); 0: "
+                 "no limit"},
     {.key = NULL},
 };
 #undef FIELD
@@ -118,6 +121,38 @@ static hm_status step_chunk(void *context, int64_t chunk)
     return HM_OK;
 }
 
+/* ---- the limit of norms ------------------------------------------------------------------------------------------ */
+
+enum { COLUMNS = 64 }; /* of a thread at a time */
+
+typedef struct limit_job {
+    hm_matrix weights;
+    double max_norm;
+} limit_job;
+
+static hm_status limit_columns(void *context, int64_t block)
+{
+    const limit_job *job = context;
+    hm_matrix w = job->weights;
+    int64_t first = block * COLUMNS, n = w.columns - first < COLUMNS ? w.columns - first : COLUMNS;
+    double square[COLUMNS] = {0};
+    float scale[COLUMNS];
+    for (int64_t i = 0; i < w.rows; i++)
+        for (int64_t j = 0; j < n; j++) {
+            double x = (double)w.at[i * w.columns + first + j];
+            square[j] += x * x;
+        }
+    bool all_short = true;
+    for (int64_t j = 0; j < n; j++) {
+        bool is_short = square[j] <= job->max_norm * job->max_norm;
+        scale[j] = is_short ? 1.0f : (float)(job->max_norm / sqrt(square[j]));
+        all_short &= is_short;
+    }
+    for (int64_t i = 0; !all_short && i < w.rows; i++)
+        for (int64_t j = 0; j < n; j++) w.at[i * w.columns + first + j] *= scale[j];
+    return HM_OK;
+}
+
 void hm_optimizer_step(hm_optimizer *optimizer, const hm_team *team, int64_t step, double rate, int64_t batch,
                        const float *grad, float *params)
 {
@@ -126,5 +161,8 @@ void hm_optimizer_step(hm_optimizer *optimizer, const hm_team *team, int64_t ste
         if (!optimizer->learns[index]) continue;
         step_job job = {optimizer, tensor, rate, step, batch, grad, params};
         (void)hm_team_each(team, (hm_tensor_size(tensor) + CHUNK - 1) / CHUNK, step_chunk, &job); /* cannot fail */
+        if (optimizer->settings.max_norm == 0 || !tensor->decays) continue;
+        limit_job limit = {hm_pack_matrix(optimizer->layout, params, index), optimizer->settings.max_norm};
+        (void)hm_team_each(team, (limit.weights.columns + COLUMNS - 1) / COLUMNS, limit_columns, &limit);
     }
 }

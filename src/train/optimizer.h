@@ -23,6 +23,7 @@ typedef struct hm_optimizer_settings {
     double momentum;              /* sgd */
     double weight_decay;          /* L2, on weights only */
     double beta1, beta2, epsilon; /* adam */
+    double max_norm;              /* greatest norm of the weights into a unit, a column; 0: none */
 } hm_optimizer_settings;
 
 extern const hm_settings_table hm_optimizer_table; /* section "train" */
@@ -46,7 +47,8 @@ void hm_optimizer_free(hm_optimizer *optimizer);
 double hm_learning_rate(const hm_optimizer_settings *settings, double epoch, double epochs);
 
 /* One step of ascent: grad holds sums over `batch` rows, params moves. Update `step` counts from 0. Tensors whose
- * `learns` is false stay. Not collective. */
+ * `learns` is false stay. Columns of weights that are longer than max_norm are cut to it (Srivastava et al. 2014).
+ * Not collective. */
 void hm_optimizer_step(hm_optimizer *optimizer, const hm_team *team, int64_t step, double rate, int64_t batch,
                        const float *grad, float *params);
 

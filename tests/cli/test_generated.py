@@ -148,6 +148,8 @@ class Generated(Case):
             ("model.range=unit", "values in [0, 1]"),
             ("train.adversary_steps=0", "train.adversary_steps"),
             ("discriminator.learning_rate=-1", "discriminator.learning_rate"),
+            ("discriminator.max_norm=-1", "discriminator.max_norm"),
+            ("train.dropout=0.5", "dropout is a layer"),
         ]
         for setting, words in bad:
             with self.subTest(setting=setting):

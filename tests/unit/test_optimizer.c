@@ -1,4 +1,4 @@
-/* SGD and Adam against their formulas in float64, schedules, and what an optimiser leaves alone. */
+/* SGD and Adam against their formulas in float64, schedules, the limit of norms, and what an optimiser leaves alone. */
 #include "train/optimizer.h"
 
 #include "core/memory.h"
@@ -135,6 +135,50 @@ static void only_weights_decay(void **state)
     free(params), free(grad);
 }
 
+/* Columns longer than the limit are cut to it, the others and what does not decay stay; whatever the threads. */
+static void norms_are_limited(void **state)
+{
+    (void)state;
+    enum { ROWS = 90, COLUMNS = 150 };
+    const double most = 9.5;
+    const hm_optimizer_settings settings = {.max_norm = most};
+    hm_layout layout = {0};
+    hm_optimizer optimizer;
+    hm_stream stream = {.seed = 5, .purpose = HM_RNG_SYNTH};
+    float *params[3], *grad;
+    int w, still, cut = 0;
+    hm_tensor weights = {.name = "w", .dims = 2, .shape = {ROWS, COLUMNS}, .decays = true};
+    assert_ok(hm_layout_add(&layout, weights, &w));
+    weights.name = "still";
+    assert_ok(hm_layout_add(&layout, weights, &still));
+    assert_ok(hm_optimizer_init(&optimizer, &settings, &layout));
+    optimizer.learns[still] = false;
+    assert_ok(hm_pack_alloc(&layout, "a gradient", &grad));
+    for (int p = 0; p < 3; p++) {
+        assert_ok(hm_pack_alloc(&layout, "parameters", &params[p]));
+        for (int64_t i = 0; i < layout.size; i++) params[p][i] = (float)hm_random_normal(&stream, 0, i);
+    }
+    hm_optimizer_step(&optimizer, &one_thread, 0, 0.1, BATCH, grad, params[1]);
+    hm_optimizer_step(&optimizer, &three_threads, 0, 0.1, BATCH, grad, params[2]);
+    assert_memory_equal(params[1], params[2], (size_t)layout.size * sizeof(float));
+    hm_matrix before = hm_pack_matrix(&layout, params[0], w), after = hm_pack_matrix(&layout, params[1], w);
+    for (int64_t j = 0; j < COLUMNS; j++) {
+        double was = 0, is = 0;
+        for (int64_t i = 0; i < ROWS; i++) {
+            was += pow((double)before.at[i * COLUMNS + j], 2);
+            is += pow((double)after.at[i * COLUMNS + j], 2);
+        }
+        cut += was > most * most;
+        assert_true(fabs(sqrt(is) - fmin(sqrt(was), most)) < 1e-6 * most);
+    }
+    assert_true(cut > 10 && cut < COLUMNS - 10);
+    assert_memory_equal(hm_pack_matrix(&layout, params[0], still).at, hm_pack_matrix(&layout, params[1], still).at,
+                        ROWS * COLUMNS * sizeof(float));
+    hm_optimizer_free(&optimizer);
+    for (int p = 0; p < 3; p++) free(params[p]);
+    free(grad);
+}
+
 static void schedules_pass_through_their_points(void **state)
 {
     (void)state;
@@ -157,6 +201,7 @@ int main(void)
         cmocka_unit_test(sgd_is_its_formula),
         cmocka_unit_test(adam_is_its_formula),
         cmocka_unit_test(only_weights_decay),
+        cmocka_unit_test(norms_are_limited),
         cmocka_unit_test(schedules_pass_through_their_points),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
