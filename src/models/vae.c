@@ -462,31 +462,20 @@ static hm_stretches stretches(const hm_model *model, const hm_objective *objecti
     return vae_of(model)->program.stretches;
 }
 
-static size_t nets_bytes(const hm_model *model, int64_t rows, int64_t samples, bool backward)
-{
-    const vae *own = vae_of(model);
-    size_t bytes = 0;
-    for (int l = 0; l < own->nets.layers; l++) {
-        bytes += hm_net_bytes(&own->nets.encoder[l], l == 0 ? rows : rows * samples, backward);
-        bytes += hm_net_bytes(&own->nets.decoder[l], rows * samples, backward);
-        if (backward) bytes += 2 * hm_arena_bytes(rows * samples * 2 * own->nets.units[l]);
-    }
-    return bytes;
-}
-
 static size_t weights_bytes(const hm_model *model, int64_t rows, int64_t samples)
 {
-    return draws_bytes(model, rows, samples) + nets_bytes(model, rows, samples, false);
+    return draws_bytes(model, rows, samples) + hm_latent_nets_bytes(&vae_of(model)->nets, rows, samples, false);
 }
 
 static size_t scratch_bytes(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
                             int64_t chains)
 {
+    const hm_latent_nets *nets = &vae_of(model)->nets;
     int64_t k = how->samples;
     (void)shards, (void)chains;
-    size_t program = hm_work_bytes() + nets_bytes(model, rows, k, true) + hm_arena_bytes(rows * k) +
+    size_t program = hm_work_bytes() + hm_latent_nets_bytes(nets, rows, k, true) + hm_arena_bytes(rows * k) +
                      hm_arena_bytes(2 * k) + hm_arena_bytes(rows * k * model->visible);
-    size_t monitor = nets_bytes(model, rows, k, false) + hm_arena_bytes(4 * rows * k);
+    size_t monitor = hm_latent_nets_bytes(nets, rows, k, false) + hm_arena_bytes(4 * rows * k);
     return draws_bytes(model, rows, k) + hm_arena_bytes(rows * model->visible) +
            (program > monitor ? program : monitor);
 }
@@ -537,13 +526,7 @@ static hm_status monitor(const hm_model *model, hm_shard *shard)
 
 /* ---- use -------------------------------------------------------------------------------------------------------- */
 
-static int64_t latent_units(const hm_model *model)
-{
-    int64_t units = 0;
-    for (int l = 0; l < vae_of(model)->nets.layers; l++) units += vae_of(model)->nets.units[l];
-    return units;
-}
-
+static int64_t latent_units(const hm_model *model) { return hm_latent_nets_units(&vae_of(model)->nets); }
 static int64_t top_units(const hm_model *model) { return vae_of(model)->nets.units[vae_of(model)->nets.layers - 1]; }
 
 static hm_status log_weights(const hm_model *model, hm_matrix v, const hm_stream *stream, int64_t first_row,
@@ -571,26 +554,7 @@ static hm_status log_weights(const hm_model *model, hm_matrix v, const hm_stream
 
 static hm_status encode(const hm_model *model, hm_matrix v, hm_arena *scratch, float *mean, float *variance)
 {
-    const vae *own = vae_of(model);
-    size_t mark = scratch->used;
-    int64_t all = latent_units(model), first = 0;
-    hm_matrix below = v;
-    for (int l = 0; l < own->nets.layers; l++) {
-        int64_t N = own->nets.units[l];
-        float *e, *mu;
-        HM_TRY(hm_net_apply(model, &own->nets.encoder[l], below, scratch, &e));
-        HM_TRY(hm_arena_floats(scratch, v.rows * N, &mu));
-        for (int64_t row = 0; row < v.rows; row++)
-            for (int64_t u = 0; u < N; u++) {
-                mu[row * N + u] = e[row * 2 * N + u];
-                if (mean) mean[row * all + first + u] = mu[row * N + u];
-                if (variance) variance[row * all + first + u] = expf(e[row * 2 * N + N + u]);
-            }
-        below = (hm_matrix){mu, v.rows, N};
-        first += N;
-    }
-    scratch->used = mark;
-    return HM_OK;
+    return hm_latent_nets_encode(model, &vae_of(model)->nets, v, scratch, mean, variance);
 }
 
 /* A draw of p(v | h_1) from its mean. */
@@ -613,23 +577,9 @@ static hm_status decode(const hm_model *model, hm_matrix top, const hm_stream *s
 {
     const vae *own = vae_of(model);
     size_t mark = scratch->used;
-    hm_matrix h = top;
+    hm_matrix h;
     float *out;
-    for (int l = own->nets.layers - 1; l > 0; l--) {
-        int64_t N = own->nets.units[l - 1];
-        float *lower;
-        HM_TRY(hm_net_apply(model, &own->nets.decoder[l], h, scratch, &out));
-        HM_TRY(hm_arena_floats(scratch, h.rows * N, &lower));
-        for (int64_t row = 0; row < h.rows; row++) {
-            hm_stream noise = {stream ? stream->seed : 0, HM_RNG_NOISE, (stream ? stream->step : 0) * 8 + (uint64_t)l};
-            if (stream) hm_kernels_best()->normal(&noise, first_row + row, N, lower + row * N);
-            for (int64_t u = 0; u < N; u++) {
-                float spread = stream ? lower[row * N + u] * expf(0.5f * out[row * 2 * N + N + u]) : 0.0f;
-                lower[row * N + u] = out[row * 2 * N + u] + spread;
-            }
-        }
-        h = (hm_matrix){lower, h.rows, N};
-    }
+    HM_TRY(hm_latent_nets_descend(model, &own->nets, top, stream, first_row, scratch, &h));
     HM_TRY(hm_net_apply(model, &own->nets.decoder[0], h, scratch, &out));
     int64_t V = model->visible;
     if (settings_of(model)->likelihood == BERNOULLI)

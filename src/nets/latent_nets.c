@@ -1,5 +1,8 @@
 #include "nets/latent_nets.h"
 
+#include "core/kernels.h"
+
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,4 +152,75 @@ void hm_latent_nets_finish(hm_model *model, const hm_latent_nets *nets, int64_t 
         hm_net_finish(model, &nets->encoder[l], batch, grad);
         hm_net_finish(model, &nets->decoder[l], batch, grad);
     }
+}
+
+int64_t hm_latent_nets_units(const hm_latent_nets *nets)
+{
+    int64_t units = 0;
+    for (int l = 0; l < nets->layers; l++) units += nets->units[l];
+    return units;
+}
+
+size_t hm_latent_nets_bytes(const hm_latent_nets *nets, int64_t rows, int64_t samples, bool backward)
+{
+    size_t bytes = 0;
+    for (int l = 0; l < nets->layers; l++) {
+        bytes += hm_net_bytes(&nets->encoder[l], l == 0 ? rows : rows * samples, backward);
+        bytes += hm_net_bytes(&nets->decoder[l], rows * samples, backward);
+        if (backward) bytes += 2 * hm_arena_bytes(rows * samples * 2 * nets->units[l]);
+    }
+    return bytes;
+}
+
+/* ---- through all layers ------------------------------------------------------------------------------------------ */
+
+hm_status hm_latent_nets_encode(const hm_model *model, const hm_latent_nets *nets, hm_matrix v, hm_arena *scratch,
+                                float *mean, float *variance)
+{
+    size_t mark = scratch->used;
+    int64_t all = hm_latent_nets_units(nets), first = 0;
+    hm_matrix below = v;
+    for (int l = 0; l < nets->layers; l++) {
+        int64_t N = nets->units[l];
+        float *e, *mu;
+        HM_TRY(hm_net_apply(model, &nets->encoder[l], below, scratch, &e));
+        HM_TRY(hm_arena_floats(scratch, v.rows * N, &mu));
+        for (int64_t row = 0; row < v.rows; row++)
+            for (int64_t u = 0; u < N; u++) {
+                mu[row * N + u] = e[row * 2 * N + u];
+                if (mean) mean[row * all + first + u] = mu[row * N + u];
+                if (variance) variance[row * all + first + u] = expf(e[row * 2 * N + N + u]);
+            }
+        below = (hm_matrix){mu, v.rows, N};
+        first += N;
+    }
+    scratch->used = mark;
+    return HM_OK;
+}
+
+/* A row of h_l, of N units: the mean in `parameters`, mean and log-variance, or a draw. */
+static void descend_row(int64_t N, const float *parameters, const hm_stream *stream, int64_t row, float *h)
+{
+    if (stream) hm_kernels_best()->normal(stream, row, N, h);
+    for (int64_t u = 0; u < N; u++) {
+        float spread = stream ? h[u] * expf(0.5f * parameters[N + u]) : 0.0f;
+        h[u] = parameters[u] + spread;
+    }
+}
+
+hm_status hm_latent_nets_descend(const hm_model *model, const hm_latent_nets *nets, hm_matrix top,
+                                 const hm_stream *stream, int64_t first_row, hm_arena *scratch, hm_matrix *h)
+{
+    *h = top;
+    for (int l = nets->layers - 1; l > 0; l--) {
+        int64_t N = nets->units[l - 1];
+        hm_stream noise = {stream ? stream->seed : 0, HM_RNG_NOISE, (stream ? stream->step : 0) * 8 + (uint64_t)l};
+        float *out, *lower;
+        HM_TRY(hm_net_apply(model, &nets->decoder[l], *h, scratch, &out));
+        HM_TRY(hm_arena_floats(scratch, h->rows * N, &lower));
+        for (int64_t row = 0; row < h->rows; row++)
+            descend_row(N, out + row * 2 * N, stream ? &noise : NULL, first_row + row, lower + row * N);
+        *h = (hm_matrix){lower, h->rows, N};
+    }
+    return HM_OK;
 }

@@ -36,4 +36,20 @@ hm_status hm_latent_nets_init(hm_model *model, const hm_latent_nets *nets, uint6
 void hm_latent_nets_refresh(hm_model *model, hm_latent_nets *nets);
 void hm_latent_nets_finish(hm_model *model, const hm_latent_nets *nets, int64_t batch, const float *grad);
 
+/* Latent variables of all layers. */
+int64_t hm_latent_nets_units(const hm_latent_nets *nets);
+
+/* The floats of passes through all nets, for `samples` draws of each of so many rows. */
+size_t hm_latent_nets_bytes(const hm_latent_nets *nets, int64_t rows, int64_t samples, bool backward);
+
+/* Means and variances of q(h | v), (rows, units of all layers), of upper layers given the means of those below; either
+ * may be NULL. */
+hm_status hm_latent_nets_encode(const hm_model *model, const hm_latent_nets *nets, hm_matrix v, hm_arena *scratch,
+                                float *mean, float *variance);
+
+/* h_1, in scratch, from the top layer (rows, units): layers between are drawn, random numbers of (stream, first_row +
+ * row), or are their means when stream is NULL. */
+hm_status hm_latent_nets_descend(const hm_model *model, const hm_latent_nets *nets, hm_matrix top,
+                                 const hm_stream *stream, int64_t first_row, hm_arena *scratch, hm_matrix *h);
+
 #endif
