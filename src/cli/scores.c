@@ -3,7 +3,6 @@
 
 #include "core/memory.h"
 #include "infer/progress.h"
-#include "mpi/comm_mpi.h"
 #include "mpi/scalapack_grid.h"
 
 #include <math.h>
@@ -24,7 +23,8 @@ static void free_moments(moments *m)
     free(m->covariance);
 }
 
-/* What distances are measured to, and room to measure. */
+/* What distances are measured to, and room to measure. Every rank has a grid of its own: features are few, and so the
+ * eigensolver's last bits do not depend on the ranks. */
 typedef struct frechet_target {
     hm_comm *comm;
     hm_grid grid;
@@ -48,7 +48,7 @@ static hm_status find_root(frechet_target *to)
     int64_t n = to->moments->features;
     double *a = to->work, *root = to->root;
     memcpy(a, to->moments->covariance, (size_t)(n * n) * sizeof *a);
-    HM_TRY(hm_grid_eigen(&to->grid, hm_comm_mpi_handle(to->comm), (int)n, a, to->values));
+    HM_TRY(hm_grid_eigen(&to->grid, MPI_COMM_SELF, (int)n, a, to->values));
     memset(root, 0, (size_t)(n * n) * sizeof *root);
     for (int64_t k = 0; k < n; k++) {
         double value = sqrt(fmax(to->values[k], 0));
@@ -69,7 +69,7 @@ static hm_status aim(hm_comm *comm, const moments *target, frechet_target *to)
 {
     int64_t n = target->features;
     *to = (frechet_target){.comm = comm, .moments = target};
-    HM_TRY(comm->agree(comm, hm_grid_create(hm_comm_mpi_handle(comm), &to->grid)));
+    HM_TRY(comm->agree(comm, hm_grid_create(MPI_COMM_SELF, &to->grid)));
     HM_TRY(comm->agree(comm, hm_alloc(&to->root, 3 * n * n + n, sizeof(double), "a Frechet distance")));
     to->work = to->root + n * n;
     to->product = to->work + n * n;
@@ -85,8 +85,7 @@ static hm_status frechet(frechet_target *to, const moments *b, double *out)
     int64_t n = a->features;
     multiply(n, to->root, b->covariance, to->work);
     multiply(n, to->work, to->root, to->product);
-    HM_TRY(to->comm->agree(to->comm,
-                           hm_grid_eigen(&to->grid, hm_comm_mpi_handle(to->comm), (int)n, to->product, to->values)));
+    HM_TRY(to->comm->agree(to->comm, hm_grid_eigen(&to->grid, MPI_COMM_SELF, (int)n, to->product, to->values)));
     *out = 0;
     for (int64_t i = 0; i < n; i++)
         *out += pow(a->mean[i] - b->mean[i], 2) + a->covariance[i * n + i] + b->covariance[i * n + i] -

@@ -64,9 +64,7 @@ class Generated(Case):
                             "--set", "generation.validation=200", "--set", "generation.nearest=20", ranks=2)
         for part in ("scores", "parzen"):
             report[part].pop("seconds", None), again[part].pop("seconds", None)
-        for key, value in report["scores"].items():  # an eigendecomposition's last bits depend on the grid
-            self.assertAlmostEqual(again["scores"][key], value, delta=1e-9 * max(1, abs(value)))
-        self.assertEqual(again["parzen"], report["parzen"])
+            self.assertEqual(again[part], report[part])
         self.succeed("sample", folder, "-n", 500)
         with h5py.File(folder + "/model.h5") as file, h5py.File(data) as rows:
             made = file["samples/prior_mean"][...].astype(float)
