@@ -149,6 +149,8 @@ static hm_status stand_between(const hm_model *model, hm_shard *shard, hm_work *
             x[(2 * rows + row) * V + i] = u * x[row * V + i] + (1 - u) * x[(rows + row) * V + i];
     }
     work->pass[BETWEEN] = hm_pass_of(shard, 1, x + 2 * rows * V);
+    /* The rows whose tangents come later, with the same random numbers. */
+    work->pass[BETWEEN].first_row = work->pass[JUDGED].first_row + 2 * rows;
     work->pass[BETWEEN].back = work->pass[BETWEEN].frozen = true;
     return HM_OK;
 }

@@ -14,6 +14,7 @@ typedef struct reference {
     bool training;        /* dropout; statistics of the batch */
     int shards;           /* into whose parts rows fall, for layers with statistics of a shard */
     uint64_t seed, step;
+    const int64_t *number; /* of the rows, for random numbers; NULL: from 0 */
     int rows;
     double x[REFERENCE_ROWS][REFERENCE_UNITS];
 } reference;
@@ -55,7 +56,8 @@ static inline void reference_dropout(reference *r, const hm_net_layer *layer)
     hm_stream stream = {r->seed, HM_RNG_DROPOUT, r->step * HM_NET_STREAMS + (uint64_t)layer->stream};
     for (int row = 0; row < r->rows; row++)
         for (int i = 0; i < hm_shape_size(layer->out); i++) {
-            bool kept = (double)hm_random_uniform(&stream, row, i) < (double)(float)(1 - layer->value);
+            bool kept = (double)hm_random_uniform(&stream, r->number ? r->number[row] : row, i) <
+                        (double)(float)(1 - layer->value);
             r->x[row][i] *= kept ? 1 / (1 - layer->value) : 0;
         }
 }

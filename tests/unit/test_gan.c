@@ -22,6 +22,8 @@ static const gan_case cases[] = {
     {"non_saturating", "[dense 4, batch_norm, tanh, dense 6, sigmoid]", "[dense 5, batch_norm, tanh, dense 1]", "unit"},
     {"non_saturating", "[dense 6, sigmoid]", "[dense 4, tanh, minibatch 2 3, dense 1]", "unit"},
     {"least_squares", "[dense 6]", "[maxout 4 2, dense 1]", "real"},
+    {"minimax", "[dense 4, dropout 0.5, dense 6]", "[dropout 0.2, dense 5, tanh, dropout 0.5, dense 1]", "real"},
+    {"wasserstein", "[dense 6]", "[dropout 0.3, dense 8, tanh, dropout 0.5, dense 1]", "real"},
     {"wasserstein", "[dense 4, tanh, dense 6]", "[dense 5, leaky_relu, dense 4, relu, dense 1]", "real"},
     {"wasserstein", "[dense 4, batch_norm, tanh, dense 6]",
      "[dense 5, tanh, dense 4, softplus, dense 3, sigmoid, dense 1]", "real"},
@@ -53,12 +55,34 @@ static float *random_data(bool real)
 
 /* ---- both objectives in float64 --------------------------------------------------------------------------------- */
 
-static void run(const hm_model *model, const double *params, const hm_net *net, int in, double x[ROWS][V], int out,
-                double y[ROWS][V])
+/* Random numbers of rows that are block `block` of a pass: a shard's blocks follow each other, in room for `blocks`. */
+static const int64_t *numbers_of(int block, int blocks)
+{
+    static int64_t number[4][ROWS];
+    for (int shard = 0; shard < ONE_GRADIENT_SHARDS; shard++) {
+        hm_range part = hm_part(ROWS, ONE_GRADIENT_SHARDS, shard);
+        for (int64_t row = part.begin; row < part.end; row++)
+            number[block][row] = blocks * part.begin + block * hm_count(part) + row - part.begin;
+    }
+    return number[block];
+}
+
+static reference reference_of(const hm_model *model, const double *params, int turn, const int64_t *number)
+{
+    return (reference){.model = model,
+                       .params = params,
+                       .training = true,
+                       .shards = ONE_GRADIENT_SHARDS,
+                       .seed = ONE_GRADIENT_SEED,
+                       .step = (uint64_t)turn,
+                       .number = number,
+                       .rows = ROWS};
+}
+
+static void run(reference of, const hm_net *net, int in, double x[ROWS][V], int out, double y[ROWS][V])
 {
     static reference r;
-    r = (reference){.model = model, .params = params, .training = true, .shards = ONE_GRADIENT_SHARDS};
-    r.rows = ROWS;
+    r = of;
     for (int row = 0; row < ROWS; row++)
         for (int i = 0; i < in; i++) r.x[row][i] = x[row][i];
     reference_net(&r, net);
@@ -66,17 +90,17 @@ static void run(const hm_model *model, const double *params, const hm_net *net, 
         for (int i = 0; i < out; i++) y[row][i] = r.x[row][i];
 }
 
-static void generate(const hm_model *model, const double *params, uint64_t step, double made[ROWS][V])
+static void generate(const hm_model *model, const double *params, int turn, double made[ROWS][V])
 {
     const gan_state *own = model->state;
-    hm_stream stream = {ONE_GRADIENT_SEED, HM_RNG_NOISE, step * 8};
+    hm_stream stream = {ONE_GRADIENT_SEED, HM_RNG_NOISE, (uint64_t)turn * 8};
     double z[ROWS][V];
     for (int row = 0; row < ROWS; row++) {
         float noise[NOISE + 64];
         hm_kernels_best()->normal(&stream, row, NOISE, noise);
         for (int u = 0; u < NOISE; u++) z[row][u] = (double)noise[u];
     }
-    run(model, params, &own->generator, NOISE, z, V, made);
+    run(reference_of(model, params, turn, NULL), &own->generator, NOISE, z, V, made);
 }
 
 /* da/dx of every row, by derivatives along each axis: those of linear layers are the layer without its constant. */
@@ -85,7 +109,7 @@ static void input_gradient(const hm_model *model, const double *params, double x
     const hm_net *net = &((const gan_state *)model->state)->discriminator;
     static reference value, tangent, zero;
     for (int axis = 0; axis < V; axis++) {
-        value = tangent = zero = (reference){.model = model, .params = params, .training = true, .rows = ROWS};
+        value = tangent = zero = reference_of(model, params, 0, numbers_of(2, 4));
         for (int row = 0; row < ROWS; row++)
             for (int i = 0; i < V; i++) {
                 value.x[row][i] = x[row][i];
@@ -143,9 +167,9 @@ static double objective(const hm_model *model, const gan_case *is, const double 
     for (int row = 0; row < ROWS; row++)
         for (int i = 0; i < V; i++)
             x[row][i] = is->range[0] == 's' ? 2 * (double)v[row * V + i] - 1 : (double)v[row * V + i];
-    generate(model, params, (uint64_t)turn, made);
-    run(model, params, &own->discriminator, V, x, 1, real);
-    run(model, params, &own->discriminator, V, made, 1, fake);
+    generate(model, params, turn, made);
+    run(reference_of(model, params, turn, numbers_of(0, 4)), &own->discriminator, V, x, 1, real);
+    run(reference_of(model, params, turn, turn ? NULL : numbers_of(1, 4)), &own->discriminator, V, made, 1, fake);
     for (int row = 0; row < ROWS; row++) {
         double a = real[row][0], b = fake[row][0];
         if (kind == 'w')
