@@ -326,30 +326,44 @@ static hm_status check_required(const hm_config *config, const hm_section *secti
     return HM_OK;
 }
 
+static bool is_of(const entry *given, const hm_section *section)
+{
+    size_t length = strlen(section->table.section);
+    return strncmp(given->key, section->table.section, length) == 0 && given->key[length] == '.';
+}
+
 /* Is the entry of a section that has its defaults from another one? "stages.1.epochs" may be, "train.epochs" is not. */
 static bool has_base(const entry *given, const hm_section sections[], int count)
 {
-    for (int at = 0; at < count; at++) {
-        const char *name = sections[at].table.section;
-        size_t length = strlen(name);
-        if (sections[at].base && strncmp(given->key, name, length) == 0 && given->key[length] == '.') return true;
-    }
+    for (int at = 0; at < count; at++)
+        if (sections[at].base && is_of(given, &sections[at])) return true;
     return false;
+}
+
+/* Defaults, then what is given, of all tables of the section whose last one is sections[at]. */
+static hm_status fill_section(const hm_config *config, const hm_section sections[], int count, int at)
+{
+    const char *name = sections[at].table.section;
+    for (int table = at; table >= 0 && strcmp(sections[table].table.section, name) == 0; table--)
+        if (sections[table].base)
+            HM_TRY(hm_settings_copy(&sections[table].table, sections[table].base_settings, sections[table].settings));
+    for (int given = 0; given < config->count; given++)
+        if (is_of(&config->entries[given], &sections[at]))
+            HM_TRY(fill_entry(config, &config->entries[given], sections, count));
+    return HM_OK;
 }
 
 hm_status hm_config_fill(const hm_config *config, const hm_section sections[], int count)
 {
     for (int at = 0; at < count; at++) HM_TRY(hm_settings_default(&sections[at].table, sections[at].settings));
-    /* First what gives defaults to others, then those. */
+    /* First what gives defaults to others, then those, in order: they may give some in their turn. */
     for (int at = 0; at < config->count; at++)
         if (!has_base(&config->entries[at], sections, count))
             HM_TRY(fill_entry(config, &config->entries[at], sections, count));
-    for (int at = 0; at < count; at++)
-        if (sections[at].base)
-            HM_TRY(hm_settings_copy(&sections[at].table, sections[at].base_settings, sections[at].settings));
-    for (int at = 0; at < config->count; at++)
-        if (has_base(&config->entries[at], sections, count))
-            HM_TRY(fill_entry(config, &config->entries[at], sections, count));
+    for (int at = 0; at < count; at++) {
+        bool is_last = at + 1 == count || strcmp(sections[at].table.section, sections[at + 1].table.section) != 0;
+        if (sections[at].base && is_last) HM_TRY(fill_section(config, sections, count, at));
+    }
     for (int at = 0; at < count; at++) HM_TRY(check_required(config, &sections[at]));
     return HM_OK;
 }

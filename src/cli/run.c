@@ -112,6 +112,8 @@ static void list_stage(hm_run *run, hm_stage *stage)
     run->section_count += HM_STAGE_TABLES;
 }
 
+static bool has_two_players(const hm_run *run) { return (*run->class->objectives)->adversary_has; }
+
 static hm_status list_stages(hm_run *run)
 {
     int listed = hm_config_count(run->config, "stages");
@@ -136,10 +138,6 @@ static hm_status list_sections(hm_run *run)
         {.table = hm_train_table, .settings = &run->train, .optional = staged},
         {.table = hm_contrast_table, .settings = &run->contrast, .optional = staged},
         {.table = hm_optimizer_table, .settings = &run->optimizer, .optional = staged},
-        {.table = {"discriminator", hm_optimizer_table.entries},
-         .settings = &run->discriminator,
-         .base = "train",
-         .base_settings = &run->optimizer},
         {.table = hm_ais_table, .settings = &run->ais},
         {.table = hm_importance_table, .settings = &run->importance},
         {.table = hm_generation_table, .settings = &run->generation},
@@ -147,9 +145,15 @@ static hm_status list_sections(hm_run *run)
     };
     run->section_count = 0;
     for (size_t at = 0; at < sizeof sections / sizeof sections[0]; at++)
-        if (sections[at].settings != &run->discriminator || (*run->class->objectives)->adversary_has)
-            run->sections[run->section_count++] = sections[at];
-    return list_stages(run);
+        run->sections[run->section_count++] = sections[at];
+    HM_TRY(list_stages(run));
+    if (!has_two_players(run)) return HM_OK;
+    run->sections[run->section_count++] =
+        (hm_section){.table = {"discriminator", hm_optimizer_table.entries},
+                     .settings = &run->discriminator,
+                     .base = staged ? run->stages[0].section : "train",
+                     .base_settings = staged ? &run->stages[0].optimizer : &run->optimizer};
+    return HM_OK;
 }
 
 /* ---- reading and checking --------------------------------------------------------------------------------------- */
@@ -281,11 +285,25 @@ static hm_status check_stage(hm_run *run, hm_stage *stage)
     return at_stage_key(run, stage, key, status);
 }
 
+/* The discriminator has one optimiser for all stages, and so has the generator. */
+static hm_status check_players(const hm_run *run)
+{
+    for (int stage = 1; has_two_players(run) && stage < run->stage_count; stage++)
+        for (const hm_setting *setting = hm_optimizer_table.entries; setting->key; setting++)
+            if (!hm_setting_same(setting, &run->stages[0].optimizer, &run->stages[stage].optimizer))
+                return at_stage_key(run, &run->stages[stage], setting->key,
+                                    hm_fail(HM_EUSAGE,
+                                            "%s.%s: of two players the discriminator has one optimiser for all stages, "
+                                            "and so has the generator: set it in section 'train'",
+                                            run->stages[stage].section, setting->key));
+    return HM_OK;
+}
+
 static hm_status check_binarize(const hm_run *run)
 {
     bool real = run->class->takes_reals && run->class->takes_reals(run->model_settings);
     HM_REQUIRE(!real || run->data.binarize == HM_BINARIZE_NONE, HM_EUSAGE,
-               "Gaussian visible units take values as they are; set data.binarize to none");
+               "a model of real numbers takes values as they are; set data.binarize to none");
     return HM_OK;
 }
 
@@ -293,6 +311,7 @@ static hm_status check_settings(hm_run *run, const hm_comm *comm)
 {
     HM_TRY(check_shards(run, comm));
     for (int stage = 0; stage < run->stage_count; stage++) HM_TRY(check_stage(run, &run->stages[stage]));
+    HM_TRY(check_players(run));
     HM_TRY(at_key(run, "data.binarize", check_binarize(run)));
     HM_TRY(at_key(run, "ais.chains", hm_ais_settings_check(&run->ais)));
     if (run->class->check) HM_TRY(at_key(run, "model", run->class->check(run->model_settings)));
@@ -350,7 +369,9 @@ static bool epochs_are_free(const hm_run *stored, const hm_run *run, int stage, 
 {
     int last = stored->stage_count - 1;
     const hm_stage *before = &stored->stages[last], *now = &run->stages[last];
-    return before->optimizer.schedule != HM_SCHEDULE_LINEAR && (stage < last || now->train.epochs >= done);
+    bool linear = before->optimizer.schedule == HM_SCHEDULE_LINEAR ||
+                  stored->discriminator.schedule == HM_SCHEDULE_LINEAR; /* of one player: constant */
+    return !linear && (stage < last || now->train.epochs >= done);
 }
 
 /* Adds "train.batch is 40, was 20" for each setting of a section that differs. */

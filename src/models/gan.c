@@ -290,6 +290,7 @@ static hm_status gan_declare(hm_model *model)
     HM_TRY(hm_net_read(&own->generator, "generator", settings->generator, (hm_shape){1, 1, settings->noise_units}, 0));
     HM_TRY(hm_net_read(&own->discriminator, "discriminator", settings->discriminator, (hm_shape){1, 1, model->visible},
                        1));
+    HM_TRY(hm_net_check_use(&own->generator));
     HM_REQUIRE(own->generator.count > 0 && hm_shape_size(hm_net_out(&own->generator)) == model->visible, HM_EUSAGE,
                "model.generator: it makes rows of %lld units, and the data has %lld columns",
                (long long)(own->generator.count ? hm_shape_size(hm_net_out(&own->generator)) : settings->noise_units),
@@ -378,12 +379,19 @@ static void refresh_player(hm_model *model, bool adversary)
     hm_net_refresh(model, adversary ? &gan_of(model)->discriminator : &gan_of(model)->generator);
 }
 
+#define SCORES                                                                                                         \
+    {"real_score", NULL, "mean of the discriminator's last layer on rows of the data"},                                \
+    {                                                                                                                  \
+        "made_score", NULL, "mean of the discriminator's last layer on made rows"                                      \
+    }
 static const hm_monitor monitors[] = {
-    {"real_score", NULL, "mean of the discriminator's output on rows of the data, before the sigmoid"},
-    {"made_score", NULL, "mean of the discriminator's output on made rows, before the sigmoid"},
-    {"accuracy", NULL, "share of both that the discriminator tells right: output above 0 for the data"},
+    SCORES,
+    {"accuracy", NULL,
+     "share of both that the discriminator tells right: above 0 (least_squares: a half) on rows of the data"},
     {NULL, NULL, NULL},
 };
+/* A critic's outputs have no border between the two. */
+static const hm_monitor critic_monitors[] = {SCORES, {NULL, NULL, NULL}};
 
 static hm_status monitor(const hm_model *model, hm_shard *shard)
 {
@@ -391,7 +399,7 @@ static hm_status monitor(const hm_model *model, hm_shard *shard)
     int64_t rows = shard->data.rows, units = settings_of(model)->noise_units;
     hm_stream stream = {shard->seed, HM_RNG_NOISE, shard->step * 8};
     hm_matrix x = {NULL, rows, model->visible}, z = {NULL, rows, units};
-    float *made, *real_score, *made_score;
+    float *made, *real_score, *made_score, border = shard->objective->kind == LEAST_SQUARES ? 0.5f : 0.0f;
     HM_TRY(hm_arena_floats(shard->scratch, rows * model->visible, &x.at));
     HM_TRY(hm_arena_floats(shard->scratch, rows * units, &z.at));
     hm_shard_visible(model, shard, x.at);
@@ -404,7 +412,7 @@ static hm_status monitor(const hm_model *model, hm_shard *shard)
     for (int64_t row = 0; row < rows; row++) {
         shard->monitors[0] += (double)real_score[row];
         shard->monitors[1] += (double)made_score[row];
-        shard->monitors[2] += 0.5 * (real_score[row] > 0) + 0.5 * (made_score[row] <= 0);
+        shard->monitors[2] += 0.5 * (real_score[row] > border) + 0.5 * (made_score[row] <= border);
     }
     return HM_OK;
 }
@@ -427,12 +435,12 @@ static hm_status gradient(const hm_model *model, hm_shard *shard)
     return hm_program_run(program_of(model, shard->objective, shard->adversary), model, shard);
 }
 
-#define OBJECTIVE(NAME, KIND, CHECK, DESCRIBE)                                                                         \
+#define OBJECTIVE(NAME, KIND, CHECK, MONITORS, DESCRIBE)                                                               \
     static const hm_objective NAME = {                                                                                 \
         .name = #NAME,                                                                                                 \
         .kind = KIND,                                                                                                  \
         .describe = DESCRIBE,                                                                                          \
-        .monitors = monitors,                                                                                          \
+        .monitors = MONITORS,                                                                                          \
         .check = CHECK,                                                                                                \
         .adversary_has = adversary_has,                                                                                \
         .scratch_bytes = scratch_bytes,                                                                                \
@@ -442,10 +450,11 @@ static hm_status gradient(const hm_model *model, hm_shard *shard)
         .finish = finish,                                                                                              \
         .refresh = refresh_player,                                                                                     \
     }
-OBJECTIVE(non_saturating, NON_SATURATING, check, "log D of made rows for the generator (Goodfellow et al. 2014)");
-OBJECTIVE(minimax, MINIMAX, check, "the game of Goodfellow et al. 2014 as it is written");
-OBJECTIVE(least_squares, LEAST_SQUARES, check, "squared distance to 1 and 0 (Mao et al. 2017)");
-OBJECTIVE(wasserstein, WASSERSTEIN, check_wasserstein,
+OBJECTIVE(non_saturating, NON_SATURATING, check, monitors,
+          "log D of made rows for the generator (Goodfellow et al. 2014)");
+OBJECTIVE(minimax, MINIMAX, check, monitors, "the game of Goodfellow et al. 2014 as it is written");
+OBJECTIVE(least_squares, LEAST_SQUARES, check, monitors, "squared distance to 1 and 0 (Mao et al. 2017)");
+OBJECTIVE(wasserstein, WASSERSTEIN, check_wasserstein, critic_monitors,
           "a critic with a penalty on its gradient (Gulrajani et al. 2017)");
 
 static const hm_objective *const gan_objectives[] = {&non_saturating, &minimax, &least_squares, &wasserstein, NULL};

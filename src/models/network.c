@@ -91,6 +91,7 @@ static hm_status network_declare(hm_model *model)
     HM_TRY(hm_alloc(&model->state, 1, sizeof(network), "a network"));
     network *own = network_of(model);
     HM_TRY(read_net(model->settings, model->visible, &own->net));
+    HM_TRY(hm_net_check_use(&own->net));
     hm_program_call(&own->program, enter, 0);
     hm_program_forward(&own->program, &own->net, 0);
     hm_program_call(&own->program, loss, 0);

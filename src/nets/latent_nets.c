@@ -18,11 +18,20 @@ static void name_net(hm_net *net, const char *what, int l, int layers)
         snprintf(net->name, sizeof net->name, "%s%c", what, (char)('1' + l));
 }
 
-/* `latent N`, or 0. */
-static int64_t latent_of(const char *item)
+/* N of an item `latent N`, 0 of any other. */
+static hm_status read_latent(const char *item, int64_t *units)
 {
-    const char *word = item + strspn(item, " ");
-    return strncmp(word, "latent ", 7) == 0 ? strtoll(word + 7, NULL, 10) : 0;
+    static const hm_layer_class class = {.name = "latent", .usage = "latent N"};
+    const hm_net_layer layer = {.class = &class};
+    char words[HM_LAYER_WORDS], *rest = words;
+    snprintf(words, sizeof words, "%s", item);
+    const char *name = hm_next_word(&rest);
+    *units = 0;
+    if (!name || strcmp(name, class.name) != 0) return HM_OK;
+    HM_TRY(hm_next_integer(&layer, &rest, "N", 1, 1000000, units));
+    const char *more = hm_next_word(&rest);
+    HM_REQUIRE(!more, HM_EUSAGE, "latent: '%s' is too much; `%s`", more, class.usage);
+    return HM_OK;
 }
 
 static hm_status append_dense(hm_net *net, const char *key, int64_t units, hm_shape in, int number)
@@ -39,9 +48,8 @@ static hm_status count_layers(const char *list, int *layers)
     int64_t last = 0;
     *layers = 0;
     while (hm_next_item(&at, item)) {
-        last = latent_of(item);
+        HM_TRY(read_latent(item, &last));
         *layers += last > 0;
-        HM_REQUIRE(last <= 1000000, HM_EUSAGE, "model.encoder: %lld latent variables are too many", (long long)last);
     }
     HM_REQUIRE(last > 0, HM_EUSAGE,
                "model.encoder: it must end in `latent N`, N variables that the decoder begins with");
@@ -59,7 +67,8 @@ static hm_status read_encoder(hm_latent_nets *own, const char *list, int64_t vis
     HM_TRY(count_layers(list, &own->layers));
     name_net(&own->encoder[0], "encoder", 0, own->layers);
     while (hm_next_item(&at, item)) {
-        int64_t units = latent_of(item);
+        int64_t units;
+        HM_TRY(read_latent(item, &units));
         if (units == 0) {
             HM_TRY(hm_net_append(&own->encoder[l], "encoder", item, in, hm_encoder_pass(l)));
             continue;
@@ -79,8 +88,9 @@ static hm_status read_decoder(hm_latent_nets *own, const char *list, int64_t vis
     int l = own->layers - 1;
     for (int net = 0; net < own->layers; net++) name_net(&own->decoder[net], "decoder", net, own->layers);
     while (hm_next_item(&at, item)) {
-        int64_t units = latent_of(item);
+        int64_t units;
         hm_shape in = {1, 1, own->units[l]};
+        HM_TRY(read_latent(item, &units));
         HM_REQUIRE(units == 0 || (l > 0 && units == own->units[l - 1]), HM_EUSAGE,
                    "model.decoder: `%s` is not among the encoder's layers of latent variables in reverse", item);
         if (units == 0)
@@ -98,7 +108,12 @@ static hm_status read_decoder(hm_latent_nets *own, const char *list, int64_t vis
 hm_status hm_latent_nets_read(hm_latent_nets *nets, const char *encoder, const char *decoder, int64_t visible)
 {
     HM_TRY(read_encoder(nets, encoder, visible));
-    return read_decoder(nets, decoder, visible);
+    HM_TRY(read_decoder(nets, decoder, visible));
+    for (int l = 0; l < nets->layers; l++) {
+        HM_TRY(hm_net_check_use(&nets->encoder[l]));
+        HM_TRY(hm_net_check_use(&nets->decoder[l]));
+    }
+    return HM_OK;
 }
 
 /* ---- all nets ---------------------------------------------------------------------------------------------------- */

@@ -204,10 +204,20 @@ hm_status hm_net_check(const hm_contrast_settings *how)
     return HM_OK;
 }
 
+hm_status hm_net_check_use(const hm_net *net)
+{
+    for (int l = 0; l < net->count; l++)
+        HM_REQUIRE(!net->layer[l].class->critic_only, HM_EUSAGE,
+                   "model.%s, layer %d, %s: compares the rows of a minibatch, and so is for the discriminator of a gan "
+                   "alone",
+                   net->name, l + 1, net->layer[l].class->name);
+    return HM_OK;
+}
+
 bool hm_net_ties_rows(const hm_net *net)
 {
     for (int l = 0; l < net->count; l++)
-        if (net->layer[l].class->sums) return true;
+        if (net->layer[l].class->ties_rows) return true;
     return false;
 }
 

@@ -2,7 +2,8 @@
  *
  *   [dense 200, tanh, dense 200, batch_norm, relu, dropout 0.5]
  *
- * (hm_layer_classes lists the kinds and their arguments). Rows are independent of one another, except in batch_norm.
+ * (hm_layer_classes lists the kinds and their arguments). Rows are independent of one another, except in batch_norm and
+ * minibatch.
  * Images lie in a row as height x width x channels. A net allocates nothing in a step: activations come from an arena.
  *
  * A pass is one use of a net on a shard's rows; `program.h` strings passes together, since layers that need sums over
@@ -76,6 +77,8 @@ static inline int hm_parts(const hm_pass *pass) { return pass->parts > 0 ? pass-
 struct hm_layer_class {
     const char *name, *usage, *describe;
     bool tangents;     /* knows rows that are derivatives */
+    bool ties_rows;    /* in training, a row's output depends on others */
+    bool critic_only;  /* so it does in use: for a discriminator, which is not used */
     bool in_place;     /* may write its output over its input ... */
     bool needs_output; /* ... unless the layer before needs that for its backward pass */
     /* Arguments after the name, and `out` from `in`. HM_EUSAGE. */
@@ -128,6 +131,9 @@ void hm_net_finish(hm_model *model, const hm_net *net, int64_t batch, const floa
 
 /* Settings that mean nothing for nets: HM_EUSAGE, saying what to use instead. */
 hm_status hm_net_check(const hm_contrast_settings *how);
+
+/* HM_EUSAGE when a layer is one for discriminators only. */
+hm_status hm_net_check_use(const hm_net *net);
 
 /* Does a layer tie the rows of a batch to one another? */
 bool hm_net_ties_rows(const hm_net *net);

@@ -52,6 +52,21 @@ static hm_status alloc_buffers(hm_contrast *contrast)
     return hm_alloc(&buffers->swaps, shards * HM_SWAP_COUNTS, sizeof(double), "counts of swaps");
 }
 
+/* Turns of an update: those of the adversary, if there is one, then one. */
+static int64_t adversary_turns(const hm_contrast *contrast)
+{
+    return contrast->objective->adversary_has ? contrast->how.adversary_steps : 0;
+}
+
+/* Minibatches of an update: the adversary's turns have one each. */
+static int64_t minibatches(const hm_contrast *contrast)
+{
+    int64_t turns = adversary_turns(contrast);
+    return turns > 0 ? turns : 1;
+}
+
+int64_t hm_contrast_epoch(const hm_contrast *contrast) { return hm_feed_steps(contrast->feed) / minibatches(contrast); }
+
 /* This shard's chains, among those of this rank. */
 static hm_matrix chains_of(const hm_contrast *contrast, hm_range chains)
 {
@@ -125,6 +140,11 @@ static hm_status start_chains(void *context, int64_t local)
 static hm_status prepare(hm_contrast *contrast)
 {
     const hm_contrast_settings *how = &contrast->how;
+    HM_REQUIRE(hm_contrast_epoch(contrast) > 0, HM_EUSAGE,
+               "train.adversary_steps: an update takes %lld minibatches of %lld rows, and the data has %lld of them; "
+               "lower it, or train.batch",
+               (long long)minibatches(contrast), (long long)contrast->train.batch,
+               (long long)hm_feed_steps(contrast->feed));
     HM_REQUIRE(how->sampler == HM_GIBBS || (hm_model_anneals(contrast->model) && contrast->objective->tempers),
                HM_EUSAGE, "train.sampler: objective %s of family %s has no path of temperatures; use gibbs",
                contrast->objective->name, contrast->model->class->name);
@@ -302,21 +322,6 @@ static hm_status adapt_temperatures(hm_contrast *contrast)
     return HM_OK;
 }
 
-/* Turns of an update: those of the adversary, if there is one, then one. */
-static int64_t adversary_turns(const hm_contrast *contrast)
-{
-    return contrast->objective->adversary_has ? contrast->how.adversary_steps : 0;
-}
-
-/* Minibatches of an update: the adversary's turns have one each. */
-static int64_t minibatches(const hm_contrast *contrast)
-{
-    int64_t turns = adversary_turns(contrast);
-    return turns > 0 ? turns : 1;
-}
-
-int64_t hm_contrast_epoch(const hm_contrast *contrast) { return hm_feed_steps(contrast->feed) / minibatches(contrast); }
-
 /* The gradient of one turn of an update; the last one after an adversary's has the rows of that one. */
 static hm_status turn_gradient(hm_contrast *contrast, int64_t epoch, int64_t step_of_epoch, int64_t turn)
 {
@@ -384,7 +389,7 @@ static hm_status update(hm_contrast *contrast, int64_t step_of_epoch)
 /* ---- monitors --------------------------------------------------------------------------------------------------- */
 
 static const hm_monitor extra_metrics[HM_EXTRA_METRICS] = {
-    {"learning_rate", NULL, "learning rate of the last update"},
+    {"learning_rate", NULL, "learning rate of the last update; of two players, the generator's"},
     {"weight_norm", NULL, "root mean square of the weights that are learnt"},
     {"swap_rate", NULL, "least running share of accepted swaps between two temperatures (parallel tempering)"},
 };

@@ -8,13 +8,19 @@
 enum { STANDS_STILL = 100 };        /* updates, and an epoch, in which no unit of any chain is seen to change */
 static const double EXPLODED = 100; /* root mean square of weights; those of models that explain data are below 5 */
 
-hm_status hm_diverged(const hm_contrast *contrast, const char *what)
+/* lower: the key of a learning rate. */
+static hm_status diverged(const hm_contrast *contrast, const char *what, const char *lower, const hm_optimizer *mover)
 {
     const char *stage = contrast->stage;
-    return hm_fail(
-        HM_ENUMERIC, "training diverged%s%s%s: %s after update %lld (epoch %lld); lower %slearning_rate (now %g)",
-        stage ? " in stage '" : "", stage ? stage : "", stage ? "'" : "", what, (long long)contrast->step,
-        (long long)contrast->epoch + 1, stage ? "its " : "train.", contrast->optimizer.settings.learning_rate);
+    return hm_fail(HM_ENUMERIC, "training diverged%s%s%s: %s after update %lld (epoch %lld); lower %s (now %g)",
+                   stage ? " in stage '" : "", stage ? stage : "", stage ? "'" : "", what, (long long)contrast->step,
+                   (long long)contrast->epoch + 1, lower, mover->settings.learning_rate);
+}
+
+hm_status hm_diverged(const hm_contrast *contrast, const char *what)
+{
+    return diverged(contrast, what, contrast->stage ? "its learning_rate" : "train.learning_rate",
+                    &contrast->optimizer);
 }
 
 hm_status hm_contrast_check_finite(const hm_contrast *contrast)
@@ -32,7 +38,8 @@ hm_status hm_contrast_check_finite(const hm_contrast *contrast)
                      layout->tensors[tensor].name, norm);
         else
             continue;
-        return hm_diverged(contrast, what);
+        if (!contrast->adversary.learns[tensor]) return hm_diverged(contrast, what);
+        return diverged(contrast, what, "discriminator.learning_rate", &contrast->adversary);
     }
     return HM_OK;
 }

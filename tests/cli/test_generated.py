@@ -130,6 +130,18 @@ class Generated(Case):
         self.succeed("train", config, "-o", self.path("still"), "--quiet", "--set", "train.learning_rate=0")
         return parameters(self.path("still"))
 
+    def test_a_falling_rate_of_either_ties_the_epochs(self):
+        self.ring()
+        folder = self.adversaries("epochs: 1", more="discriminator: {schedule: linear}\n")
+        self.refuse(2, "train.epochs is 2, was 1", "train", "--resume", folder, "--set", "train.epochs=2")
+
+    def test_divergence_names_the_player(self):
+        self.ring()
+        config = self.write("wild.yaml", RING.format(data=self.path("ring.h5"), train="epochs: 9", discriminator=CRITIC)
+                            + "discriminator: {learning_rate: 500}\n")
+        self.refuse(5, ["discriminator_W", "lower discriminator.learning_rate (now 500)"], "train", config, "-o",
+                    self.path("wild"))
+
     def test_an_epoch_is_as_many_rows_with_more_turns(self):
         self.ring()
         one, five = (self.report("train", self.write("gan.yaml", RING.format(
@@ -148,6 +160,7 @@ class Generated(Case):
             ("discriminator.learning_rate=-1", "discriminator.learning_rate"),
             ("discriminator.max_norm=-1", "discriminator.max_norm"),
             ("train.dropout=0.5", "dropout is a layer"),
+            ("train.adversary_steps=51", "an update takes 51 minibatches of 200 rows, and the data has 50 of them"),
         ]
         for setting, words in bad:
             with self.subTest(setting=setting):

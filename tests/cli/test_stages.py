@@ -58,8 +58,8 @@ RUNS = {
 """),
     "gan": ("family: gan, noise_units: 5, range: symmetric, generator: [dense 20, batch_norm, relu, dense 784, tanh], "
             "discriminator: [dense 20, leaky_relu, dropout 0.2, dense 1]", """
-  - {name: first, epochs: 3, optimizer: adam, learning_rate: 0.002, adversary_steps: 2}
-  - {name: critic, objective: wasserstein, epochs: 3, momentum: 0.5, learning_rate: 0.001}
+  - {name: first, epochs: 3, adversary_steps: 2, optimizer: adam, beta1: 0.5, learning_rate: 0.002}
+  - {name: critic, objective: wasserstein, epochs: 3, optimizer: adam, beta1: 0.5, learning_rate: 0.002}
 """),
     "dbm, tempered": ("family: dbm, hidden: [30, 20], mean_field_tolerance: 1e-3, mean_field_damping: 0.1", """
   - {name: joint, epochs: 5, sampler: pt, temperatures: 3, chains: 16}
@@ -169,6 +169,8 @@ class Stages(Case):
             config = self.staged("dbm", stages=stages)
             self.refuse(2, words, "train", config, "-o", self.path("run"))
             self.assertFalse(os.path.exists(self.path("run")))
+        self.refuse(2, ["stages.2.learning_rate", "one optimiser for all stages"], "train", self.staged("gan"), "-o",
+                    self.path("run"), "--set", "stages.2.learning_rate=0.001")
         self.refuse(2, "--set: unknown section of key 'stages.3.epochs'", "train",
                     self.staged("dbm", stages="\n  - {name: a, epochs: 1}"), "-o", self.path("run"), "--set",
                     "stages.3.epochs=2")
@@ -188,6 +190,15 @@ class Stages(Case):
         self.succeed("train", one, "-o", self.path("one"), "--quiet")
         os.unlink(self.path("one/model.h5"))
         self.refuse(2, "4 stages, was 1", "train", config, "-o", self.path("one"))
+
+    def test_a_discriminator_has_the_stages_optimiser_but_for_what_it_says(self):
+        self.succeed("train", self.staged("gan"), "-o", self.path("run"), "--quiet", "--set", "discriminator.beta2=0.9")
+        with open(self.path("run/config.yaml")) as file:
+            text = file.read().partition("\ndiscriminator:")[2]
+        for line in ("optimizer: adam", "beta1: 0.5", "learning_rate: 0.002", "beta2: 0.9"):
+            self.assertIn(line, text)
+        with h5py.File(self.path("run/checkpoint.h5")) as file:
+            self.assertIn("adversary_moment2", file["optimizer"])
 
     def test_divergence_names_the_stage(self):
         config = self.staged("dbm", stages="""

@@ -234,6 +234,7 @@ static void bad_models_are_refused(void **state)
         {"[]", "[dense 1]", "it makes rows of 3 units"},
         {"[dense 6]", "[dense 4, tanh]", "it must end in one unit, `dense 1`, not 4"},
         {"[dense 6]", "[]", "it must end in one unit"},
+        {"[minibatch 2 3, dense 6]", "[dense 1]", "for the discriminator of a gan alone"},
         {"[dense 6, conv 2 3]", "[dense 1]", "model.generator, layer 2, conv"},
     };
     for (size_t at = 0; at < sizeof bad / sizeof bad[0]; at++)

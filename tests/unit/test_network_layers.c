@@ -18,7 +18,6 @@ static const char *const nets[] = {
     "[dense 6, batch_norm, tanh]",
     "[batch_norm, dense 5, batch_norm, relu, dense 4, batch_norm]",
     "[dense 6, batch_norm by_shard, tanh, dropout 0.2]",
-    "[dense 5, tanh, minibatch 3 2]",
     "[reshape 4 4 1, conv 3 3, tanh, conv 2 2 stride 1 pad 1]",
     "[reshape 4 4 1, conv 3 2 stride 2, batch_norm, leaky_relu, reshape 1 1 12, dense 3]",
     "[reshape 4 4 1, conv 2 3 stride 2 pad 1, tanh, maxout 3 2]",

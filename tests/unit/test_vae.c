@@ -540,6 +540,10 @@ static void bad_models_are_refused(void **state)
         {"[latent 3, dense 4, latent 2]", "[latent 4]", "not among the encoder's layers"},
         {"[dens 3, latent 3]", "[]", "model.encoder: there is no layer 'dens'"},
         {"[latent 3]", "[conv 3 3]", "model.decoder, layer 1, conv"},
+        {"[latent 2.5]", "[]", "N must be a whole number"},
+        {"[latent 0]", "[]", "N must"},
+        {"[latent 3 init he]", "[]", "'init' is too much"},
+        {"[latent 3]", "[minibatch 2 3]", "model.decoder, layer 1, minibatch: compares the rows"},
     };
     for (size_t at = 0; at < sizeof bad / sizeof bad[0]; at++)
         refuse_small_model("vae", (const char *const[]){"encoder", bad[at].encoder, "decoder", bad[at].decoder, NULL},
