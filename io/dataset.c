@@ -122,6 +122,17 @@ hm_status hm_dataset_open(const char *path, const char *split, hm_source **out)
     return HM_OK;
 }
 
+hm_status hm_dataset_has(const char *path, const char *split, bool *has)
+{
+    hm_store *store;
+    char name[32];
+    snprintf(name, sizeof name, "/%s/x", split);
+    HM_TRY(hm_store_open(path, &hm_format_data, &store));
+    *has = hm_store_has(store, name);
+    hm_store_close(store);
+    return HM_OK;
+}
+
 static hm_status read_labels(const dataset *data, const char *split, int32_t **labels)
 {
     char name[NAME_BYTES];

@@ -120,14 +120,12 @@ static hm_status open_split(encoding *e, hm_split split, hm_import *out)
     const char *file = e->options->data ? e->options->data : e->run.data.file;
     hm_source *rows;
     int64_t count;
-    hm_status status = hm_dataset_open(file, names[split], &rows);
-    if (status == HM_EDATA && split == HM_TEST) { /* there need be none */
-        hm_error_clear();
-        return HM_OK;
-    }
-    HM_TRY(status);
+    bool has = false;
+    HM_TRY(hm_dataset_has(file, names[split], &has));
+    if (!has && split == HM_TEST) return HM_OK; /* there need be none */
+    HM_TRY(hm_dataset_open(file, names[split], &rows));
     e->rows[split] = rows->rows;
-    status = open_encoded(&e->run, e->model, split, rows, &out->source);
+    hm_status status = open_encoded(&e->run, e->model, split, rows, &out->source);
     if (status != HM_OK) rows->close(rows);
     HM_TRY(status);
     out->name = file;

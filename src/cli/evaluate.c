@@ -1,6 +1,8 @@
 /* harmonium evaluate RUN: log Z and mean log-probabilities by several methods, printed and stored in RUN/model.h5. */
 #include "cli/assessment.h"
 
+#include "io/dataset.h"
+
 #include "core/memory.h"
 #include "infer/progress.h"
 #include "io/model_file.h"
@@ -252,15 +254,20 @@ static hm_status make_and_judge(hm_assessment *e)
     HM_REQUIRE(latent, HM_EUSAGE, "--method: family %s makes no rows from latent variables", e->model->class->name);
     HM_REQUIRE(e->split[HM_TRAIN], HM_EUSAGE,
                "--method parzen and scores look at training rows too: leave --split out");
-    hm_matrix made = {NULL, e->run.generation.samples, e->model->visible}, top = made;
+    /* Where the data are made binary, so are rows to compare with them: draws, not means. */
+    bool draws = e->run.data.binarize != HM_BINARIZE_NONE;
+    hm_matrix means = {NULL, e->run.generation.samples, e->model->visible}, made = means, top = means;
+    int64_t size = means.rows * means.columns + 64;
     top.columns = latent->top_units(e->model);
-    hm_status status = hm_alloc(&made.at, made.rows * made.columns + 64, sizeof(float), "made rows");
+    hm_status status = hm_alloc(&means.at, size, sizeof(float), "made rows");
+    if (status == HM_OK && draws) status = hm_alloc(&made.at, size, sizeof(float), "made rows");
     if (status == HM_OK) status = hm_alloc(&top.at, top.rows * top.columns + 64, sizeof(float), "made rows");
     status = e->cli->comm->agree(e->cli->comm, status);
-    if (status == HM_OK) status = hm_generate(e->model, &e->run.workers, top, NULL, made.at);
-    if (status == HM_OK) status = judge(e, made);
+    if (status == HM_OK) status = hm_generate(e->model, &e->run.workers, top, made.at, means.at);
+    if (status == HM_OK) status = judge(e, draws ? made : means);
     free(top.at);
     free(made.at);
+    free(means.at);
     return status;
 }
 
@@ -271,8 +278,8 @@ static hm_status choose_default(hm_assessment *e, bool chosen[METHODS])
     const hm_model_class *class = e->model->class;
     e->classified = class->classifies && class->classifies(e->model);
     e->weighted = class->latent && class->latent->log_weights;
-    e->windowed = class->latent && !e->weighted && e->split[HM_TRAIN];
-    e->scored = class->latent && e->options->classifier && e->split[HM_TRAIN];
+    e->windowed = class->latent && !e->weighted;
+    e->scored = e->options->classifier;
     chosen[EXACT] = class->enumeration && class->enumeration->units(e->model) <= EXACT_BY_DEFAULT;
     chosen[AIS] = chosen[AIS_UNIFORM] = chosen[REVERSE_AIS] = hm_model_anneals(e->model);
     chosen[RAISE] = chosen[AIS] && !class->bound && e->split[raise_split(e)]->rows >= 2;
@@ -313,6 +320,8 @@ static hm_status run_methods(hm_assessment *e)
 {
     bool chosen[METHODS] = {false};
     HM_TRY(e->options->methods ? choose_listed(e, e->options->methods, chosen) : choose_default(e, chosen));
+    HM_REQUIRE(e->scored || !e->options->classifier, HM_EUSAGE,
+               "--classifier: a network judges made rows by --method scores, which is not among the methods");
     if (e->weighted) HM_TRY(weigh_splits(e));
     if (e->windowed || e->scored) HM_TRY(make_and_judge(e));
     if (e->classified) HM_TRY(classify_splits(e));
@@ -342,14 +351,16 @@ static hm_status open_data(hm_assessment *e)
     bool both = strcmp(wanted, "both") == 0;
     for (int split = 0; split < SPLITS; split++) {
         if (!both && strcmp(wanted, hm_split_names[split]) != 0) continue;
-        hm_status status = open_split(e, (hm_split)split, 0, &e->split[split]);
-        /* A file without test rows is evaluated on what it has, unless the split was asked for. */
-        if (status != HM_OK && both && split == HM_TEST) {
-            e->cli->log->warn(e->cli->log, hm_error_message());
-            hm_error_clear();
+        bool has = true;
+        if (both && split == HM_TEST)
+            HM_TRY(e->cli->comm->agree(e->cli->comm, hm_dataset_has(data_file(e), hm_split_names[split], &has)));
+        if (!has) { /* a file without test rows is evaluated on what it has, unless the split was asked for */
+            char warning[512];
+            snprintf(warning, sizeof warning, "%s: has no split 'test'", data_file(e));
+            e->cli->log->warn(e->cli->log, warning);
             continue;
         }
-        HM_TRY(status);
+        HM_TRY(open_split(e, (hm_split)split, 0, &e->split[split]));
         if (e->model->class->free_energy) HM_TRY(measure_split(e, (hm_split)split));
     }
     return HM_OK;

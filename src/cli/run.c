@@ -272,6 +272,27 @@ static hm_status at_stage_key(const hm_run *run, const hm_stage *stage, const ch
     return at_key(run, whole, status);
 }
 
+static bool is_read(const hm_objective *objective, const char *key)
+{
+    char word[48];
+    snprintf(word, sizeof word, " %s ", key);
+    return !objective->reads || strstr(objective->reads, word);
+}
+
+/* A setting that would do nothing is refused, unless it is as it would be anyway. */
+static hm_status check_read(const hm_run *run, const hm_stage *stage)
+{
+    hm_contrast_settings usual;
+    HM_TRY(hm_settings_default(&hm_contrast_table, &usual));
+    for (const hm_setting *setting = hm_contrast_table.entries; setting->key; setting++)
+        if (!is_read(stage->objective, setting->key) && !hm_setting_same(setting, &usual, &stage->contrast))
+            return at_stage_key(run, stage, setting->key,
+                                hm_fail(HM_EUSAGE, "%s.%s: objective %s of family %s has no use for it (%s)",
+                                        stage->section, setting->key, stage->objective->name, run->class->name,
+                                        setting->describe));
+    return HM_OK;
+}
+
 static hm_status check_stage(hm_run *run, hm_stage *stage)
 {
     const char *key = "";
@@ -281,6 +302,7 @@ static hm_status check_stage(hm_run *run, hm_stage *stage)
         if (strcmp(other->name, stage->name) == 0)
             return at_stage_key(run, stage, "name", hm_fail(HM_EUSAGE, "two stages are called '%s'", stage->name));
     HM_TRY(at_stage_key(run, stage, "objective", find_objective(run, stage)));
+    HM_TRY(check_read(run, stage));
     hm_status status = hm_contrast_check(&stage->train, &stage->contrast, (int)run->general.shards, &key);
     return at_stage_key(run, stage, key, status);
 }

@@ -7,6 +7,7 @@
 #include "infer/generation.h"
 #include "infer/numeric.h"
 #include "infer/progress.h"
+#include "io/dataset.h"
 #include "io/model_file.h"
 #include "io/picture.h"
 #include "io/preprocessing.h"
@@ -140,16 +141,15 @@ static hm_status show_states(sampling *s)
 /* The first test rows (training rows where there are none) as expectations: of every rank. */
 static hm_status read_data(sampling *s)
 {
+    hm_comm *comm = s->cli->comm;
     hm_source *source;
-    hm_status status = hm_open_split(s->cli->comm, s->run.data.file, "test", 0, &source);
-    hm_split split = status == HM_OK ? HM_TEST : HM_TRAIN;
     unsigned char *raw = NULL;
-    if (status == HM_EDATA) {
-        hm_error_clear();
-        status = hm_open_split(s->cli->comm, s->run.data.file, "train", 0, &source);
-    }
-    HM_TRY(status);
+    bool tested = false;
+    HM_TRY(comm->agree(comm, hm_dataset_has(s->run.data.file, "test", &tested)));
+    hm_split split = tested ? HM_TEST : HM_TRAIN;
+    HM_TRY(hm_open_split(comm, s->run.data.file, tested ? "test" : "train", 0, &source));
     hm_transform transform = hm_run_transform(&s->run, split);
+    hm_status status = HM_OK;
     if (s->options->count > source->rows || source->columns != s->model->visible)
         status = hm_fail(HM_EUSAGE, "-n: %lld rows of %lld columns are there", (long long)source->rows,
                          (long long)source->columns);
@@ -237,8 +237,8 @@ static hm_status run_gibbs(sampling *s)
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
 
-/* The means in the units of the data before `harmonium whiten`; as they are for data that were not whitened. */
-static hm_status undo_preprocessing(const sampling *s, hm_matrix *out)
+/* Rows in the units of the data before `harmonium whiten`; NULL for data that were not whitened. */
+static hm_status undo_preprocessing(const sampling *s, hm_matrix rows, hm_matrix *out)
 {
     hm_preprocessing done;
     bool found = false;
@@ -249,10 +249,10 @@ static hm_status undo_preprocessing(const sampling *s, hm_matrix *out)
         hm_preprocessing_free(&done);
         return HM_OK;
     }
-    *out = (hm_matrix){NULL, s->means.rows, done.original};
+    *out = (hm_matrix){NULL, rows.rows, done.original};
     status = hm_alloc(&out->at, out->rows * out->columns, sizeof(float), "samples");
     for (int64_t row = 0; status == HM_OK && row < out->rows; row++)
-        hm_preprocessing_undo(&done, s->means.at + row * s->means.columns, out->at + row * out->columns);
+        hm_preprocessing_undo(&done, rows.at + row * rows.columns, out->at + row * out->columns);
     hm_preprocessing_free(&done);
     return status;
 }
@@ -271,13 +271,14 @@ static const char *default_name(const sampling *s)
 }
 
 /* Each row of data, and its reconstruction to the right of it. */
-static hm_status pair_up(const sampling *s, hm_matrix pixels, const hm_model_info *info, const char *path)
+static hm_status pair_up(const sampling *s, hm_matrix data, hm_matrix pixels, const hm_model_info *info,
+                         const char *path)
 {
     hm_matrix pairs = {NULL, 2 * pixels.rows, pixels.columns};
     size_t row_bytes = (size_t)pixels.columns * sizeof(float);
     HM_TRY(hm_alloc(&pairs.at, pairs.rows, row_bytes, "a picture"));
     for (int64_t row = 0; row < pixels.rows; row++) {
-        memcpy(hm_rows(pairs, 2 * row, 1).at, hm_rows(s->data, row, 1).at, row_bytes);
+        memcpy(hm_rows(pairs, 2 * row, 1).at, hm_rows(data, row, 1).at, row_bytes);
         memcpy(hm_rows(pairs, 2 * row + 1, 1).at, hm_rows(pixels, row, 1).at, row_bytes);
     }
     hm_status status = write_picture(s, pairs, info, path);
@@ -285,34 +286,44 @@ static hm_status pair_up(const sampling *s, hm_matrix pixels, const hm_model_inf
     return status;
 }
 
+#define BEFORE_WHITENING "the means in the units of the data before they were whitened"
+
 /* Points in latent space have means and no samples. */
-static hm_status write_decoded(const sampling *s, const char *path, const hm_model_info *info)
+static hm_status write_decoded(const sampling *s, const char *path, const hm_model_info *info, hm_matrix undone)
 {
+    enum { NAME = HM_SAMPLES_NAME_MAX + 8 };
     const char *name = s->options->name ? s->options->name : default_name(s);
-    char of_name[HM_SAMPLES_NAME_MAX + sizeof "_data"], latent_name[HM_SAMPLES_NAME_MAX + sizeof "_latent"];
-    snprintf(of_name, sizeof of_name, "%s_data", name);
+    char rows_name[NAME], latent_name[NAME], data_name[NAME];
+    hm_matrix shown = undone.at ? undone : s->means, data = {0};
+    hm_samples samples[4] = {{name, "mean of p(v | h) of the latent variables of the same row", s->means},
+                             {latent_name, "latent variables of the top layer", s->states}};
+    int count = 2;
+    snprintf(rows_name, sizeof rows_name, "%s_rows", name);
     snprintf(latent_name, sizeof latent_name, "%s_latent", name);
-    const hm_samples samples[] = {
-        {name, "mean of p(v | h) of the latent variables of the same row", s->means},
-        {latent_name, "latent variables of the top layer", s->states},
-        {of_name, "the rows of data that they are the means of q(h | v) of", s->data},
-    };
-    HM_TRY(hm_model_file_samples(path, samples, s->options->reconstruct ? 3 : 2));
+    snprintf(data_name, sizeof data_name, "%s_data", name);
+    if (s->options->reconstruct)
+        samples[count++] = (hm_samples){rows_name, "the rows of data whose q(h | v) they are the means of", s->data};
+    if (undone.at) samples[count++] = (hm_samples){data_name, BEFORE_WHITENING, undone};
+    HM_TRY(hm_model_file_samples(path, samples, count));
     if (!s->options->picture) return HM_OK;
-    return s->options->reconstruct ? pair_up(s, s->means, info, path) : write_picture(s, s->means, info, path);
+    if (!s->options->reconstruct) return write_picture(s, shown, info, path);
+    hm_status status = undone.at ? undo_preprocessing(s, s->data, &data) : HM_OK;
+    if (status == HM_OK) status = pair_up(s, data.at ? data : s->data, shown, info, path);
+    free(data.at);
+    return status;
 }
 
 static hm_status write_samples(const sampling *s, const char *path, const hm_model_info *info, hm_matrix undone)
 {
     const char *name = s->options->name ? s->options->name : default_name(s);
-    if (s->options->reconstruct || s->options->grid) return write_decoded(s, path, info);
+    if (s->options->reconstruct || s->options->grid) return write_decoded(s, path, info, undone);
     char mean_name[HM_SAMPLES_NAME_MAX + sizeof "_mean"], data_name[HM_SAMPLES_NAME_MAX + sizeof "_data"];
     snprintf(mean_name, sizeof mean_name, "%s_mean", name);
     snprintf(data_name, sizeof data_name, "%s_data", name);
     const hm_samples samples[] = {
         {name, "samples of the visible units", s->samples},
         {mean_name, "mean of p(v | h) from which the samples of the same name were drawn", s->means},
-        {data_name, "the means in the units of the data before they were whitened", undone},
+        {data_name, BEFORE_WHITENING, undone},
     };
     HM_TRY(hm_model_file_samples(path, samples, undone.at ? 3 : 2));
     return s->options->picture ? write_picture(s, undone.at ? undone : s->means, info, path) : HM_OK;
@@ -326,7 +337,7 @@ static hm_status write_results(const sampling *s, const char *folder)
     char *path;
     HM_TRY(hm_path_in(folder, "model.h5", &path));
     hm_status status = hm_model_file_info(path, &info);
-    if (status == HM_OK) status = undo_preprocessing(s, &undone);
+    if (status == HM_OK) status = undo_preprocessing(s, s->means, &undone);
     if (status == HM_OK) status = write_samples(s, path, &info, undone);
     hm_model_info_free(&info);
     free(undone.at);

@@ -203,7 +203,14 @@ hm_status hm_assess_scores(hm_assessment *e, hm_matrix made, hm_source *real, co
     HM_REQUIRE(folder, HM_EUSAGE,
                "--method scores: made rows are judged by a network that tells classes; train one on "
                "the labels, and give --classifier RUN");
-    hm_status status = hm_run_load(&run, e->cli, folder, &(hm_texts){0}, &classifier);
+    HM_REQUIRE(made.rows >= 2 * BLOCKS, HM_EUSAGE, "generation.samples: scores take at least %d made rows, not %lld",
+               2 * BLOCKS, (long long)made.rows);
+    /* How the classifier was trained does not matter: it is used by this run's workers. */
+    char shards[32], timeout[64];
+    snprintf(shards, sizeof shards, "shards=%lld", (long long)e->run.general.shards);
+    snprintf(timeout, sizeof timeout, "timeout=%.17g", (double)e->run.general.timeout);
+    const char *const sets[] = {shards, timeout};
+    hm_status status = hm_run_load(&run, e->cli, folder, &(hm_texts){2, (const char **)sets}, &classifier);
     if (status == HM_OK) status = score(classifier, made, real, transform, &e->run.workers, &e->scores);
     e->scores.samples = made.rows;
     e->scores.seconds = hm_clock() - start;
@@ -238,13 +245,19 @@ void hm_scores_free(hm_scores *scores)
 void hm_parzen_report(const hm_assessment *e, hm_report *report)
 {
     const hm_parzen *parzen = &e->parzen;
+    const char *split = hm_split_names[raise_split(e)];
+    char name[32], name_of_error[40], name_of_rows[32], label[40];
+    snprintf(name, sizeof name, "%s_log_prob", split);
+    snprintf(name_of_error, sizeof name_of_error, "%s_stderr", name);
+    snprintf(name_of_rows, sizeof name_of_rows, "%s_rows", split);
+    snprintf(label, sizeof label, "%s log-density", split);
     hm_report_begin(report, "parzen", "Parzen windows");
-    hm_report_real(report, "test_log_prob", "test log-density", parzen->test, 2, "nats");
-    hm_report_real(report, "test_log_prob_stderr", "  standard error", parzen->std_error, 2, "nats");
+    hm_report_real(report, name, label, parzen->log_prob, 2, "nats");
+    hm_report_real(report, name_of_error, "  standard error", parzen->std_error, 2, "nats");
     hm_report_real(report, "validation_log_prob", "validation log-density", parzen->validation, 2, "nats");
     hm_report_real(report, "width", "width, chosen on validation rows", parzen->width, 4, NULL);
     hm_report_int(report, "samples", "made rows", parzen->samples, NULL);
-    hm_report_int(report, "test_rows", "rows", parzen->rows, NULL);
+    hm_report_int(report, name_of_rows, "rows", parzen->rows, NULL);
     hm_report_end(report);
 }
 
@@ -276,12 +289,17 @@ void hm_scores_report(const hm_assessment *e, hm_report *report)
 hm_status hm_parzen_results(const hm_assessment *e, hm_result results[], int *count)
 {
     const hm_parzen *parzen = &e->parzen;
-    HM_TRY(hm_result_real(results, count, HM_RESULTS_MAX, "test_log_prob", &parzen->test));
-    HM_TRY(hm_result_real(results, count, HM_RESULTS_MAX, "test_log_prob_stderr", &parzen->std_error));
+    const char *split = hm_split_names[raise_split(e)];
+    char name[40];
+    snprintf(name, sizeof name, "%s_log_prob", split);
+    HM_TRY(hm_result_real(results, count, HM_RESULTS_MAX, name, &parzen->log_prob));
+    snprintf(name, sizeof name, "%s_log_prob_stderr", split);
+    HM_TRY(hm_result_real(results, count, HM_RESULTS_MAX, name, &parzen->std_error));
     HM_TRY(hm_result_real(results, count, HM_RESULTS_MAX, "validation_log_prob", &parzen->validation));
     HM_TRY(hm_result_real(results, count, HM_RESULTS_MAX, "width", &parzen->width));
     HM_TRY(hm_result_whole(results, count, HM_RESULTS_MAX, "samples", &parzen->samples));
-    return hm_result_whole(results, count, HM_RESULTS_MAX, "test_rows", &parzen->rows);
+    snprintf(name, sizeof name, "%s_rows", split);
+    return hm_result_whole(results, count, HM_RESULTS_MAX, name, &parzen->rows);
 }
 
 hm_status hm_scores_results(const hm_assessment *e, hm_result results[], int *count)

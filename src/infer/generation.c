@@ -195,12 +195,19 @@ static hm_status measure(parzen_job *job, hm_source *validation, const hm_row_tr
     const double least = 0.005, most = 5, step = pow(most / least, 1.0 / (WIDTHS - 1));
     double sums[2 * WIDTHS], n = (double)rows->rows;
     HM_TRY(search(job, least, most, validation, of_validation, workers, out));
+    /* Data of another scale: on beyond the edge. */
+    for (int more = 0; more < 5 && (out->width == job->width[0] || out->width == job->width[WIDTHS - 1]); more++) {
+        double scale = out->width == job->width[0] ? least / most : most / least;
+        HM_TRY(search(job, job->width[0] * scale, job->width[WIDTHS - 1] * scale, validation, of_validation, workers,
+                      out));
+    }
     HM_TRY(search(job, out->width / step, out->width * step, validation, of_validation, workers, out));
     job->widths = 1;
     job->width[0] = out->width;
     HM_TRY(sum_densities(job, rows, transform, workers, sums));
-    out->test = sums[0] / n;
-    out->std_error = n > 1 ? sqrt(fmax(sums[1] - n * out->test * out->test, 0) / (n - 1) / n) : (double)INFINITY;
+    out->log_prob = sums[0] / n;
+    out->std_error =
+        n > 1 ? sqrt(fmax(sums[1] - n * out->log_prob * out->log_prob, 0) / (n - 1) / n) : (double)INFINITY;
     return HM_OK;
 }
 

@@ -22,8 +22,9 @@ hm_status hm_generate(const hm_model *model, const hm_workers *workers, hm_matri
 /* ---- Parzen windows ---------------------------------------------------------------------------------------------- */
 
 typedef struct hm_parzen {
-    double width;                       /* standard deviation of the windows */
-    double validation, test, std_error; /* mean log-density, nats; of the test mean */
+    double width;               /* standard deviation of the windows */
+    double validation;          /* mean log-density, nats, of the validation rows ... */
+    double log_prob, std_error; /* ... and of the rows that are judged */
     int64_t samples, rows;
 } hm_parzen;
 

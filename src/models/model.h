@@ -206,6 +206,7 @@ typedef struct hm_stretches {
 struct hm_objective {
     const char *name, *describe;
     int kind;                   /* the family's own number of it */
+    const char *reads;          /* the keys of hm_contrast_settings that count, between spaces; NULL: not told */
     const hm_monitor *monitors; /* ends with .name = NULL; the first one is shown as the objective */
     /* HM_EUSAGE when the model cannot be trained so. May be NULL. */
     hm_status (*check)(const hm_model *model, const hm_contrast_settings *how);

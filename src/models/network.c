@@ -118,12 +118,6 @@ static void network_refresh(hm_model *model) { hm_net_refresh(model, &network_of
 
 /* ---- classification as an objective ----------------------------------------------------------------------------- */
 
-static hm_status check(const hm_model *model, const hm_contrast_settings *how)
-{
-    (void)model;
-    return hm_net_check(how);
-}
-
 static hm_stretches stretches(const hm_model *model, const hm_objective *objective, bool adversary)
 {
     (void)objective, (void)adversary;
@@ -209,7 +203,7 @@ static const hm_objective classify = {
     .name = "classify",
     .describe = "log p(label | v), by back-propagation",
     .monitors = hm_class_monitors,
-    .check = check,
+    .reads = "",
     .scratch_bytes = scratch_bytes,
     .stretches = stretches,
     .gradient = gradient,

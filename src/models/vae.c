@@ -430,7 +430,6 @@ static void vae_refresh(hm_model *model) { hm_latent_nets_refresh(model, &vae_of
 static hm_status check(const hm_model *model, const hm_contrast_settings *how)
 {
     const vae *own = vae_of(model);
-    HM_TRY(hm_net_check(how));
     HM_REQUIRE(how->path == HM_PATH_FULL || own->nets.layers == 1, HM_EUSAGE,
                "train.path: %s is of one layer of latent variables; this model has %d",
                how->path == HM_PATH_DOUBLY ? "doubly" : "sticking", own->nets.layers);
@@ -450,7 +449,6 @@ static hm_status check_iwae(const hm_model *model, const hm_contrast_settings *h
 {
     const vae *own = vae_of(model);
     HM_TRY(check(model, how));
-    HM_REQUIRE(how->kl_warmup == 0, HM_EUSAGE, "train.kl_warmup: it is of objective elbo");
     HM_REQUIRE(how->path != HM_PATH_DOUBLY || !hm_net_ties_rows(&own->nets.decoder[0]), HM_EUSAGE,
                "train.path: doubly weights each draw for itself, which batch_norm in the decoder does not allow");
     return HM_OK;
@@ -606,6 +604,7 @@ static const hm_latent vae_latent = {
 static const hm_objective elbo = {
     .name = "elbo",
     .kind = ELBO,
+    .reads = " samples kl kl_warmup path ",
     .describe = "the evidence lower bound",
     .monitors = monitors,
     .check = check_elbo,
@@ -619,6 +618,7 @@ static const hm_objective elbo = {
 static const hm_objective iwae = {
     .name = "iwae",
     .kind = IWAE,
+    .reads = " samples path ",
     .describe = "the importance-weighted bound of train.samples draws",
     .monitors = monitors,
     .check = check_iwae,

@@ -197,13 +197,6 @@ void hm_net_finish(hm_model *model, const hm_net *net, int64_t batch, const floa
         if (net->layer[l].class->finish) net->layer[l].class->finish(model, &net->layer[l], batch, grad);
 }
 
-hm_status hm_net_check(const hm_contrast_settings *how)
-{
-    HM_REQUIRE(how->dropout == 0 && how->dropout_visible == 0, HM_EUSAGE,
-               "train.dropout: in a list of layers dropout is a layer, `dropout 0.5`");
-    return HM_OK;
-}
-
 hm_status hm_net_check_use(const hm_net *net)
 {
     for (int l = 0; l < net->count; l++)

@@ -129,9 +129,6 @@ void hm_net_refresh(hm_model *model, hm_net *net);
 bool hm_net_has(const hm_net *net, int tensor);
 void hm_net_finish(hm_model *model, const hm_net *net, int64_t batch, const float *grad);
 
-/* Settings that mean nothing for nets: HM_EUSAGE, saying what to use instead. */
-hm_status hm_net_check(const hm_contrast_settings *how);
-
 /* HM_EUSAGE when a layer is one for discriminators only. */
 hm_status hm_net_check_use(const hm_net *net);
 

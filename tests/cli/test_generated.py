@@ -114,6 +114,20 @@ class Generated(Case):
         found = square[numpy.arange(20), stored["scores"]["nearest_row"].astype(int)]
         numpy.testing.assert_allclose(numpy.sqrt(found), numpy.sqrt(square.min(1)), atol=2e-3)
 
+    def test_windows_are_as_wide_as_the_data_ask(self):
+        self.ring()
+        with h5py.File(self.path("ring.h5")) as file:
+            x = file["train/x"][...]
+        numpy.save(self.path("large.npy"), 10000 * x)
+        self.succeed("import", "npy", self.path("large.npy"), "--test-fraction", "0.1", "-o", self.path("large.h5"))
+        folder = self.adversaries("epochs: 1")
+        narrow, wide = (self.report("evaluate", folder, "--method", "parzen", "--set", "generation.samples=200", *more)["parzen"]
+                        for more in ((), ("--data", self.path("large.h5"))))
+        self.assertLess(narrow["width"], 5)
+        self.assertGreater(wide["width"], 1000)  # the made rows are about the origin, the data 20,000 from it
+        on_train = self.report("evaluate", folder, "--method", "parzen", "--set", "generation.samples=200", "--split", "train")
+        self.assertEqual((on_train["parzen"]["train_rows"], "test_rows" in on_train["parzen"]), (10000, False))
+
     def test_each_player_has_its_optimiser(self):
         self.ring()
         folder = self.adversaries("epochs: 1", more="discriminator: {learning_rate: 0}\n")
@@ -160,6 +174,8 @@ class Generated(Case):
             ("discriminator.learning_rate=-1", "discriminator.learning_rate"),
             ("discriminator.max_norm=-1", "discriminator.max_norm"),
             ("train.dropout=0.5", "dropout is a layer"),
+            ("train.k=5", "non_saturating of family gan has no use for it"),
+            ("train.gradient_penalty=1", "has no use for it"),
             ("train.adversary_steps=51", "an update takes 51 minibatches of 200 rows, and the data has 50 of them"),
         ]
         for setting, words in bad:
@@ -170,6 +186,12 @@ class Generated(Case):
         self.succeed("train", config, "-o", self.path("run"), "--quiet")
         self.refuse(2, "--classifier RUN", "evaluate", self.path("run"), "--method", "scores")
         self.refuse(2, "has no features", "evaluate", self.path("run"), "--classifier", self.path("run"))
+        for words, run, *more in (
+                ("leave --split out", "run", "--split", "test"),
+                ("is not among the methods", "run", "--method", "parzen", "--classifier", self.path("modes")),
+                ("at least 20 made rows, not 12", "run", "--classifier", self.path("modes"), "--set", "generation.samples=12"),
+                ("family network makes no rows", "modes", "--classifier", self.path("modes"))):
+            self.refuse(2, words, "evaluate", self.path(run), *more)
         self.refuse(2, "which family gan has not", "sample", self.path("run"), "--reconstruct")
         self.refuse(2, "no latent variables", "encode", self.path("run"), "-o", self.path("x.h5"))
 

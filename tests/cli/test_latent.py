@@ -95,7 +95,7 @@ class Latent(Case):
         self.assertEqual(set(numpy.unique(samples["prior"])), {0, 1})
         self.assertLess(abs(samples["prior"].mean() - samples["prior_mean"].mean()), 5 * 0.5 / (300 * 784)**0.5)
         x = self.rows("test")[:10]
-        numpy.testing.assert_allclose(samples["reconstruction_data"], x, atol=1e-6)
+        numpy.testing.assert_allclose(samples["reconstruction_rows"], x, atol=1e-6)
         numpy.testing.assert_allclose(samples["reconstruction_latent"], self.encoder(x)[0], atol=1e-5)
         numpy.testing.assert_allclose(samples["reconstruction"], self.decoder(samples["reconstruction_latent"]), atol=1e-5)
         # Quantiles 0.1, 0.3 ... of a standard normal, the second unit falling from the top.
@@ -105,6 +105,31 @@ class Latent(Case):
         numpy.testing.assert_allclose(samples["grid"], self.decoder(samples["grid_latent"]), atol=1e-5)
         for picture in ("prior", "rows", "grid"):
             self.assertEqual(open(self.path(picture + ".png"), "rb").read(4), b"\x89PNG")
+
+    def test_reconstructions_of_whitened_data_are_in_its_units(self):
+        data = self.digits(rows=600, test_rows=200)
+        self.succeed("whiten", data, "-o", self.path("white.h5"))
+        config = self.write("white.yaml", f"data: {{file: {self.path('white.h5')}}}\nmodel: {{family: vae, likelihood: gaussian, "
+                                          "encoder: [latent 3], decoder: []}\ntrain: {epochs: 1, batch: 40, optimizer: adam}\n")
+        self.succeed("train", config, "-o", self.path("run"), "--quiet")
+        self.succeed("sample", self.path("run"), "-n", 20, "--reconstruct", "--png", self.path("rows.png"))
+        with h5py.File(self.path("run/model.h5")) as file, h5py.File(self.path("white.h5")) as white, h5py.File(data) as raw:
+            samples = {name: rows[...] for name, rows in file["samples"].items()}
+            numpy.testing.assert_allclose(samples["reconstruction_rows"], white["test/x"][:20], atol=1e-6)
+            x = raw["train/x"][...] / 255
+        scale = numpy.sqrt(x.var(0, ddof=1) + 1e-5)
+        varying = x.std(0) > 0.1
+        expected = samples["reconstruction"] * scale + x.mean(0)
+        numpy.testing.assert_allclose(samples["reconstruction_data"][:, varying], expected[:, varying], atol=0.02)
+
+    def test_damaged_test_rows_are_not_none(self):
+        folder = self.train()
+        with h5py.File(self.path("digits.h5"), "r+") as file:
+            del file["test/x"]
+            file["test/x"] = numpy.zeros((200, 784), "int64")
+        for command in (("encode", folder, "-o", self.path("latent.h5")), ("sample", folder, "-n", 5, "--reconstruct"),
+                        ("evaluate", folder)):
+            self.refuse(3, "/test/x must be a matrix of uint8 or float32", *command)
 
     def test_samples_are_the_same_on_any_ranks(self):
         folder = self.train()
