@@ -17,8 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { NOT_GIVEN = INT32_MIN };
+
 typedef struct sample_options {
-    int64_t count, steps;
+    int64_t count, steps; /* steps: NOT_GIVEN, or what was */
     const char *name, *picture;
     bool reconstruct, grid;
     hm_texts sets;
@@ -48,6 +50,7 @@ typedef struct sampling {
     hm_run run;
     hm_model *model;
     hm_matrix states;         /* (count, state_columns) last states; latent variables of the top layer */
+    int64_t steps;            /* of Gibbs sampling */
     hm_matrix data;           /* (count, visible) --reconstruct: the rows */
     hm_matrix samples, means; /* (count, visible) the visible units of those, and their probabilities */
 } sampling;
@@ -96,12 +99,12 @@ static hm_status run_chains(sampling *s)
     hm_comm *comm = s->cli->comm;
     turn t = {.s = s, .own = hm_part(s->run.general.shards, comm->size, comm->rank)};
     hm_pulse pulse = hm_pulse_start(s->cli->log, "sampling");
-    for (int64_t done = 0; done < s->options->steps; done += t.steps) {
-        int64_t left = s->options->steps - done;
+    for (int64_t done = 0; done < s->steps; done += t.steps) {
+        int64_t left = s->steps - done;
         t.first_step = done;
         t.steps = left < STEPS_A_TURN ? left : STEPS_A_TURN;
         HM_TRY(hm_team_each(&s->run.team, hm_count(t.own), sample_shard, &t));
-        hm_pulse_report(&pulse, done + t.steps, s->options->steps);
+        hm_pulse_report(&pulse, done + t.steps, s->steps);
     }
     return HM_OK;
 }
@@ -352,7 +355,7 @@ static hm_status report(const sampling *s, const char *folder)
     double mean = hm_kernels_best()->sum(shown.rows * shown.columns, shown.at) / (double)(shown.rows * shown.columns);
     hm_report_text(report, "run", "run", folder);
     hm_report_int(report, "samples", "samples", s->options->count, NULL);
-    if (s->model->class->gibbs) hm_report_int(report, "steps", "Gibbs steps", s->options->steps, NULL);
+    if (s->model->class->gibbs) hm_report_int(report, "steps", "Gibbs steps", s->steps, NULL);
     hm_report_real(report, "mean", "mean of the units", mean, 4, NULL);
     if (s->options->picture) hm_report_text(report, "png", "picture", s->options->picture);
     return hm_report_print(report, s->cli);
@@ -368,6 +371,9 @@ static hm_status sample(sampling *s, const char *folder)
     HM_REQUIRE((latent && latent->encode) || !s->options->reconstruct, HM_EUSAGE,
                "--reconstruct takes latent variables that are inferred, which family %s has not",
                s->model->class->name);
+    HM_REQUIRE(s->model->class->gibbs || s->options->steps == NOT_GIVEN, HM_EUSAGE,
+               "--steps are of Gibbs sampling, which family %s has not", s->model->class->name);
+    s->steps = s->options->steps == NOT_GIVEN ? 1000 : s->options->steps;
     HM_REQUIRE(latent || !s->options->grid, HM_EUSAGE, "--grid is of latent variables, which family %s has not",
                s->model->class->name);
     s->samples = s->means = s->data = (hm_matrix){NULL, s->options->count, s->model->visible};
@@ -391,7 +397,7 @@ static hm_status check_options(const sample_options *chosen, int positional)
     HM_REQUIRE(positional == 1, HM_EUSAGE, "sample takes one folder, RUN; %d given", positional);
     HM_REQUIRE(chosen->count >= 1 && chosen->count <= MOST, HM_EUSAGE, "-n: must be an integer between 1 and %d", MOST);
     HM_REQUIRE(!(chosen->grid && chosen->reconstruct), HM_EUSAGE, "--grid and --reconstruct exclude each other");
-    HM_REQUIRE(chosen->steps >= 1, HM_EUSAGE, "--steps: must be an integer, at least 1");
+    HM_REQUIRE(chosen->steps >= 1 || chosen->steps == NOT_GIVEN, HM_EUSAGE, "--steps: must be an integer, at least 1");
     HM_REQUIRE(!chosen->name || strlen(chosen->name) <= HM_SAMPLES_NAME_MAX, HM_EUSAGE, "--name: more than %d letters",
                HM_SAMPLES_NAME_MAX);
     HM_REQUIRE(!chosen->name || (chosen->name[0] && !strchr(chosen->name, '/') && chosen->name[0] != '.'), HM_EUSAGE,
@@ -401,7 +407,7 @@ static hm_status check_options(const sample_options *chosen, int positional)
 
 static hm_status run_sample(hm_cli *cli, int argc, char **argv)
 {
-    sample_options chosen = {.count = 100, .steps = 1000};
+    sample_options chosen = {.count = 100, .steps = NOT_GIVEN};
     int positional;
     hm_status status = hm_options_parse(&hm_command_sample, argc, argv, &chosen, &positional);
     if (status == HM_OK) status = check_options(&chosen, positional);

@@ -193,6 +193,7 @@ class Generated(Case):
                 ("family network makes no rows", "modes", "--classifier", self.path("modes"))):
             self.refuse(2, words, "evaluate", self.path(run), *more)
         self.refuse(2, "which family gan has not", "sample", self.path("run"), "--reconstruct")
+        self.refuse(2, "--steps are of Gibbs sampling", "sample", self.path("run"), "--steps", "10")
         self.refuse(2, "no latent variables", "encode", self.path("run"), "-o", self.path("x.h5"))
 
 
