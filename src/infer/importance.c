@@ -116,8 +116,10 @@ static void summarise(const double sums[], hm_importance_result *out)
 {
     double n = (double)out->rows;
     out->log_prob = sums[LOG_PROB] / n;
-    out->draws_stderr = sqrt(sums[DRAWS_VARIANCE]) / n;
-    out->log_prob_stderr = hypot(stderr_of(sums[LOG_PROB], sums[LOG_PROB_SQUARED], n), out->draws_stderr);
+    /* One draw says nothing of its spread; that over the rows holds it anyway. */
+    out->draws_stderr = out->samples > 1 ? sqrt(sums[DRAWS_VARIANCE]) / n : (double)NAN;
+    out->log_prob_stderr = stderr_of(sums[LOG_PROB], sums[LOG_PROB_SQUARED], n);
+    if (out->samples > 1) out->log_prob_stderr = hypot(out->log_prob_stderr, out->draws_stderr);
     out->elbo = sums[ELBO] / n;
     out->elbo_stderr = stderr_of(sums[ELBO], sums[ELBO_SQUARED], n);
     out->log_likelihood = sums[LIKELIHOOD] / n;

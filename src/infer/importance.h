@@ -20,7 +20,7 @@ typedef struct hm_importance_result {
     /* Means over the rows, nats. */
     double log_prob,
         log_prob_stderr; /* error: of the rows as a sample of what they were drawn from, and of the draws */
-    double draws_stderr; /* that of the draws alone (delta method) */
+    double draws_stderr; /* that of the draws alone (delta method); NaN of one draw */
     double elbo, elbo_stderr;
     double log_likelihood, kl; /* elbo = log_likelihood - kl */
     double ess;                /* mean effective number of the k draws */

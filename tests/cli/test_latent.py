@@ -69,6 +69,8 @@ class Latent(Case):
         self.assertEqual(sorted(bound["train_log_prob"] for bound in bounds), [bound["train_log_prob"] for bound in bounds])
         self.assertEqual(bounds[0]["train_rows"], 100)
         self.assertAlmostEqual(bounds[0]["train_log_prob"], bounds[0]["train_elbo"], delta=1e-9)
+        self.assertIsNone(bounds[0]["train_draws_stderr"])
+        self.assertEqual(bounds[0]["train_log_prob_stderr"], bounds[0]["train_elbo_stderr"])
 
     def test_encoded_data_are_posterior_means(self):
         folder = self.train()
