@@ -287,9 +287,8 @@ static hm_status check_read(const hm_run *run, const hm_stage *stage)
     for (const hm_setting *setting = hm_contrast_table.entries; setting->key; setting++)
         if (!is_read(stage->objective, setting->key) && !hm_setting_same(setting, &usual, &stage->contrast))
             return at_stage_key(run, stage, setting->key,
-                                hm_fail(HM_EUSAGE, "%s.%s: objective %s of family %s has no use for it (%s)",
-                                        stage->section, setting->key, stage->objective->name, run->class->name,
-                                        setting->describe));
+                                hm_fail(HM_EUSAGE, "objective %s of family %s has no use for it (%s)",
+                                        stage->objective->name, run->class->name, setting->describe));
     return HM_OK;
 }
 
@@ -314,10 +313,8 @@ static hm_status check_players(const hm_run *run)
         for (const hm_setting *setting = hm_optimizer_table.entries; setting->key; setting++)
             if (!hm_setting_same(setting, &run->stages[0].optimizer, &run->stages[stage].optimizer))
                 return at_stage_key(run, &run->stages[stage], setting->key,
-                                    hm_fail(HM_EUSAGE,
-                                            "%s.%s: of two players the discriminator has one optimiser for all stages, "
-                                            "and so has the generator: set it in section 'train'",
-                                            run->stages[stage].section, setting->key));
+                                    hm_fail(HM_EUSAGE, "of two players the discriminator has one optimiser for all "
+                                                       "stages, and so has the generator: set it in section 'train'"));
     return HM_OK;
 }
 

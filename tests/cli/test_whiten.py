@@ -89,7 +89,7 @@ class Whiten(Case):
         self.refuse(3, "column 3 never changes", "whiten", self.path("x.h5"), *into, "--epsilon", "0", ranks=2)
         config = self.write("run.yaml", f"data: {{file: {self.path('x.h5')}, binarize: threshold}}\n"
                             "model: {family: rbm, hidden: 20, visible_units: gaussian}\ntrain: {epochs: 3}\n")
-        self.refuse(2, ["data.binarize", "Gaussian"], "train", config, "-o", self.path("run"))
+        self.refuse(2, ["data.binarize", "takes values as they are"], "train", config, "-o", self.path("run"))
         self.refuse(3, "binary units need values in [0, 1]", "train", config, "-o", self.path("run"), "--set",
                     "data.binarize=none", "--set", "model.visible_units=bernoulli")
         self.refuse(2, "groups of 9", "train", config, "-o", self.path("run"), "--set", "model.visible_units=softmax",

@@ -22,11 +22,11 @@ class Mnist(Case):
     def train(self, *sets):
         arguments = [word for setting in (f"data.file={self.path('mnist.h5')}", *sets) for word in ("--set", setting)]
         self.succeed("train", os.path.join(SOURCE, "examples/rbm-mnist.yaml"), "-o", self.path("run"), "--quiet",
-                     "--overwrite", *arguments, ranks=2)
+                     "--overwrite", *arguments)
 
     def evaluate(self, *sets):
         arguments = [word for setting in sets for word in ("--set", setting)]
-        report = self.report("evaluate", self.path("run"), *arguments, ranks=2)
+        report = self.report("evaluate", self.path("run"), *arguments)
         print({method: {key: round(value, 3) for key, value in part.items() if key in ("log_z", "log_z_stderr", "test_log_prob")}
                for method, part in report.items() if isinstance(part, dict)})
         return report
