@@ -44,13 +44,13 @@ FIGURES = {
     "rbm-pcd500": dict(
         config="rbm-mnist-pcd500.yaml", data=MNIST, figure=LOG_PROB,
         published="between -96.61 and -84.86 (PyDeep tutorial)", sets=["train.schedule=linear", "train.final_learning_rate=0"],
-        quick=["train.epochs=6", "ais.temperatures=1000", "ais.burn_in=100"], least=-128),
+        quick=["train.epochs=4", "ais.temperatures=500", "ais.burn_in=50"], least=-139),
     "rbm-pcd500-dynamic": dict(
         config="rbm-mnist-pcd500.yaml", data=MNIST, figure=LOG_PROB,
         published="-86.34 of CD-25 (Salakhutdinov & Murray 2008)",
         sets=["train.schedule=linear", "train.final_learning_rate=0", "train.learning_rate=0.02", "train.epochs=500",
               "data.binarize=dynamic"],
-        quick=["train.epochs=6", "ais.temperatures=1000", "ais.burn_in=100"], least=-121),
+        quick=["train.epochs=4", "ais.temperatures=500", "ais.burn_in=50"], least=-130),
     "dbm-500-1000": dict(
         config="dbm-mnist-500-1000.yaml", data=MNIST, figure=LOG_PROB,
         published="bound -84.62 (Salakhutdinov & Hinton 2009)",
@@ -64,12 +64,12 @@ FIGURES = {
         config="dbm-mnist-500-500-1000.yaml", data=MNIST, figure=LOG_PROB,
         published="bound -85.10 (Salakhutdinov & Hinton 2009)",
         quick=["stages.1.epochs=1", "stages.2.epochs=1", "stages.3.epochs=1", "stages.4.epochs=1",
-               "model.hidden=[100, 100, 200]", "ais.temperatures=1000", "ais.burn_in=100"], least=-158),
+               "model.hidden=[100, 100, 200]", "ais.temperatures=500", "ais.burn_in=50"], least=-158),
     "dbn-500-500-2000": dict(
         config="dbn-mnist-500-500-2000.yaml", data=MNIST, figure=ERROR,
         published="1.25 % (Hinton, Osindero, Teh 2006)", methods="classification,ais,reverse_ais",
         quick=["stages.1.epochs=2", "stages.2.epochs=1", "stages.3.epochs=2", "stages.4.epochs=1",
-               "model.hidden=[200, 200, 400]", "ais.temperatures=1000", "ais.burn_in=100"], most=0.17),
+               "model.hidden=[150, 150, 300]", "ais.temperatures=500", "ais.burn_in=50"], most=0.19),
     "dbn-500-500-2000-error": dict(
         config="dbn-mnist-classify.yaml", data=MNIST, figure=ERROR, methods="classification",
         published="1.25 % (Hinton, Osindero, Teh 2006; by the up-down algorithm)",

@@ -39,7 +39,7 @@ class Mnist(Case):
 
     def test_centred_pcd_reaches_the_published_figure(self):
         self.train()
-        report = self.evaluate()
+        report = self.evaluate("ais.temperatures=10000")
         self.assertGreaterEqual(report["exact"]["test_log_prob"], -142.6)
         self.assertEqual(report["ais"]["chains"], 1000)
         self.check_ais(report)
@@ -53,7 +53,7 @@ class Mnist(Case):
 
     def test_ais_of_20_hidden_units(self):
         self.train("model.hidden=20", "train.epochs=10")
-        self.check_ais(self.evaluate())
+        self.check_ais(self.evaluate("ais.temperatures=5000"))
 
 
 if __name__ == "__main__":
