@@ -125,8 +125,8 @@ hm_status hm_dataset_open(const char *path, const char *split, hm_source **out)
 hm_status hm_dataset_has(const char *path, const char *split, bool *has)
 {
     hm_store *store;
-    char name[32];
-    snprintf(name, sizeof name, "/%s/x", split);
+    char name[NAME_BYTES];
+    (void)field_x(split, HM_UINT8, name);
     HM_TRY(hm_store_open(path, &hm_format_data, &store));
     *has = hm_store_has(store, name);
     hm_store_close(store);

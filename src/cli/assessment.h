@@ -21,7 +21,6 @@ typedef struct estimate {
 
 typedef enum method_id { EXACT, AIS, AIS_UNIFORM, REVERSE_AIS, RAISE, METHODS } method_id;
 enum { SPLITS = 2 };
-extern const char *const hm_split_names[SPLITS];
 
 /* What a classifier says of rows that the model makes. */
 typedef struct hm_scores {
@@ -57,13 +56,13 @@ typedef struct hm_estimate_method {
 } hm_estimate_method;
 extern const hm_estimate_method hm_estimate_methods[METHODS];
 
-/* RAISE speaks of the rows that it anneals: test rows where there are some. */
-static inline hm_split raise_split(const hm_assessment *e) { return e->split[HM_TEST] ? HM_TEST : HM_TRAIN; }
+/* Rows that RAISE anneals, and that made rows are compared with: test rows where there are some. */
+static inline hm_split judged_split(const hm_assessment *e) { return e->split[HM_TEST] ? HM_TEST : HM_TRAIN; }
 
 /* Does an estimate speak of this split? */
 static inline bool applies(const hm_assessment *e, int method, int split)
 {
-    return e->split[split] && (method != RAISE || split == (int)raise_split(e));
+    return e->split[split] && (method != RAISE || split == (int)judged_split(e));
 }
 
 enum { HM_RESULTS_MAX = 32 };

@@ -116,20 +116,19 @@ typedef struct encoding {
 
 static hm_status open_split(encoding *e, hm_split split, hm_import *out)
 {
-    static const char *const names[] = {"train", "test"};
     const char *file = e->options->data ? e->options->data : e->run.data.file;
     hm_source *rows;
     int64_t count;
     bool has = false;
-    HM_TRY(hm_dataset_has(file, names[split], &has));
+    HM_TRY(hm_dataset_has(file, hm_split_names[split], &has));
     if (!has && split == HM_TEST) return HM_OK; /* there need be none */
-    HM_TRY(hm_dataset_open(file, names[split], &rows));
+    HM_TRY(hm_dataset_open(file, hm_split_names[split], &rows));
     e->rows[split] = rows->rows;
     hm_status status = open_encoded(&e->run, e->model, split, rows, &out->source);
     if (status != HM_OK) rows->close(rows);
     HM_TRY(status);
     out->name = file;
-    return hm_dataset_labels(file, names[split], &out->labels, &count);
+    return hm_dataset_labels(file, hm_split_names[split], &out->labels, &count);
 }
 
 static hm_status write_file(encoding *e)

@@ -1,10 +1,9 @@
 /* harmonium evaluate RUN: log Z and mean log-probabilities by several methods, printed and stored in RUN/model.h5. */
 #include "cli/assessment.h"
 
-#include "io/dataset.h"
-
 #include "core/memory.h"
 #include "infer/progress.h"
+#include "io/dataset.h"
 #include "io/model_file.h"
 
 #include <math.h>
@@ -13,7 +12,6 @@
 #include <string.h>
 
 enum { EXACT_BY_DEFAULT = 20 /* units: seconds, not minutes */ };
-const char *const hm_split_names[SPLITS] = {"train", "test"};
 
 static const hm_option options[] = {
     {"--method", HM_OPT_TEXT, offsetof(evaluate_options, methods), "LIST",
@@ -130,13 +128,13 @@ static hm_status run_reverse(hm_assessment *e, estimate *out)
 
 static hm_status run_raise(hm_assessment *e, estimate *out)
 {
-    int64_t rows = e->split[raise_split(e)]->rows, wanted = e->run.ais.raise_rows;
+    int64_t rows = e->split[judged_split(e)]->rows, wanted = e->run.ais.raise_rows;
     HM_REQUIRE(rows >= 2 && wanted != 1, HM_EUSAGE,
                "raise: the error of a mean takes two rows (%lld there, %lld asked)", (long long)rows,
                (long long)wanted);
     hm_workers workers = e->run.workers;
     workers.seed += 2; /* independent of the other estimates */
-    return run_down(e, hm_raise, raise_split(e), wanted == 0 || wanted > rows ? rows : wanted, &workers, out);
+    return run_down(e, hm_raise, judged_split(e), wanted == 0 || wanted > rows ? rows : wanted, &workers, out);
 }
 
 const hm_estimate_method hm_estimate_methods[METHODS] = {
@@ -240,7 +238,7 @@ static hm_status window_rows(hm_assessment *e, hm_matrix made, hm_source *rows, 
 /* Rows of the data are test rows where there are some. */
 static hm_status judge(hm_assessment *e, hm_matrix made)
 {
-    hm_split split = raise_split(e);
+    hm_split split = judged_split(e);
     hm_transform transform = hm_run_transform(&e->run, split), of_train = hm_run_transform(&e->run, HM_TRAIN);
     hm_row_transform rows = {transform_rows, &transform}, train = {transform_rows, &of_train};
     if (e->windowed) HM_TRY(window_rows(e, made, e->split[split], &rows));
@@ -282,7 +280,7 @@ static hm_status choose_default(hm_assessment *e, bool chosen[METHODS])
     e->scored = e->options->classifier;
     chosen[EXACT] = class->enumeration && class->enumeration->units(e->model) <= EXACT_BY_DEFAULT;
     chosen[AIS] = chosen[AIS_UNIFORM] = chosen[REVERSE_AIS] = hm_model_anneals(e->model);
-    chosen[RAISE] = chosen[AIS] && !class->bound && e->split[raise_split(e)]->rows >= 2;
+    chosen[RAISE] = chosen[AIS] && !class->bound && e->split[judged_split(e)]->rows >= 2;
     return HM_OK;
 }
 

@@ -448,6 +448,8 @@ hm_transform hm_run_transform(const hm_run *run, hm_split split)
                           .real = run->class->takes_reals && run->class->takes_reals(run->model_settings)};
 }
 
+const char *const hm_split_names[] = {[HM_TRAIN] = "train", [HM_TEST] = "test"};
+
 hm_status hm_open_split(hm_comm *comm, const char *file, const char *split, int64_t classes, hm_source **out)
 {
     *out = NULL;

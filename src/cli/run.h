@@ -93,6 +93,9 @@ int hm_run_stage(const hm_run *run, const char *name);
 /* The run's transform of a split's rows. */
 hm_transform hm_run_transform(const hm_run *run, hm_split split);
 
+/* "train" and "test", by hm_split. */
+extern const char *const hm_split_names[];
+
 /* hm_dataset_open_labelled of a split on every rank; classes: 0 for the rows alone. HM_EDATA. Collective. */
 hm_status hm_open_split(hm_comm *comm, const char *file, const char *split, int64_t classes, hm_source **out);
 

@@ -148,9 +148,9 @@ static hm_status read_data(sampling *s)
     hm_source *source;
     unsigned char *raw = NULL;
     bool tested = false;
-    HM_TRY(comm->agree(comm, hm_dataset_has(s->run.data.file, "test", &tested)));
+    HM_TRY(comm->agree(comm, hm_dataset_has(s->run.data.file, hm_split_names[HM_TEST], &tested)));
     hm_split split = tested ? HM_TEST : HM_TRAIN;
-    HM_TRY(hm_open_split(comm, s->run.data.file, tested ? "test" : "train", 0, &source));
+    HM_TRY(hm_open_split(comm, s->run.data.file, hm_split_names[split], 0, &source));
     hm_transform transform = hm_run_transform(&s->run, split);
     hm_status status = HM_OK;
     if (s->options->count > source->rows || source->columns != s->model->visible)
@@ -289,25 +289,39 @@ static hm_status pair_up(const sampling *s, hm_matrix data, hm_matrix pixels, co
     return status;
 }
 
-#define BEFORE_WHITENING "the means in the units of the data before they were whitened"
+/* Datasets below /samples: each is called as the first one, and something more. */
+typedef struct listing {
+    int count;
+    hm_samples of[4];
+    char names[4][HM_SAMPLES_NAME_MAX + 8];
+} listing;
+
+static void list(listing *all, const sampling *s, const char *more, const char *describe, hm_matrix rows)
+{
+    char *name = all->names[all->count];
+    snprintf(name, sizeof all->names[0], "%s%s", s->options->name ? s->options->name : default_name(s), more);
+    all->of[all->count++] = (hm_samples){name, describe, rows};
+}
 
 /* Points in latent space have means and no samples. */
-static hm_status write_decoded(const sampling *s, const char *path, const hm_model_info *info, hm_matrix undone)
+static void list_decoded(listing *all, const sampling *s)
 {
-    enum { NAME = HM_SAMPLES_NAME_MAX + 8 };
-    const char *name = s->options->name ? s->options->name : default_name(s);
-    char rows_name[NAME], latent_name[NAME], data_name[NAME];
-    hm_matrix shown = undone.at ? undone : s->means, data = {0};
-    hm_samples samples[4] = {{name, "mean of p(v | h) of the latent variables of the same row", s->means},
-                             {latent_name, "latent variables of the top layer", s->states}};
-    int count = 2;
-    snprintf(rows_name, sizeof rows_name, "%s_rows", name);
-    snprintf(latent_name, sizeof latent_name, "%s_latent", name);
-    snprintf(data_name, sizeof data_name, "%s_data", name);
+    list(all, s, "", "mean of p(v | h) of the latent variables of the same row", s->means);
+    list(all, s, "_latent", "latent variables of the top layer", s->states);
     if (s->options->reconstruct)
-        samples[count++] = (hm_samples){rows_name, "the rows of data whose q(h | v) they are the means of", s->data};
-    if (undone.at) samples[count++] = (hm_samples){data_name, BEFORE_WHITENING, undone};
-    HM_TRY(hm_model_file_samples(path, samples, count));
+        list(all, s, "_rows", "the rows of data whose q(h | v) they are the means of", s->data);
+}
+
+static void list_samples(listing *all, const sampling *s)
+{
+    list(all, s, "", "samples of the visible units", s->samples);
+    list(all, s, "_mean", "mean of p(v | h) from which the samples of the same name were drawn", s->means);
+}
+
+/* Means, or each row of data beside its own, in the units of the data. */
+static hm_status draw_picture(const sampling *s, const char *path, const hm_model_info *info, hm_matrix undone)
+{
+    hm_matrix shown = undone.at ? undone : s->means, data = {0};
     if (!s->options->picture) return HM_OK;
     if (!s->options->reconstruct) return write_picture(s, shown, info, path);
     hm_status status = undone.at ? undo_preprocessing(s, s->data, &data) : HM_OK;
@@ -318,18 +332,14 @@ static hm_status write_decoded(const sampling *s, const char *path, const hm_mod
 
 static hm_status write_samples(const sampling *s, const char *path, const hm_model_info *info, hm_matrix undone)
 {
-    const char *name = s->options->name ? s->options->name : default_name(s);
-    if (s->options->reconstruct || s->options->grid) return write_decoded(s, path, info, undone);
-    char mean_name[HM_SAMPLES_NAME_MAX + sizeof "_mean"], data_name[HM_SAMPLES_NAME_MAX + sizeof "_data"];
-    snprintf(mean_name, sizeof mean_name, "%s_mean", name);
-    snprintf(data_name, sizeof data_name, "%s_data", name);
-    const hm_samples samples[] = {
-        {name, "samples of the visible units", s->samples},
-        {mean_name, "mean of p(v | h) from which the samples of the same name were drawn", s->means},
-        {data_name, BEFORE_WHITENING, undone},
-    };
-    HM_TRY(hm_model_file_samples(path, samples, undone.at ? 3 : 2));
-    return s->options->picture ? write_picture(s, undone.at ? undone : s->means, info, path) : HM_OK;
+    listing all = {.count = 0};
+    if (s->options->reconstruct || s->options->grid)
+        list_decoded(&all, s);
+    else
+        list_samples(&all, s);
+    if (undone.at) list(&all, s, "_data", "the means in the units of the data before they were whitened", undone);
+    HM_TRY(hm_model_file_samples(path, all.of, all.count));
+    return draw_picture(s, path, info, undone);
 }
 
 /* Rank 0. */

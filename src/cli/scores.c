@@ -245,7 +245,7 @@ void hm_scores_free(hm_scores *scores)
 void hm_parzen_report(const hm_assessment *e, hm_report *report)
 {
     const hm_parzen *parzen = &e->parzen;
-    const char *split = hm_split_names[raise_split(e)];
+    const char *split = hm_split_names[judged_split(e)];
     char name[32], name_of_error[40], name_of_rows[32], label[40];
     snprintf(name, sizeof name, "%s_log_prob", split);
     snprintf(name_of_error, sizeof name_of_error, "%s_stderr", name);
@@ -289,7 +289,7 @@ void hm_scores_report(const hm_assessment *e, hm_report *report)
 hm_status hm_parzen_results(const hm_assessment *e, hm_result results[], int *count)
 {
     const hm_parzen *parzen = &e->parzen;
-    const char *split = hm_split_names[raise_split(e)];
+    const char *split = hm_split_names[judged_split(e)];
     char name[40];
     snprintf(name, sizeof name, "%s_log_prob", split);
     HM_TRY(hm_result_real(results, count, HM_RESULTS_MAX, name, &parzen->log_prob));

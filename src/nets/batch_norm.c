@@ -209,7 +209,6 @@ const hm_layer_class hm_layer_batch_norm = {
     .name = "batch_norm",
     .usage = "batch_norm [by_shard]",
     .describe = "mean 0 and variance 1 over the batch (or each shard's part), then a learnt scale and mean",
-    .ties_rows = true,
     .read = read,
     .declare = declare,
     .init = init,

@@ -137,7 +137,6 @@ const hm_layer_class hm_layer_minibatch = {
     .name = "minibatch",
     .usage = "minibatch GROUPS SIZE [init ...]",
     .describe = "adds how close other rows of the shard are (minibatch discrimination, Salimans et al. 2016)",
-    .ties_rows = true,
     .critic_only = true,
     .read = read,
     .declare = declare,

@@ -210,7 +210,7 @@ hm_status hm_net_check_use(const hm_net *net)
 bool hm_net_ties_rows(const hm_net *net)
 {
     for (int l = 0; l < net->count; l++)
-        if (net->layer[l].class->ties_rows) return true;
+        if (net->layer[l].class->sums) return true;
     return false;
 }
 

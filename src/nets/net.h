@@ -77,8 +77,7 @@ static inline int hm_parts(const hm_pass *pass) { return pass->parts > 0 ? pass-
 struct hm_layer_class {
     const char *name, *usage, *describe;
     bool tangents;     /* knows rows that are derivatives */
-    bool ties_rows;    /* in training, a row's output depends on others */
-    bool critic_only;  /* so it does in use: for a discriminator, which is not used */
+    bool critic_only;  /* a row's output depends on others, in use too: for a discriminator, which is not used */
     bool in_place;     /* may write its output over its input ... */
     bool needs_output; /* ... unless the layer before needs that for its backward pass */
     /* Arguments after the name, and `out` from `in`. HM_EUSAGE. */
@@ -132,7 +131,7 @@ void hm_net_finish(hm_model *model, const hm_net *net, int64_t batch, const floa
 /* HM_EUSAGE when a layer is one for discriminators only. */
 hm_status hm_net_check_use(const hm_net *net);
 
-/* Does a layer tie the rows of a batch to one another? */
+/* Does a layer tie the rows of a batch to one another, in training (of nets that may be used)? */
 bool hm_net_ties_rows(const hm_net *net);
 
 /* The first layer that does not know tangents, or NULL. A tangent row t of a row x stands for the derivative of x along

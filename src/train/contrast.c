@@ -16,7 +16,6 @@
 
 struct contrast_buffers {
     hm_reduction reduction; /* of the gradient */
-    int shards;             /* own */
     hm_shard *shard;        /* (shards) */
     hm_arena *arena;        /* (shards) */
     float *data;            /* the own shards' rows, one after another */
@@ -40,7 +39,6 @@ static hm_status alloc_buffers(hm_contrast *contrast)
         buffers->stretches[turn] = turns.count;
         if (turns.exchange > buffers->exchange_size) buffers->exchange_size = turns.exchange;
     }
-    buffers->shards = (int)shards;
     for (int64_t shard = contrast->own.begin; shard < contrast->own.end; shard++)
         rows += hm_count(hm_part(contrast->train.batch, contrast->workers->shards, shard));
     HM_TRY(hm_reduction_init(&buffers->reduction, &contrast->model->layout, contrast->workers, (int)shards));
@@ -154,10 +152,11 @@ static hm_status prepare(hm_contrast *contrast)
     HM_TRY(alloc_chains(contrast));
     HM_TRY(alloc_buffers(contrast));
     float *data = contrast->buffers->data;
-    for (int local = 0; local < contrast->buffers->shards; local++) HM_TRY(lay_out_shard(contrast, local, &data));
+    for (int local = 0; local < contrast->buffers->reduction.shards; local++)
+        HM_TRY(lay_out_shard(contrast, local, &data));
     contrast->model->class->refresh(contrast->model);
     if (contrast->all_chains == 0) return HM_OK;
-    return hm_team_each(contrast->workers->team, contrast->buffers->shards, start_chains, contrast);
+    return hm_team_each(contrast->workers->team, contrast->buffers->reduction.shards, start_chains, contrast);
 }
 
 /* Which tensors move, and by whose optimiser; and whether the objective can be had at all. */
@@ -213,7 +212,7 @@ void hm_contrast_free(hm_contrast *contrast)
 {
     if (!contrast) return;
     struct contrast_buffers *buffers = contrast->buffers;
-    for (int local = 0; buffers && buffers->arena && local < buffers->shards; local++)
+    for (int local = 0; buffers && buffers->arena && local < buffers->reduction.shards; local++)
         hm_arena_free(&buffers->arena[local]);
     if (buffers) {
         hm_reduction_free(&buffers->reduction);
@@ -257,8 +256,8 @@ static hm_status exchange(hm_contrast *contrast)
 {
     struct contrast_buffers *buffers = contrast->buffers;
     int64_t size = buffers->exchange_size;
-    HM_TRY(hm_sum_shards(contrast->workers, buffers->shards, size, buffers->exchange));
-    for (int local = 1; local < buffers->shards; local++)
+    HM_TRY(hm_sum_shards(contrast->workers, buffers->reduction.shards, size, buffers->exchange));
+    for (int local = 1; local < buffers->reduction.shards; local++)
         memcpy(buffers->exchange + local * size, buffers->exchange, (size_t)size * sizeof(double));
     return HM_OK;
 }
@@ -286,8 +285,9 @@ static hm_status sum_gradient(hm_contrast *contrast, bool adversary, hm_status s
     struct contrast_buffers *buffers = contrast->buffers;
     int stretches = buffers->stretches[adversary];
     for (int stretch = 0; stretch < stretches; stretch++) {
-        for (int local = 0; local < buffers->shards; local++) buffers->shard[local].stretch = stretch;
-        if (status == HM_OK) status = hm_team_each(contrast->workers->team, buffers->shards, shard_gradient, contrast);
+        for (int local = 0; local < buffers->reduction.shards; local++) buffers->shard[local].stretch = stretch;
+        if (status == HM_OK)
+            status = hm_team_each(contrast->workers->team, buffers->reduction.shards, shard_gradient, contrast);
         lap(&last, &times->compute);
         HM_TRY(comm->agree(comm, status));
         lap(&last, &times->wait);
@@ -316,7 +316,7 @@ static hm_status adapt_temperatures(hm_contrast *contrast)
 {
     struct contrast_buffers *buffers = contrast->buffers;
     double last = hm_clock();
-    HM_TRY(hm_sum_shards(contrast->workers, buffers->shards, HM_SWAP_COUNTS, buffers->swaps));
+    HM_TRY(hm_sum_shards(contrast->workers, buffers->reduction.shards, HM_SWAP_COUNTS, buffers->swaps));
     hm_tempering_adapt(&contrast->tempering, buffers->swaps);
     lap(&last, &contrast->times.reduce);
     return HM_OK;
@@ -330,7 +330,7 @@ static hm_status turn_gradient(hm_contrast *contrast, int64_t epoch, int64_t ste
     int64_t minibatch = step_of_epoch * minibatches(contrast) + (turn < minibatches(contrast) ? turn : turn - 1);
     if (contrast->how.estimator == HM_EXACT && contrast->objective->chain_columns)
         HM_TRY(log_z_of_update(contrast, &log_z));
-    for (int local = 0; local < contrast->buffers->shards; local++) {
+    for (int local = 0; local < contrast->buffers->reduction.shards; local++) {
         hm_shard *shard = &contrast->buffers->shard[local];
         shard->step = (uint64_t)(contrast->step * (adversary_turns(contrast) + 1) + turn);
         shard->epoch = (double)contrast->step / (double)hm_contrast_epoch(contrast);
@@ -444,9 +444,9 @@ static hm_status measure(hm_contrast *contrast, double values[])
     const hm_workers *workers = contrast->workers;
     struct contrast_buffers *buffers = contrast->buffers;
     int monitors = monitors_of(contrast->objective);
-    hm_status status = hm_team_each(workers->team, buffers->shards, shard_monitor, contrast);
+    hm_status status = hm_team_each(workers->team, buffers->reduction.shards, shard_monitor, contrast);
     HM_TRY(workers->comm->agree(workers->comm, status));
-    HM_TRY(hm_sum_shards(workers, buffers->shards, HM_MONITORS_MAX, buffers->monitors));
+    HM_TRY(hm_sum_shards(workers, buffers->reduction.shards, HM_MONITORS_MAX, buffers->monitors));
     for (int monitor = 0; monitor < monitors; monitor++)
         values[monitor] = buffers->monitors[monitor] / (double)contrast->train.batch;
     values[monitors] = rate_of(contrast, &contrast->optimizer, contrast->step - 1);

@@ -55,14 +55,15 @@ static float *random_data(bool real)
 
 /* ---- both objectives in float64 --------------------------------------------------------------------------------- */
 
-/* Random numbers of rows that are block `block` of a pass: a shard's blocks follow each other, in room for `blocks`. */
-static const int64_t *numbers_of(int block, int blocks)
+/* Random numbers of rows that are block `block` of a pass: a shard's blocks follow each other, in room for
+ * four. */
+static const int64_t *numbers_of(int block)
 {
     static int64_t number[4][ROWS];
     for (int shard = 0; shard < ONE_GRADIENT_SHARDS; shard++) {
         hm_range part = hm_part(ROWS, ONE_GRADIENT_SHARDS, shard);
         for (int64_t row = part.begin; row < part.end; row++)
-            number[block][row] = blocks * part.begin + block * hm_count(part) + row - part.begin;
+            number[block][row] = 4 * part.begin + block * hm_count(part) + row - part.begin;
     }
     return number[block];
 }
@@ -109,7 +110,7 @@ static void input_gradient(const hm_model *model, const double *params, double x
     const hm_net *net = &((const gan_state *)model->state)->discriminator;
     static reference value, tangent, zero;
     for (int axis = 0; axis < V; axis++) {
-        value = tangent = zero = reference_of(model, params, 0, numbers_of(2, 4));
+        value = tangent = zero = reference_of(model, params, 0, numbers_of(2));
         for (int row = 0; row < ROWS; row++)
             for (int i = 0; i < V; i++) {
                 value.x[row][i] = x[row][i];
@@ -168,8 +169,8 @@ static double objective(const hm_model *model, const gan_case *is, const double 
         for (int i = 0; i < V; i++)
             x[row][i] = is->range[0] == 's' ? 2 * (double)v[row * V + i] - 1 : (double)v[row * V + i];
     generate(model, params, turn, made);
-    run(reference_of(model, params, turn, numbers_of(0, 4)), &own->discriminator, V, x, 1, real);
-    run(reference_of(model, params, turn, turn ? NULL : numbers_of(1, 4)), &own->discriminator, V, made, 1, fake);
+    run(reference_of(model, params, turn, numbers_of(0)), &own->discriminator, V, x, 1, real);
+    run(reference_of(model, params, turn, turn ? NULL : numbers_of(1)), &own->discriminator, V, made, 1, fake);
     for (int row = 0; row < ROWS; row++) {
         double a = real[row][0], b = fake[row][0];
         if (kind == 'w')
