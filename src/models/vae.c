@@ -16,7 +16,7 @@
 #include "core/kernels.h"
 #include "core/memory.h"
 #include "infer/numeric.h"
-#include "nets/latent_nets.h"
+#include "nets/latent_draws.h"
 #include "nets/program.h"
 
 #include <math.h>
@@ -92,114 +92,42 @@ static hm_status declare_tensors(hm_model *model)
                          &own->log_variance);
 }
 
-/* ---- draws and their weights ------------------------------------------------------------------------------------ */
+/* ---- the likelihood ---------------------------------------------------------------------------------------------- */
 
-/* Of `rows` rows of v, `samples` draws each: row r's are rows r * samples ... of the matrices of draws. */
-typedef struct draws {
-    int64_t rows, samples;
-    const float *v;         /* (rows, visible) */
-    float *e[LAYERS_MAX];   /* [l] mu, log s^2 of q(h_{l+1} | h_l); of the first layer (rows, ...), else (draws, ...) */
-    float *std[LAYERS_MAX]; /* s of the same */
-    float *eps[LAYERS_MAX], *h[LAYERS_MAX]; /* (draws, units) of h_{l+1} */
-    float *d[LAYERS_MAX];                   /* [l] (draws, ...) parameters of p(h_l | h_{l+1}) */
-    float *precision;                       /* (visible) 1 / variance of a Gaussian likelihood; NULL: 1 */
-} draws;
-
-static int64_t draw_count(const draws *x) { return x->rows * x->samples; }
-
-/* Of draw i: its row among those of e[l]. */
-static int64_t source_row(const draws *x, int l, int64_t i) { return l == 0 ? i / x->samples : i; }
-
-static size_t draws_bytes(const hm_model *model, int64_t rows, int64_t samples)
+/* 1 / variance of each visible unit of a Gaussian likelihood, in scratch; NULL: 1, or there is none. */
+static hm_status find_precision(const hm_model *model, hm_arena *scratch, float **precision)
 {
     const vae *own = vae_of(model);
-    size_t bytes = hm_arena_bytes(model->visible);
-    for (int l = 0; l < own->nets.layers; l++) bytes += 3 * hm_arena_bytes(rows * samples * own->nets.units[l]);
-    return bytes;
-}
-
-/* h_{l+1} = mu + s eps from e[l]; random numbers of (stream, step times the layers), rows first_row * samples ... */
-static hm_status draw_layer(const hm_model *model, draws *x, int l, const hm_stream *stream, int64_t first_row,
-                            hm_arena *scratch)
-{
-    const hm_kernels *kernels = hm_kernels_best();
-    int64_t N = vae_of(model)->nets.units[l], n = draw_count(x), sources = l == 0 ? x->rows : n;
-    hm_stream own = {stream->seed, stream->purpose, stream->step * 8 + (uint64_t)l};
-    HM_TRY(hm_arena_floats(scratch, sources * N, &x->std[l]));
-    HM_TRY(hm_arena_floats(scratch, n * N, &x->eps[l]));
-    HM_TRY(hm_arena_floats(scratch, n * N, &x->h[l]));
-    for (int64_t row = 0; row < sources; row++)
-        for (int64_t u = 0; u < N; u++) x->std[l][row * N + u] = 0.5f * x->e[l][row * 2 * N + N + u];
-    kernels->exp(sources * N, x->std[l], x->std[l]);
-    for (int64_t i = 0; i < n; i++) {
-        const float *mu = x->e[l] + source_row(x, l, i) * 2 * N, *std = x->std[l] + source_row(x, l, i) * N;
-        float *eps = x->eps[l] + i * N, *h = x->h[l] + i * N;
-        kernels->normal(&own, first_row * x->samples + i, N, eps);
-        for (int64_t u = 0; u < N; u++) h[u] = mu[u] + std[u] * eps[u];
-    }
-    return HM_OK;
-}
-
-static hm_status find_precision(const hm_model *model, draws *x, hm_arena *scratch)
-{
-    const vae *own = vae_of(model);
+    *precision = NULL;
     if (own->log_variance < 0) return HM_OK;
-    HM_TRY(hm_arena_floats(scratch, model->visible, &x->precision));
+    HM_TRY(hm_arena_floats(scratch, model->visible, precision));
     const float *z = hm_pack_matrix(&model->layout, model->params, own->log_variance).at;
-    for (int64_t i = 0; i < model->visible; i++) x->precision[i] = (float)exp(-(double)z[i]);
+    for (int64_t i = 0; i < model->visible; i++) (*precision)[i] = (float)exp(-(double)z[i]);
     return HM_OK;
-}
-
-static const double LOG_2_PI = 1.8378770664093453;
-
-/* log N(h; mu, s^2) of n units, log s^2 = lv. */
-static double log_normal(int64_t n, const float *h, const float *mu, const float *lv)
-{
-    double sum = (double)n * LOG_2_PI;
-    for (int64_t u = 0; u < n; u++) {
-        double distance = (double)h[u] - (double)mu[u];
-        sum += (double)lv[u] + distance * distance * exp(-(double)lv[u]);
-    }
-    return -0.5 * sum;
 }
 
 /* log p(v | h_1) of draw i. */
-static double log_likelihood(const hm_model *model, const draws *x, int64_t i)
+static double log_likelihood(const hm_model *model, const hm_draws *x, const float *precision, int64_t i)
 {
     const hm_kernels *kernels = hm_kernels_best();
     int64_t V = model->visible;
     const float *v = x->v + i / x->samples * V, *z = x->d[0] + i * V;
     if (settings_of(model)->likelihood == BERNOULLI)
         return kernels->dot(V, v, z) - kernels->sum_softplus(V, z, 1.0f, NULL);
-    double sum = (double)V * LOG_2_PI;
+    double sum = (double)V * HM_LOG_2_PI;
     for (int64_t u = 0; u < V; u++) {
-        double distance = (double)v[u] - (double)z[u], precision = x->precision ? (double)x->precision[u] : 1;
-        sum += distance * distance * precision - log(precision);
+        double distance = (double)v[u] - (double)z[u], p = precision ? (double)precision[u] : 1;
+        sum += distance * distance * p - log(p);
     }
     return -0.5 * sum;
-}
-
-/* log p(h) - log q(h | v) of draw i. */
-static double log_prior_ratio(const hm_model *model, const draws *x, int64_t i)
-{
-    const hm_kernels *kernels = hm_kernels_best();
-    const vae *own = vae_of(model);
-    double ratio = 0;
-    for (int l = 0; l < own->nets.layers; l++) {
-        int64_t N = own->nets.units[l];
-        const float *h = x->h[l] + i * N, *eps = x->eps[l] + i * N, *lv = x->e[l] + source_row(x, l, i) * 2 * N + N;
-        const float *above = l + 1 < own->nets.layers ? x->d[l + 1] + i * 2 * N : NULL;
-        ratio += 0.5 * ((double)N * LOG_2_PI + kernels->sum(N, lv) + kernels->dot(N, eps, eps)); /* - log q */
-        ratio += above ? log_normal(N, h, above, above + N) : -0.5 * ((double)N * LOG_2_PI + kernels->dot(N, h, h));
-    }
-    return ratio;
 }
 
 /* ---- the program of an update ----------------------------------------------------------------------------------- */
 
 /* What a shard keeps beside its passes. */
 typedef struct update {
-    draws x;
+    hm_draws x;
+    float *precision;        /* find_precision */
     double prior_weight;     /* of log p(h) - log q(h | v) */
     float *weight;           /* (draws) a_s */
     float *back[LAYERS_MAX]; /* (draws, units) d / d h_{l+1}: through what is above it, and the prior */
@@ -221,10 +149,10 @@ static hm_status enter(const hm_model *model, hm_shard *shard, hm_work *work, in
     (void)argument;
     HM_TRY(hm_arena_floats(shard->scratch, shard->data.rows * model->visible, &v));
     hm_shard_visible(model, shard, v);
-    u->x = (draws){.rows = shard->data.rows, .samples = shard->how->samples, .v = v};
+    u->x = (hm_draws){.rows = shard->data.rows, .samples = shard->how->samples, .v = v};
     u->prior_weight = shard->how->kl_warmup > 0 ? fmin(shard->epoch / shard->how->kl_warmup, 1) : 1;
     work->pass[hm_encoder_pass(0)] = hm_pass_of(shard, 1, v);
-    return find_precision(model, &u->x, shard->scratch);
+    return find_precision(model, shard->scratch, &u->precision);
 }
 
 static hm_status draw(const hm_model *model, hm_shard *shard, hm_work *work, int l)
@@ -233,7 +161,7 @@ static hm_status draw(const hm_model *model, hm_shard *shard, hm_work *work, int
     update *u = update_of(work);
     hm_stream stream = {shard->seed, HM_RNG_NOISE, shard->step};
     u->x.e[l] = work->pass[hm_encoder_pass(l)].at[own->nets.encoder[l].count];
-    HM_TRY(draw_layer(model, &u->x, l, &stream, shard->first_row, shard->scratch));
+    HM_TRY(hm_draw_layer(&own->nets, &u->x, l, &stream, shard->first_row, shard->scratch));
     hm_pass pass = hm_pass_of(shard, u->x.samples, u->x.h[l]);
     pass.back = true;
     work->pass[hm_decoder_pass(l)] = pass;
@@ -250,7 +178,8 @@ static void weigh_row(const hm_model *model, const hm_shard *shard, const update
     for (int64_t s = 0; s < k; s++) weight[s] = (float)(1.0 / (double)k);
     if (shard->objective->kind == ELBO || k == 1) return;
     for (int64_t s = 0; s < k; s++) {
-        log_w[s] = log_likelihood(model, &u->x, row * k + s) + log_prior_ratio(model, &u->x, row * k + s);
+        log_w[s] = log_likelihood(model, &u->x, u->precision, row * k + s) +
+                   hm_log_prior_ratio(&vae_of(model)->nets, &u->x, row * k + s);
         most = fmax(most, log_w[s]);
     }
     for (int64_t s = 0; s < k; s++) sum += exp(log_w[s] - most);
@@ -261,7 +190,7 @@ static void weigh_row(const hm_model *model, const hm_shard *shard, const update
 static void likelihood_delta(const hm_model *model, const update *u, hm_shard *shard, float *delta)
 {
     const vae *own = vae_of(model);
-    int64_t V = model->visible, n = draw_count(&u->x);
+    int64_t V = model->visible, n = hm_draw_count(&u->x);
     bool bernoulli = settings_of(model)->likelihood == BERNOULLI;
     float *dlv = own->log_variance >= 0 ? hm_shard_direct(shard, &model->layout, own->log_variance) : NULL;
     if (bernoulli) hm_kernels_best()->activate(n, V, u->x.d[0], 1.0f, NULL, delta, NULL, NULL, 0);
@@ -270,7 +199,7 @@ static void likelihood_delta(const hm_model *model, const update *u, hm_shard *s
         float *to = delta + i * V, weight = u->weight[i];
         for (int64_t j = 0; bernoulli && j < V; j++) to[j] = weight * (v[j] - to[j]);
         for (int64_t j = 0; !bernoulli && j < V; j++) {
-            float distance = v[j] - z[j], precision = u->x.precision ? u->x.precision[j] : 1.0f;
+            float distance = v[j] - z[j], precision = u->precision ? u->precision[j] : 1.0f;
             to[j] = weight * distance * precision;
             if (dlv) dlv[j] += weight * 0.5f * (distance * distance * precision - 1.0f);
         }
@@ -282,7 +211,7 @@ static hm_status loss(const hm_model *model, hm_shard *shard, hm_work *work, int
     const vae *own = vae_of(model);
     update *u = update_of(work);
     hm_pass *pass = &work->pass[hm_decoder_pass(0)];
-    int64_t n = draw_count(&u->x);
+    int64_t n = hm_draw_count(&u->x);
     float *room;
     (void)argument;
     for (int l = 0; l < own->nets.layers; l++)
@@ -301,7 +230,7 @@ static hm_status prior(const hm_model *model, hm_shard *shard, hm_work *work, in
 {
     const vae *own = vae_of(model);
     update *u = update_of(work);
-    int64_t N = own->nets.units[l], n = draw_count(&u->x);
+    int64_t N = own->nets.units[l], n = hm_draw_count(&u->x);
     bool top = l + 1 == own->nets.layers;
     float *back = u->back[l] = work->pass[hm_decoder_pass(l)].delta, *delta = NULL;
     if (is_analytic(model, shard)) return HM_OK;
@@ -343,7 +272,7 @@ static hm_status posterior(const hm_model *model, hm_shard *shard, hm_work *work
 {
     const vae *own = vae_of(model);
     update *u = update_of(work);
-    int64_t N = own->nets.units[l], n = draw_count(&u->x), sources = l == 0 ? u->x.rows : n;
+    int64_t N = own->nets.units[l], n = hm_draw_count(&u->x), sources = l == 0 ? u->x.rows : n;
     hm_pass *pass = &work->pass[hm_encoder_pass(l)];
     bool analytic = is_analytic(model, shard);
     float *back = u->back[l];
@@ -353,7 +282,7 @@ static hm_status posterior(const hm_model *model, hm_shard *shard, hm_work *work
     HM_TRY(hm_arena_floats(shard->scratch, sources * 2 * N, &pass->delta));
     memset(pass->delta, 0, (size_t)(sources * 2 * N) * sizeof(float));
     for (int64_t i = 0; i < n; i++) {
-        int64_t row = source_row(&u->x, l, i);
+        int64_t row = hm_source_row(&u->x, l, i);
         posterior_row(shard, u, N, analytic ? 0.0f : u->weight[i], back + i * N, u->x.std[l] + row * N,
                       u->x.eps[l] + i * N, pass->delta + row * 2 * N);
     }
@@ -460,6 +389,12 @@ static hm_stretches stretches(const hm_model *model, const hm_objective *objecti
     return vae_of(model)->program.stretches;
 }
 
+/* With the precision. */
+static size_t draws_bytes(const hm_model *model, int64_t rows, int64_t samples)
+{
+    return hm_arena_bytes(model->visible) + hm_draws_bytes(&vae_of(model)->nets, rows, samples);
+}
+
 static size_t weights_bytes(const hm_model *model, int64_t rows, int64_t samples)
 {
     return draws_bytes(model, rows, samples) + hm_latent_nets_bytes(&vae_of(model)->nets, rows, samples, false);
@@ -532,18 +467,19 @@ static hm_status log_weights(const hm_model *model, hm_matrix v, const hm_stream
 {
     const vae *own = vae_of(model);
     size_t mark = scratch->used;
-    draws x = {.rows = v.rows, .samples = samples, .v = v.at};
-    HM_TRY(find_precision(model, &x, scratch));
+    hm_draws x = {.rows = v.rows, .samples = samples, .v = v.at};
+    float *precision;
+    HM_TRY(find_precision(model, scratch, &precision));
     for (int l = 0; l < own->nets.layers; l++) {
-        hm_matrix below = l == 0 ? v : (hm_matrix){x.h[l - 1], draw_count(&x), own->nets.units[l - 1]};
+        hm_matrix below = l == 0 ? v : (hm_matrix){x.h[l - 1], hm_draw_count(&x), own->nets.units[l - 1]};
         HM_TRY(hm_net_apply(model, &own->nets.encoder[l], below, scratch, &x.e[l]));
-        HM_TRY(draw_layer(model, &x, l, stream, first_row, scratch));
-        HM_TRY(hm_net_apply(model, &own->nets.decoder[l], (hm_matrix){x.h[l], draw_count(&x), own->nets.units[l]},
+        HM_TRY(hm_draw_layer(&own->nets, &x, l, stream, first_row, scratch));
+        HM_TRY(hm_net_apply(model, &own->nets.decoder[l], (hm_matrix){x.h[l], hm_draw_count(&x), own->nets.units[l]},
                             scratch, &x.d[l]));
     }
-    for (int64_t i = 0; i < draw_count(&x); i++) {
-        double of_data = log_likelihood(model, &x, i);
-        out[i] = of_data + log_prior_ratio(model, &x, i);
+    for (int64_t i = 0; i < hm_draw_count(&x); i++) {
+        double of_data = log_likelihood(model, &x, precision, i);
+        out[i] = of_data + hm_log_prior_ratio(&own->nets, &x, i);
         if (likelihoods) likelihoods[i] = of_data;
     }
     scratch->used = mark;
