@@ -5,7 +5,7 @@
  * with weight = batch / chains, so that all is counted in rows of the batch. A layer in the middle is `a` of one
  * product and `b` of another: its weighted rows are a copy. Centring (Melchior, Fischer, Wiskott 2016; Montavon &
  * Mueller 2012) is a linear change of these sums, and made in hm_machine_finish: the rows here stay binary, mostly
- * zeros, which products skip.
+ * zeros, which products look up or skip.
  */
 #include "boltzmann/gradient.h"
 

@@ -159,6 +159,8 @@ hm_status hm_machine_allocate(hm_model *model)
     for (int l = 0; l + 1 < machine->layers; l++) {
         HM_TRY(hm_packed_init(&machine->up[l], machine->layer[l].units, machine->layer[l + 1].units));
         HM_TRY(hm_packed_init(&machine->down[l], machine->layer[l + 1].units, machine->layer[l].units));
+        machine->up[l].tables = l > 0; /* hidden states; visible ones may be images */
+        machine->down[l].tables = true;
     }
     if (model->classifier) HM_TRY(hm_classifier_allocate(model));
     if (machine->layer[0].log_variance >= 0) {

@@ -8,6 +8,7 @@
 
 #include "core/rng.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -77,10 +78,11 @@ typedef struct hm_kernels {
     /* to[c][r] = from[r][c], r < rows, c < columns, with leading dimensions. */
     void (*transpose)(int64_t rows, int64_t columns, const float *from, int64_t ld_from, float *to, int64_t ld_to);
 
-    /* c (rows, columns) = a (rows, depth) times packed panels; called by hm_product, see product.h. Here and in
-     * outer_strip, steps at which a is zero may be left out: an infinity or NaN that the other factor has there may be
-     * lost. A sum that is zero is +0. */
-    void (*product)(int64_t rows, int64_t depth, int64_t columns, const float *a, const float *panels, float *c);
+    /* c (rows, columns) = a (rows, depth) times packed panels; called by hm_product, see product.h for tables. Here and
+     * in outer_strip, steps at which a is zero may be left out: an infinity or NaN that the other factor has there may
+     * be lost. A sum that is zero is +0. */
+    void (*product)(bool tables, int64_t rows, int64_t depth, int64_t columns, const float *a, const float *panels,
+                    float *c);
 
     /* c[i][j] = sum over leaves, as a binary tree, of sum_r a[r][i] b[r][j], for rows i_begin <= i < i_end (at most
      * HM_STRIP) and all columns j of c (I, columns). */

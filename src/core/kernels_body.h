@@ -2,7 +2,8 @@
  * defines HM_KERNEL_TABLE, the name of the table made here.
  *
  * The order of every sum is part of a kernel's meaning, and the same on every instruction set:
- *   products    each element is one chain of fused multiply-adds over k = 0, 1, 2, ...
+ *   products    each element is one chain of fused multiply-adds over k = 0, 1, 2, ...; of a row of zeros and ones, the
+ *               sum of its fours (kernels_binary.h)
  *   outer       each shard's element is one such chain over the shard's rows; shards are added as a binary tree
  *   row sums    16 partial sums (column mod 16), added in float64 from 0 to 15
  */

@@ -52,7 +52,7 @@ enum { WIDE = TILE_VECTORS, MIDDLE = TILE_VECTORS > 1 ? 2 : 1 };
 #define TILE_HEIGHTS(CASE) CASE(1)
 #endif
 
-/* The k at which a tile has work: binary states are mostly zeros, and in images zero together. */
+/* The k at which a tile has work: grey images and binary states are mostly zeros, and in images zero together. */
 enum { LIST_MAX = 4096 };
 typedef struct steps {
     int64_t count;
@@ -119,6 +119,8 @@ typedef void product_tile_fn(int, steps, const float *, int64_t, const float *, 
 #define LIST_PRODUCT_TILE(ROWS) product_tile_##ROWS,
 static product_tile_fn *const product_tiles[] = {NULL, TILE_HEIGHTS(LIST_PRODUCT_TILE)};
 
+#include "core/kernels_binary.h"
+
 /* A few tiles of rows at a time, so that a panel is read from memory once for all of them. */
 enum { TILES = 8 };
 
@@ -144,7 +146,8 @@ static void product_panel(int tiles, const row_tile *tile, int64_t lda, const fl
         }
 }
 
-static void product(int64_t rows, int64_t depth, int64_t columns, const float *a, const float *panels, float *c)
+/* Rows of any numbers. */
+static void dense_product(int64_t rows, int64_t depth, int64_t columns, const float *a, const float *panels, float *c)
 {
     row_tile tile[TILES];
     for (int64_t row = 0; row < rows;) {
@@ -165,6 +168,28 @@ static void product(int64_t rows, int64_t depth, int64_t columns, const float *a
             product_panel(tiles, tile, depth, panels + first * depth, wide, columns);
         }
     }
+}
+
+/* Binary rows and others each have a sum of their own order, whatever their company: runs of either kind. */
+static void mixed_product(int64_t rows, int64_t depth, int64_t columns, const float *a, const float *panels, float *c)
+{
+    row_words words[TABLE_ROWS];
+    for (int64_t row = 0; row < rows;) {
+        int64_t binary = 0, other = 0;
+        for (; binary < TABLE_ROWS && row + binary < rows; binary++)
+            if (!row_is_binary(depth, a + (row + binary) * depth, words[binary])) break;
+        binary_product(binary, depth, columns, a + row * depth, words[0], panels, c + row * columns);
+        row += binary;
+        while (row + other < rows && !row_is_binary(depth, a + (row + other) * depth, words[0])) other++;
+        dense_product(other, depth, columns, a + row * depth, panels, c + row * columns);
+        row += other;
+    }
+}
+
+static void product(bool tables, int64_t rows, int64_t depth, int64_t columns, const float *a, const float *panels,
+                    float *c)
+{
+    (tables ? mixed_product : dense_product)(rows, depth, columns, a, panels, c);
 }
 
 /* A VL x VL block: interleaving rows i and i + VL / 2, log2(VL) times over, exchanges rows and columns. */

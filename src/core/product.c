@@ -84,5 +84,5 @@ void hm_pack_transposed(hm_packed *packed, hm_matrix w, const hm_team *team)
 
 void hm_product(hm_matrix x, const hm_packed *packed, float *out)
 {
-    hm_kernels_best()->product(x.rows, packed->depth, packed->columns, x.at, packed->panels, out);
+    hm_kernels_best()->product(packed->tables, x.rows, packed->depth, packed->columns, x.at, packed->panels, out);
 }

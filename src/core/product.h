@@ -2,7 +2,10 @@
  *
  * Weights are packed once an update into panels of HM_PANEL columns (the last one narrower, rounded up to 16 columns
  * and padded with zeros), each panel contiguous in the order in which the kernel reads it, and shared by all shards.
- * Every element of a product is one chain of fused multiply-adds over k in ascending order: it does not depend on how
+ * Every element of a product is one chain of fused multiply-adds over k in ascending order. With `tables`, in rows of
+ * zeros and ones it is the sum of fours ((w[k] + w[k + 1]) + w[k + 2]) + w[k + 3], of which those count at which the
+ * row is 1, and which are looked up in tables: twice as fast for the states of hidden units, of which half may be on,
+ * but not for images, whose zeros lie together and are left out. Either way it depends on the row alone: not on how
  * many rows are multiplied together, on threads, or on the instruction set. Library products (OpenBLAS, oneDNN) promise
  * none of the three; docs/architecture.md has the measured speeds.
  */
@@ -16,6 +19,7 @@
 typedef struct hm_packed {
     float *panels;          /* owned */
     int64_t depth, columns; /* of the (depth, columns) matrix that was packed */
+    bool tables;            /* rows of zeros and ones are looked up; false unless the owner sets it */
 } hm_packed;
 
 /* Room for a packed (depth, columns) matrix; free with hm_packed_free. */

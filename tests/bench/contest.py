@@ -49,7 +49,7 @@ class Harmonium:
 
     def command(self, options, folder):
         settings = {"data.file": os.path.join(folder, "mnist.h5"), "threads": self.threads,
-                    "train.epochs": self.epochs, **self.work.settings}
+                    "shards": self.threads * self.ranks, "train.epochs": self.epochs, **self.work.settings}
         usage = os.path.join(folder, "usage")
         command = mpirun(self.ranks) + [sys.executable, os.path.join(HERE, "rank.py"), usage, options.harmonium, "train",
                                         os.path.join(HERE, self.work.name + ".yaml"), "-o", os.path.join(folder, "run"),

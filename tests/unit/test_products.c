@@ -1,4 +1,5 @@
-/* Packed products: each element is its chain of fused multiply-adds, whatever it is multiplied together with. */
+/* Packed products: each element is a sum of one order, that of its row's kind, whatever it is multiplied together with.
+ */
 #include "core/kernels.h"
 #include "core/memory.h"
 #include "core/product.h"
@@ -11,11 +12,27 @@ typedef struct shape {
     int64_t rows, depth, columns;
 } shape;
 
-/* Tiles of every height and width; 5000 is deeper than the lists of work have room for. */
-static const shape shapes[] = {{1, 1, 1},      {2, 3, 16},     {3, 5, 7},     {7, 15, 17},
-                               {8, 16, 48},    {12, 49, 47},   {13, 63, 49},  {64, 17, 65},
-                               {16, 784, 500}, {17, 500, 784}, {70, 33, 100}, {5, 5000, 20}};
-enum { SHAPES = sizeof shapes / sizeof shapes[0] };
+/* Tiles of every height and width; more rows than one table serves; 5000 is deeper than lists of work and tables have
+ * room for. */
+static const shape shapes[] = {{1, 1, 1},     {2, 3, 16},    {3, 5, 7},    {7, 15, 17},    {8, 16, 48},
+                               {12, 49, 47},  {13, 63, 49},  {64, 17, 65}, {16, 784, 500}, {17, 500, 784},
+                               {70, 33, 100}, {300, 35, 33}, {5, 5000, 20}};
+enum { SHAPES = sizeof shapes / sizeof shapes[0], TABLE_DEPTH = 4096 };
+
+/* Which rows are of zeros and ones. */
+typedef enum binary_rows { NO_ROWS, ALL_ROWS, SOME_ROWS, BINARY_ROWS_KINDS } binary_rows;
+
+/* Runs of 1 to 40 binary rows with runs of others between them. */
+static bool row_is_chosen(binary_rows which, int64_t row)
+{
+    return which == ALL_ROWS || (which == SOME_ROWS && row * row / 40 % 2 == 0);
+}
+
+static void make_binary(shape s, binary_rows which, float *x)
+{
+    for (int64_t at = 0; at < s.rows * s.depth; at++)
+        if (row_is_chosen(which, at / s.depth)) x[at] = x[at] > 0 ? 1 : at % 3 == 0 ? -0.0f : 0;
+}
 
 /* The definition, zeros and all; a sum that is zero is +0. */
 static float chain(const float *x, const float *w, int64_t depth, int64_t stride)
@@ -25,12 +42,35 @@ static float chain(const float *x, const float *w, int64_t depth, int64_t stride
     return sum + 0.0f;
 }
 
-static float *chains(shape s, const float *x, const float *w)
+/* The definition for a row of zeros and ones. */
+static float sum_of_fours(const float *x, const float *w, int64_t depth, int64_t stride)
+{
+    float sum = 0;
+    for (int64_t first = 0; first < depth; first += 4) {
+        float four = 0;
+        for (int64_t k = first; k < first + 4 && k < depth; k++)
+            if (x[k] > 0) four += w[k * stride];
+        sum += four;
+    }
+    return sum;
+}
+
+static bool is_binary(const float *x, int64_t depth)
+{
+    for (int64_t k = 0; k < depth; k++)
+        if (!(x[k] >= 0 && x[k] <= 0) && !(x[k] >= 1 && x[k] <= 1)) return false;
+    return depth <= TABLE_DEPTH;
+}
+
+static float *expect(shape s, bool tables, const float *x, const float *w)
 {
     float *c = numbers_zero(s.rows * s.columns);
-    for (int64_t r = 0; r < s.rows; r++)
+    for (int64_t r = 0; r < s.rows; r++) {
+        const float *row = x + r * s.depth;
+        bool fours = tables && is_binary(row, s.depth);
         for (int64_t at = 0; at < s.columns; at++)
-            c[r * s.columns + at] = chain(x + r * s.depth, w + at, s.depth, s.columns);
+            c[r * s.columns + at] = (fours ? sum_of_fours : chain)(row, w + at, s.depth, s.columns);
+    }
     return c;
 }
 
@@ -51,7 +91,7 @@ static hm_packed pack(shape s, float *w, bool transposed, const hm_team *team)
     return packed;
 }
 
-static void compare_with_chains(shape s, numbers_kind kind, bool transposed)
+static void compare(shape s, numbers_kind kind, binary_rows which, bool tables, bool transposed)
 {
     const hm_team team = {transposed ? 3 : 1};
     const hm_isa *isas;
@@ -59,10 +99,12 @@ static void compare_with_chains(shape s, numbers_kind kind, bool transposed)
     /* States may be infinite or NaN, which is seen; weights may not where states are zero (kernels.h). */
     float *x = numbers(s.rows * s.depth, 1, kind);
     float *w = numbers(s.depth * s.columns, 2, kind == NUMBERS_NASTY ? NUMBERS_FINITE : kind);
-    float *expected = chains(s, x, w), *ours = numbers_zero(s.rows * s.columns);
+    make_binary(s, which, x);
+    float *expected = expect(s, tables, x, w), *ours = numbers_zero(s.rows * s.columns);
     hm_packed packed = pack(s, w, transposed, &team);
+    packed.tables = tables;
     for (int isa = 0; isa < count; isa++) {
-        isas[isa].kernels->product(s.rows, s.depth, s.columns, x, packed.panels, ours);
+        isas[isa].kernels->product(tables, s.rows, s.depth, s.columns, x, packed.panels, ours);
         numbers_same("product", isas[isa].name, s.rows * s.columns + 64, ours, expected);
     }
     hm_product((hm_matrix){x, s.rows, s.depth}, &packed, ours);
@@ -71,12 +113,13 @@ static void compare_with_chains(shape s, numbers_kind kind, bool transposed)
     free(x), free(w), free(expected), free(ours);
 }
 
-static void products_are_chains_on_every_instruction_set(void **state)
+static void products_are_as_defined_on_every_instruction_set(void **state)
 {
     (void)state;
     for (int at = 0; at < SHAPES; at++)
         for (numbers_kind kind = NUMBERS_PLAIN; kind <= NUMBERS_NASTY; kind++)
-            for (int transposed = 0; transposed < 2; transposed++) compare_with_chains(shapes[at], kind, transposed);
+            for (binary_rows which = NO_ROWS; which < BINARY_ROWS_KINDS; which++)
+                for (int way = 0; way < 4; way++) compare(shapes[at], kind, which, way & 1, way & 2);
 }
 
 /* Largest error of (rows, columns) results against float64, in units of eps/2 depth sum_k |x_k w_k|. */
@@ -96,45 +139,49 @@ static double error_of(shape s, const float *x, const float *w, const float *c)
     return worst;
 }
 
+static void check_accuracy(shape s, binary_rows which, bool transposed, double *worst, double *worst_blas)
+{
+    const hm_team team = {1};
+    float *x = numbers_sparse(s.rows * s.depth, 3, 0.5), *w = numbers_sparse(s.depth * s.columns, 4, 0);
+    float *ours = numbers_zero(s.rows * s.columns), *blas = numbers_zero(s.rows * s.columns);
+    make_binary(s, which, x);
+    hm_packed packed = pack(s, w, transposed, &team);
+    packed.tables = true;
+    hm_product((hm_matrix){x, s.rows, s.depth}, &packed, ours);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)s.rows, (int)s.columns, (int)s.depth, 1, x,
+                (int)s.depth, w, (int)s.columns, 0, blas, (int)s.columns);
+    *worst = numbers_worse(*worst, error_of(s, x, w, ours));
+    *worst_blas = numbers_worse(*worst_blas, error_of(s, x, w, blas));
+    for (int64_t i = 0; i < s.rows * s.columns; i++) /* both of size sqrt(depth) */
+        assert_true(fabs((double)ours[i] - (double)blas[i]) <= 8 * (double)s.depth * sqrt((double)s.depth) * 0x1p-24);
+    hm_packed_free(&packed);
+    free(x), free(w), free(ours), free(blas);
+}
+
 /* A chain of depth roundings is off by at most depth eps/2 times the sum of sizes; OpenBLAS promises as much. */
 static void products_agree_with_float64_and_with_blas(void **state)
 {
     (void)state;
-    const hm_team team = {1};
     double worst = 0, worst_blas = 0;
     for (int at = 0; at < SHAPES; at++)
-        for (int transposed = 0; transposed < 2; transposed++) {
-            shape s = shapes[at];
-            float *x = numbers_sparse(s.rows * s.depth, 3, 0.5), *w = numbers_sparse(s.depth * s.columns, 4, 0);
-            float *ours = numbers_zero(s.rows * s.columns), *blas = numbers_zero(s.rows * s.columns);
-            hm_packed packed = pack(s, w, transposed, &team);
-            hm_product((hm_matrix){x, s.rows, s.depth}, &packed, ours);
-            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)s.rows, (int)s.columns, (int)s.depth, 1, x,
-                        (int)s.depth, w, (int)s.columns, 0, blas, (int)s.columns);
-            worst = numbers_worse(worst, error_of(s, x, w, ours));
-            worst_blas = numbers_worse(worst_blas, error_of(s, x, w, blas));
-            for (int64_t i = 0; i < s.rows * s.columns; i++) /* both of size sqrt(depth) */
-                assert_true(fabs((double)ours[i] - (double)blas[i]) <=
-                            8 * (double)s.depth * sqrt((double)s.depth) * 0x1p-24);
-            hm_packed_free(&packed);
-            free(x), free(w), free(ours), free(blas);
-        }
+        for (binary_rows which = NO_ROWS; which < BINARY_ROWS_KINDS; which++)
+            for (int transposed = 0; transposed < 2; transposed++)
+                check_accuracy(shapes[at], which, transposed, &worst, &worst_blas);
     numbers_within("packed product, depth eps/2", worst, 1);
     numbers_within("OpenBLAS, depth eps/2", worst_blas, 1);
 }
 
-/* The rows of a shard give the same bits alone, in other tiles, and all together. */
-static void rows_do_not_depend_on_their_company(void **state)
+static void compare_company(shape s, binary_rows which)
 {
-    (void)state;
-    const shape s = {37, 129, 101};
     const hm_team team = {1};
     float *x = numbers(s.rows * s.depth, 5, NUMBERS_FINITE), *w = numbers(s.depth * s.columns, 6, NUMBERS_FINITE);
     float *together = numbers_zero(s.rows * s.columns), *apart = numbers_zero(s.rows * s.columns);
+    make_binary(s, which, x);
     hm_packed packed = pack(s, w, false, &team);
+    packed.tables = true;
     hm_matrix all = {x, s.rows, s.depth};
     hm_product(all, &packed, together);
-    for (int64_t at_once = 1; at_once <= 20; at_once++) {
+    for (int64_t at_once = 1; at_once <= 40; at_once++) {
         memset(apart, 0xff, (size_t)(s.rows * s.columns) * sizeof *apart);
         for (int64_t row = 0; row < s.rows; row += at_once) {
             int64_t rows = s.rows - row < at_once ? s.rows - row : at_once;
@@ -144,6 +191,14 @@ static void rows_do_not_depend_on_their_company(void **state)
     }
     hm_packed_free(&packed);
     free(x), free(w), free(together), free(apart);
+}
+
+/* The rows of a shard give the same bits alone, in other tiles, with and without tables, and all together. */
+static void rows_do_not_depend_on_their_company(void **state)
+{
+    (void)state;
+    for (binary_rows which = NO_ROWS; which < BINARY_ROWS_KINDS; which++)
+        compare_company((shape){137, 129, 101}, which);
 }
 
 /* A product too small for a denormal leaves -0 in its chain. It must not show whether a zero state beside it, which
@@ -161,7 +216,7 @@ static void vanished_sums_have_one_sign(void **state)
     hm_packed packed = pack(s, w, false, &team);
     for (int isa = 0; isa < count; isa++)
         for (int64_t rows = 1; rows <= s.rows; rows++) {
-            isas[isa].kernels->product(rows, s.depth, s.columns, x, packed.panels, c);
+            isas[isa].kernels->product(true, rows, s.depth, s.columns, x, packed.panels, c);
             if (c[0] != 0 || signbit(c[0]))
                 fail_msg("%s, %lld rows: %a", isas[isa].name, (long long)rows, (double)c[0]);
         }
@@ -179,7 +234,7 @@ static void bad_weights_reach_the_result(void **state)
     float x[2 + 64] = {1, 0}, w[2] = {NAN, 1}, c[1 + 64];
     hm_packed packed = pack(s, w, false, &team);
     for (int isa = 0; isa < count; isa++) {
-        isas[isa].kernels->product(1, 2, 1, x, packed.panels, c);
+        isas[isa].kernels->product(true, 1, 2, 1, x, packed.panels, c);
         assert_true(isnan(c[0]));
     }
     hm_packed_free(&packed);
@@ -201,7 +256,7 @@ static void sizes_beyond_memory_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(products_are_chains_on_every_instruction_set),
+        cmocka_unit_test(products_are_as_defined_on_every_instruction_set),
         cmocka_unit_test(products_agree_with_float64_and_with_blas),
         cmocka_unit_test(rows_do_not_depend_on_their_company),
         cmocka_unit_test(vanished_sums_have_one_sign),

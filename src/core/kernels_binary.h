@@ -1,0 +1,178 @@
+/* Products of rows of zeros and ones, as Gibbs sampling makes them; a part of kernels_products.h, which includes it.
+ *
+ * The weights are taken four steps at a time. Of the 16 sums that four of them can have, each is made once and then
+ * looked up by every row (Arlazarov, Dinic, Kronrod, Faradzev 1970), so that a row costs one addition for four
+ * multiply-adds. An element is the sum of its fours in ascending order, and a four is ((w[0] + w[1]) + w[2]) + w[3], of
+ * which those count at which the row is 1; also for few rows, for which tables would not pay.
+ */
+#ifndef HM_KERNELS_BINARY_H
+#define HM_KERNELS_BINARY_H
+
+enum {
+    FOUR = 4,
+    SUMS = 1 << FOUR, /* of four weights */
+    WORD = 32,        /* steps whose bits lie in a word */
+    FOURS = WORD / FOUR,
+    TABLE_ROWS = 128,                /* most rows that a table is made for at a time */
+    TABLE_LEAST = VL == 16 ? 14 : 6, /* rows from which on a table pays, measured */
+    TABLE_DEPTH = 4096,              /* deeper products are chains of multiply-adds also for binary rows */
+    WORDS = TABLE_DEPTH / WORD,
+    FEW = TILE_ROWS > 1 ? TILE_ROWS / 2 : 1, /* rows of a tile without tables: it has two sums for each element */
+    FEWER = FEW > 1 ? FEW / 2 : 1,
+};
+
+typedef uint32_t row_words[WORDS]; /* bit k % 32 of word k / 32: x[k] */
+
+/* Are all of x[0 .. depth) zero or one? Then words are their bits. */
+static bool row_is_binary(int64_t depth, const float *x, row_words words)
+{
+    if (depth > TABLE_DEPTH) return false;
+    for (int64_t first = 0; first < depth; first += WORD) {
+        uint32_t ones = 0;
+        for (int64_t at = first; at < depth && at < first + WORD; at += VL) {
+            vf part = vf_load_first(x + at, (int)(depth - at < VL ? depth - at : VL));
+            uint32_t one = vm_bits(vf_equal(part, vf_set(1.0f))), zero = vm_bits(vf_equal(part, vf_set(0.0f)));
+            if ((one | zero) != (1u << VL) - 1) return false;
+            ones |= one << (at - first);
+        }
+        words[first / WORD] = ones;
+    }
+    return true;
+}
+
+/* ---- many rows -------------------------------------------------------------------------------------------------- */
+
+/* sums[four][vector][which of its steps] of the weights of up to WORD steps; those of further steps are 0. All of them
+ * stay in the first cache: 24 KiB for three vectors of AVX-512. */
+INLINE void make_sums(const int vectors, int64_t depth, const float *w, int64_t width, float *sums)
+{
+    for (int64_t first = 0; first < WORD; first += FOUR)
+        for (int v = 0; v < vectors; v++, sums += SUMS * VL) {
+            vf sum[SUMS];
+            sum[0] = vf_set(0.0f);
+#pragma GCC unroll 4
+            for (int step = 0; step < FOUR; step++) {
+                vf weight = first + step < depth ? vf_load(w + (first + step) * width + v * VL) : vf_set(0.0f);
+#pragma GCC unroll 8
+                for (int with = 0; with < 1 << step; with++) sum[(1 << step) + with] = vf_add(sum[with], weight);
+            }
+#pragma GCC unroll 16
+            for (int which = 0; which < SUMS; which++) vf_store(sums + which * VL, sum[which]);
+        }
+}
+
+/* total (rows, vectors) += the sums that each row's word says. Meanwhile `lines` cache lines a row are fetched of the
+ * weights of the next word, which would otherwise be waited for. */
+INLINE void look_up(const int vectors, int64_t rows, const uint32_t *words, const float *sums, const float *next,
+                    int64_t lines, float *total)
+{
+    for (int64_t r = 0; r < rows; r++, words += WORDS, total += vectors * VL) {
+        size_t word = *words;
+        vf acc[TILE_VECTORS];
+        for (int64_t line = 0; line < lines; line++, next += 16) __builtin_prefetch(next);
+        for (int v = 0; v < vectors; v++) acc[v] = vf_load(total + v * VL);
+#pragma GCC unroll 8
+        for (int four = 0; four < FOURS; four++) {
+            const float *sum = sums + (word >> (four * FOUR) & (SUMS - 1)) * VL;
+#pragma GCC unroll 3
+            for (int v = 0; v < vectors; v++) acc[v] = vf_add(acc[v], vf_load(sum + (four * vectors + v) * SUMS * VL));
+        }
+        for (int v = 0; v < vectors; v++) vf_store(total + v * VL, acc[v]);
+    }
+}
+
+INLINE void table_tile(const int vectors, int64_t rows, int64_t depth, const uint32_t *words, const float *w,
+                       int64_t width, int last, float *c, int64_t ldc)
+{
+    float sums[FOURS * SUMS * TILE_VECTORS * VL] __attribute__((aligned(64)));
+    float total[TABLE_ROWS * TILE_VECTORS * VL] __attribute__((aligned(64)));
+    int64_t lines = (WORD * width / 16 + rows - 1) / rows;
+    for (int64_t at = 0; at < rows * vectors; at++) vf_store(total + at * VL, vf_set(0.0f));
+    for (int64_t k = 0; k < depth; k += WORD) {
+        bool more = k + WORD < depth;
+        make_sums(vectors, depth - k, w + k * width, width, sums);
+        look_up(vectors, rows, words + k / WORD, sums, more ? w + (k + WORD) * width : w, more ? lines : 0, total);
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        const float *sum = total + r * vectors * VL;
+        for (int v = 0; v < vectors - 1; v++) vf_store(c + r * ldc + v * VL, vf_load(sum + v * VL));
+        vf_store_first(c + r * ldc + (vectors - 1) * VL, vf_load(sum + (vectors - 1) * VL), last);
+    }
+}
+
+/* ---- few rows --------------------------------------------------------------------------------------------------- */
+
+INLINE void few_tile(const int rows, const int vectors, int64_t depth, const float *x, const uint32_t *words,
+                     const float *w, int64_t width, int last, float *c, int64_t ldc)
+{
+    vf acc[FEW][TILE_VECTORS], sum[FEW][TILE_VECTORS];
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) acc[r][v] = vf_set(0.0f);
+    for (int64_t first = 0; first < depth; first += FOUR) {
+        uint32_t any = 0;
+        for (int r = 0; r < rows; r++) any |= words[r * WORDS + first / WORD] >> first % WORD;
+        if ((any & (SUMS - 1)) == 0) continue;
+        for (int r = 0; r < rows; r++)
+            for (int v = 0; v < vectors; v++) sum[r][v] = vf_set(0.0f);
+        for (int64_t k = first; k < first + FOUR && k < depth; k++)
+            for (int v = 0; v < vectors; v++) {
+                vf weight = vf_load(w + k * width + v * VL);
+                for (int r = 0; r < rows; r++) sum[r][v] = vf_fma(vf_set(x[r * depth + k]), weight, sum[r][v]);
+            }
+        for (int r = 0; r < rows; r++)
+            for (int v = 0; v < vectors; v++) acc[r][v] = vf_add(acc[r][v], sum[r][v]);
+    }
+    for (int r = 0; r < rows; r++) {
+        for (int v = 0; v < vectors - 1; v++) vf_store(c + r * ldc + v * VL, acc[r][v]);
+        vf_store_first(c + r * ldc + (vectors - 1) * VL, acc[r][vectors - 1], last);
+    }
+}
+
+INLINE void few_tiles(const int vectors, int64_t rows, int64_t depth, const float *x, const uint32_t *words,
+                      const float *w, int64_t width, int last, float *c, int64_t ldc)
+{
+    for (int64_t row = 0, height; row < rows; row += height) {
+        const float *x_row = x + row * depth;
+        const uint32_t *words_row = words + row * WORDS;
+        float *c_row = c + row * ldc;
+        height = rows - row >= FEW ? FEW : rows - row >= FEWER ? FEWER : 1;
+        if (height == FEW)
+            few_tile(FEW, vectors, depth, x_row, words_row, w, width, last, c_row, ldc);
+        else if (height == FEWER)
+            few_tile(FEWER, vectors, depth, x_row, words_row, w, width, last, c_row, ldc);
+        else
+            few_tile(1, vectors, depth, x_row, words_row, w, width, last, c_row, ldc);
+    }
+}
+
+/* ---- either ----------------------------------------------------------------------------------------------------- */
+
+INLINE void binary_tile(const int vectors, int64_t rows, int64_t depth, const float *x, const uint32_t *words,
+                        const float *w, int64_t width, int last, float *c, int64_t ldc)
+{
+    if (rows >= TABLE_LEAST)
+        table_tile(vectors, rows, depth, words, w, width, last, c, ldc);
+    else
+        few_tiles(vectors, rows, depth, x, words, w, width, last, c, ldc);
+}
+
+/* c (rows, columns) of at most TABLE_ROWS rows. */
+static void binary_product(int64_t rows, int64_t depth, int64_t columns, const float *x, const uint32_t *words,
+                           const float *panels, float *c)
+{
+    for (int64_t at = 0; at < columns; at += TILE_VECTORS * VL) {
+        int64_t panel = at / HM_PANEL * HM_PANEL, left = columns - panel < HM_PANEL ? columns - panel : HM_PANEL;
+        int64_t width = (left + 15) / 16 * 16, wide = left - (at - panel);
+        const float *w = panels + panel * depth + (at - panel);
+        if (wide > TILE_VECTORS * VL) wide = TILE_VECTORS * VL;
+        int vectors = (int)((wide + VL - 1) / VL), last = (int)(wide - (int64_t)(vectors - 1) * VL);
+        if (vectors == WIDE)
+            binary_tile(WIDE, rows, depth, x, words, w, width, last, c + at, columns);
+        else if (vectors == MIDDLE)
+            binary_tile(MIDDLE, rows, depth, x, words, w, width, last, c + at, columns);
+        else
+            binary_tile(1, rows, depth, x, words, w, width, last, c + at, columns);
+    }
+}
+
+#endif
