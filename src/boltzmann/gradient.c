@@ -9,6 +9,7 @@
  */
 #include "boltzmann/gradient.h"
 
+#include "boltzmann/chains.h"
 #include "core/kernels.h"
 #include "core/memory.h"
 
@@ -53,35 +54,6 @@ static int64_t negative_rows(const hm_machine *machine, const hm_contrast_settin
     return 0;
 }
 
-/* k Gibbs steps of states of the odd side, in place; the last even states and p(x_odd | those) into the rows of the
- * negative phase. */
-static hm_status run_chains(const hm_model *model, const hm_machine *machine, const hm_shard *shard, hm_states *chains,
-                            int64_t first_chain, const phases *p)
-{
-    hm_states negative = part_of(machine, p, true);
-    for (int l = 0; l < machine->layers; l += 2) chains->at[l] = negative.at[l];
-    for (int64_t k = 0; k < shard->how->k; k++) {
-        uint64_t step = shard->step * (uint64_t)shard->how->k + (uint64_t)k;
-        hm_draw draw = {shard->seed, {HM_RNG_CHAIN_VISIBLE, HM_RNG_CHAIN_HIDDEN}, step, first_chain};
-        hm_half_step even = {.side = HM_EVEN, .from = chains, .sample = chains, .draw = &draw, .beta = 1};
-        hm_half_step odd = {
-            .side = HM_ODD, .from = chains, .prob = &negative, .sample = chains, .draw = &draw, .beta = 1};
-        HM_TRY(hm_machine_half(model, machine, &even, shard->scratch));
-        HM_TRY(hm_machine_half(model, machine, &odd, shard->scratch));
-    }
-    return HM_OK;
-}
-
-static hm_status negative_pcd(const hm_model *model, const hm_machine *machine, hm_shard *shard, phases *p)
-{
-    hm_states chains = {0};
-    p->common_weight = (float)((double)shard->batch / (double)shard->all_chains);
-    HM_TRY(hm_side_load(machine, HM_ODD, shard->chains, shard->scratch, &chains));
-    HM_TRY(run_chains(model, machine, shard, &chains, shard->first_chain, p));
-    hm_side_store(machine, HM_ODD, &chains, shard->chains);
-    return HM_OK;
-}
-
 /* Chains that start anew from the positive phase (Hinton 2002). */
 static hm_status negative_cd(const hm_model *model, const hm_machine *machine, hm_shard *shard, phases *p)
 {
@@ -95,17 +67,27 @@ static hm_status negative_cd(const hm_model *model, const hm_machine *machine, h
                           chains.at[l] + row * units);
     }
     p->common_weight = 1.0f;
-    return run_chains(model, machine, shard, &chains, shard->first_row, p);
+    hm_states negative = part_of(machine, p, true);
+    return hm_machine_run_chains(model, machine, shard, &chains, shard->first_row, &negative);
 }
 
-/* Samples of the even side that the loop has made (parallel tempering). */
-static hm_status negative_given(const hm_model *model, const hm_machine *machine, hm_shard *shard, phases *p)
+/* Copies the layers of a side. */
+static hm_status take_side(const hm_machine *machine, hm_side side, hm_matrix rows, hm_shard *shard, hm_states *states)
 {
-    hm_states negative = part_of(machine, p, true), given = {0};
+    hm_states given = {0};
+    HM_TRY(hm_side_load(machine, side, rows, shard->scratch, &given));
+    for (int l = side; l < machine->layers; l += 2)
+        memcpy(states->at[l], given.at[l], (size_t)(rows.rows * machine->layer[l].units) * sizeof(float));
+    return HM_OK;
+}
+
+/* Persistent chains, which the loop has moved; parallel tempering gives the even side alone. */
+static hm_status negative_pcd(const hm_model *model, const hm_machine *machine, hm_shard *shard, phases *p)
+{
+    hm_states negative = part_of(machine, p, true);
     p->common_weight = (float)((double)shard->batch / (double)shard->all_chains);
-    HM_TRY(hm_side_load(machine, HM_EVEN, shard->samples, shard->scratch, &given));
-    for (int l = 0; l < machine->layers; l += 2)
-        memcpy(negative.at[l], given.at[l], (size_t)(p->negative * machine->layer[l].units) * sizeof(float));
+    HM_TRY(take_side(machine, HM_EVEN, shard->samples, shard, &negative));
+    if (shard->expected.at) return take_side(machine, HM_ODD, shard->expected, shard, &negative);
     hm_half_step odd = {.side = HM_ODD, .from = &negative, .prob = &negative, .beta = 1};
     return hm_machine_half(model, machine, &odd, shard->scratch);
 }
@@ -233,7 +215,7 @@ hm_status hm_machine_gradient(const hm_model *model, const hm_machine *machine, 
         HM_TRY(hm_arena_floats(shard->scratch, (p.positive + p.negative) * machine->layer[l].units, &p.x[l]));
     hm_states states = part_of(machine, &p, false);
     HM_TRY(positive(model, machine, shard, &states, context));
-    HM_TRY((shard->samples.at ? negative_given : negative_phases[shard->how->estimator])(model, machine, shard, &p));
+    HM_TRY(negative_phases[shard->how->estimator](model, machine, shard, &p));
     return give(model, machine, shard, &p);
 }
 
@@ -363,37 +345,6 @@ const char *hm_machine_fault(const hm_model *model, const hm_machine *machine)
     return NULL;
 }
 
-/* ---- chains ----------------------------------------------------------------------------------------------------- */
-
-int64_t hm_machine_chain_columns(const hm_machine *machine) { return hm_side_units(machine, HM_ODD); }
-
-size_t hm_machine_start_bytes(const hm_machine *machine, int64_t chains)
-{
-    return hm_side_bytes(machine, HM_EVEN, chains) + hm_side_bytes(machine, HM_ODD, chains) +
-           hm_layer_bytes(machine, chains);
-}
-
-hm_status hm_machine_start_chains(const hm_model *model, const hm_machine *machine, hm_shard *shard)
-{
-    hm_states states = {0};
-    int64_t chains = shard->chains.rows;
-    hm_draw draw = {shard->seed, {HM_RNG_CHAIN_START, HM_RNG_CHAIN_START}, 1, shard->first_chain};
-    HM_TRY(hm_side_alloc(machine, HM_EVEN, chains, shard->scratch, &states));
-    HM_TRY(hm_side_load(machine, HM_ODD, shard->chains, shard->scratch, &states));
-    for (int l = 0; l < machine->layers; l += 2) {
-        const hm_layer *layer = &machine->layer[l];
-        const float *rates = hm_model_tensor(model, l == 0 ? machine->base_rate : layer->mean);
-        hm_stream start = {shard->seed, HM_RNG_CHAIN_START, l == 0 ? 0 : 1000 + (uint64_t)l};
-        for (int64_t chain = 0; chain < chains; chain++)
-            hm_units_draw(layer, rates, hm_layer_variance(machine, l), &start, shard->first_chain + chain,
-                          states.at[l] + chain * layer->units);
-    }
-    hm_half_step odd = {.side = HM_ODD, .from = &states, .sample = &states, .draw = &draw, .beta = 1};
-    HM_TRY(hm_machine_half(model, machine, &odd, shard->scratch));
-    hm_side_store(machine, HM_ODD, &states, shard->chains);
-    return HM_OK;
-}
-
 /* ---- the whole machine ------------------------------------------------------------------------------------------ */
 
 hm_status hm_likelihood_check(const hm_model *model, const hm_contrast_settings *how)
@@ -405,17 +356,6 @@ bool hm_likelihood_learns(const hm_model *model, const hm_contrast_settings *how
 {
     (void)how;
     return hm_machine_has(model->machine, tensor);
-}
-
-int64_t hm_likelihood_chain_columns(const hm_model *model, const hm_contrast_settings *how)
-{
-    (void)how;
-    return hm_machine_chain_columns(model->machine);
-}
-
-hm_status hm_likelihood_start_chains(const hm_model *model, hm_shard *shard)
-{
-    return hm_machine_start_chains(model, model->machine, shard);
 }
 
 void hm_likelihood_finish(hm_model *model, const hm_contrast_settings *how, bool adversary, int64_t batch, float *grad)

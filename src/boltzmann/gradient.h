@@ -28,8 +28,6 @@ size_t hm_machine_gradient_bytes(const hm_machine *machine, const hm_contrast_se
 
 hm_status hm_likelihood_check(const hm_model *model, const hm_contrast_settings *how);
 bool hm_likelihood_learns(const hm_model *model, const hm_contrast_settings *how, int tensor);
-int64_t hm_likelihood_chain_columns(const hm_model *model, const hm_contrast_settings *how);
-hm_status hm_likelihood_start_chains(const hm_model *model, hm_shard *shard);
 void hm_likelihood_finish(hm_model *model, const hm_contrast_settings *how, bool adversary, int64_t batch, float *grad);
 const char *hm_likelihood_fault(const hm_model *model, const hm_contrast_settings *how);
 
@@ -41,12 +39,6 @@ void hm_machine_finish(hm_model *model, const hm_machine *machine, const hm_cont
 
 /* An objective's `fault`: a hidden layer of which nine units in ten are on, or off, for all data. */
 const char *hm_machine_fault(const hm_model *model, const hm_machine *machine);
-
-/* Persistent chains are states of the odd side. They start from p(x_odd | x_even), the even layers drawn from their
- * running means (the visible ones from the base rates). */
-int64_t hm_machine_chain_columns(const hm_machine *machine);
-hm_status hm_machine_start_chains(const hm_model *model, const hm_machine *machine, hm_shard *shard);
-size_t hm_machine_start_bytes(const hm_machine *machine, int64_t chains);
 
 /* HM_EUSAGE when exact gradients would enumerate too many units. */
 hm_status hm_machine_check_exact(const hm_machine *machine, const hm_contrast_settings *how);

@@ -1,5 +1,6 @@
 #include "boltzmann/pretrain.h"
 
+#include "boltzmann/chains.h"
 #include "core/kernels.h"
 #include "core/memory.h"
 
@@ -112,11 +113,9 @@ static size_t scratch_bytes(const hm_model *model, const hm_contrast_settings *h
 {
     hm_machine machine = trained(model, how);
     size_t gradient = hm_machine_gradient_bytes(&machine, how, shards, rows, chains);
-    size_t start = hm_machine_start_bytes(&machine, chains);
     size_t monitor = 2 * hm_side_bytes(&machine, HM_EVEN, rows) + hm_side_bytes(&machine, HM_ODD, rows) +
                      hm_side_log_prob_bytes(&machine, rows) + hm_arena_bytes(2 * rows);
-    size_t most = gradient > start ? gradient : start;
-    return (most > monitor ? most : monitor) + hm_pretrain_positive_bytes(model, pair_index(how), rows);
+    return (gradient > monitor ? gradient : monitor) + hm_pretrain_positive_bytes(model, pair_index(how), rows);
 }
 
 /* ---- chains and updates of the pair ----------------------------------------------------------------------------- */
@@ -127,11 +126,32 @@ static int64_t chain_columns(const hm_model *model, const hm_contrast_settings *
     return hm_machine_chain_columns(&machine);
 }
 
-static hm_status start_chains(const hm_model *model, hm_shard *shard)
+static int64_t sample_columns(const hm_model *model, const hm_contrast_settings *how)
 {
-    hm_machine machine = trained(model, shard->how);
-    return hm_machine_start_chains(model, &machine, shard);
+    hm_machine machine = trained(model, how);
+    return hm_machine_sample_columns(&machine);
 }
+
+static size_t chain_bytes(const hm_model *model, const hm_contrast_settings *how, int64_t chains)
+{
+    hm_machine machine = trained(model, how);
+    return hm_machine_chain_bytes(&machine, chains);
+}
+
+static hm_status start_chains(const hm_model *model, hm_shard *part)
+{
+    hm_machine machine = trained(model, part->how);
+    return hm_machine_start_chains(model, &machine, part);
+}
+
+static hm_status move_chains(const hm_model *model, hm_shard *part)
+{
+    hm_machine machine = trained(model, part->how);
+    return hm_machine_move_chains(model, &machine, part);
+}
+
+static const hm_chain_functions chains_of_pair = {chain_columns, sample_columns, chain_bytes, start_chains,
+                                                  move_chains};
 
 static void finish(hm_model *model, const hm_contrast_settings *how, bool adversary, int64_t batch, float *grad)
 {
@@ -189,9 +209,8 @@ const hm_objective hm_pretrain_objective = {
     .check = check,
     .begin = begin,
     .learns = learns,
-    .chain_columns = chain_columns,
+    .chains = &chains_of_pair,
     .scratch_bytes = scratch_bytes,
-    .start_chains = start_chains,
     .gradient = gradient,
     .monitor = monitor,
     .finish = finish,

@@ -32,8 +32,7 @@ size_t hm_up_down_bytes(const hm_model *model, const hm_contrast_settings *how, 
                         int64_t chains)
 {
     int64_t most = rows > chains ? rows : chains;
-    return hm_machine_gradient_bytes(model->machine, how, shards, rows, chains) +
-           hm_machine_start_bytes(model->machine, chains) + 6 * hm_stack_bytes(model, most) +
+    return hm_machine_gradient_bytes(model->machine, how, shards, rows, chains) + 6 * hm_stack_bytes(model, most) +
            hm_arena_bytes(rows * model->visible) + hm_pretrain_positive_bytes(model, hm_stack_top(model), rows);
 }
 

@@ -12,6 +12,7 @@
  * finished machine gets input from both its neighbours but has only one of them: that one's input is counted twice. A
  * third way, without chains, is multi-prediction (Goodfellow et al. 2013).
  */
+#include "boltzmann/chains.h"
 #include "boltzmann/classifier.h"
 #include "boltzmann/gradient.h"
 #include "boltzmann/machine.h"
@@ -195,11 +196,9 @@ static size_t dbm_scratch_bytes(const hm_model *model, const hm_contrast_setting
     size_t network = recognition_of(model) ? hm_recognition_bytes(recognition_of(model), rows) : 0;
     size_t gradient =
         network + hm_machine_gradient_bytes(machine, how, shards, rows, chains) + hm_mean_field_bytes(machine, rows);
-    size_t start = hm_machine_start_bytes(machine, chains);
     size_t monitor = inference_bytes(machine, rows) + hm_arena_bytes(2 * rows) + hm_side_bytes(machine, HM_EVEN, rows) +
                      hm_layer_bytes(machine, rows);
-    size_t most = gradient > start ? gradient : start;
-    return most > monitor ? most : monitor;
+    return gradient > monitor ? gradient : monitor;
 }
 
 static const hm_monitor dbm_monitors[] = {
@@ -323,9 +322,8 @@ static const hm_objective likelihood = {
     .begin = start_recognition,
     .learns = dbm_learns,
     .tempers = true,
-    .chain_columns = hm_likelihood_chain_columns,
+    .chains = &hm_likelihood_chains,
     .scratch_bytes = dbm_scratch_bytes,
-    .start_chains = hm_likelihood_start_chains,
     .gradient = dbm_gradient,
     .monitor = dbm_monitor,
     .finish = hm_likelihood_finish,

@@ -11,6 +11,7 @@
  *
  *   log p(v) >= E_q[log p(v | h_1) + .. + log p*_top(h_{L-1}) - log q(h_1 .. h_{L-1} | v)] - log Z_top.
  */
+#include "boltzmann/chains.h"
 #include "boltzmann/classifier.h"
 #include "boltzmann/gradient.h"
 #include "boltzmann/labels.h"
@@ -243,9 +244,8 @@ static const hm_objective up_down = {
     .check = hm_likelihood_check,
     .begin = hm_up_down_begin,
     .learns = hm_up_down_learns,
-    .chain_columns = hm_likelihood_chain_columns,
+    .chains = &hm_likelihood_chains,
     .scratch_bytes = up_down_bytes,
-    .start_chains = hm_likelihood_start_chains,
     .gradient = hm_up_down_gradient,
     .monitor = up_down_monitor,
     .finish = hm_likelihood_finish,

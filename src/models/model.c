@@ -116,7 +116,7 @@ static hm_status check_objective(const hm_objective *objective)
         {"name", objective->name},
         {"monitors", objective->monitors},
         {"scratch_bytes", objective->scratch_bytes},
-        {"start_chains", objective->start_chains || !objective->chain_columns},
+        {"chains' start and move", !objective->chains || (objective->chains->start && objective->chains->move)},
         {"gradient", objective->gradient},
         {"monitor", objective->monitor},
         {NULL, false},

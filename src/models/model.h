@@ -99,8 +99,9 @@ typedef struct hm_shard {
     hm_matrix data;      /* (rows, visible): this shard's part of the minibatch */
     int64_t first_row;   /* its first row's place in the minibatch */
     int64_t batch;       /* rows of the whole minibatch */
-    hm_matrix chains;    /* (chains, chain_columns): this shard's persistent chains, updated in place ... */
-    hm_matrix samples;   /* ... unless these (chains, state_columns) are given: states sampled by the loop */
+    hm_matrix chains;    /* (chains, columns): this shard's persistent chains; before `gradient` they have moved, and */
+    hm_matrix samples;   /* ... left their last states (chains, sample_columns) here */
+    hm_matrix expected;  /* ... and here what was drawn last, as probabilities (chains, columns); NULL: not made */
     int64_t first_chain; /* its first chain's number among all */
     int64_t all_chains;
     const hm_objective *objective;
@@ -202,6 +203,17 @@ typedef struct hm_stretches {
     int64_t exchange; /* numbers, at most */
 } hm_stretches;
 
+/* Persistent chains of a negative phase. They are started and moved in parts, which are shards without data; random
+ * numbers by first_chain + row. */
+typedef struct hm_chain_functions {
+    int64_t (*columns)(const hm_model *model, const hm_contrast_settings *how);        /* of a chain */
+    int64_t (*sample_columns)(const hm_model *model, const hm_contrast_settings *how); /* of the states it leaves */
+    size_t (*scratch_bytes)(const hm_model *model, const hm_contrast_settings *how, int64_t chains);
+    hm_status (*start)(const hm_model *model, hm_shard *part);
+    /* how->k Gibbs steps of part->chains, in place; fills part->samples and part->expected. */
+    hm_status (*move)(const hm_model *model, hm_shard *part);
+} hm_chain_functions;
+
 /* What a stage of training climbs. `how` is the stage's. */
 struct hm_objective {
     const char *name, *describe;
@@ -218,16 +230,14 @@ struct hm_objective {
      * each on rows of its own, then one of the other player, and each has an optimiser. NULL: one player. */
     bool (*adversary_has)(const hm_model *model, int tensor);
     bool tempers; /* the negative phase may be given as samples of the model's states (parallel tempering) */
-    /* Columns of a persistent chain; NULL: the objective has no negative phase. */
-    int64_t (*chain_columns)(const hm_model *model, const hm_contrast_settings *how);
+    const hm_chain_functions *chains; /* NULL: the objective has no negative phase */
     /* Scratch of a shard with at most so many rows and chains, for each of the functions below. */
     size_t (*scratch_bytes)(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
                             int64_t chains);
-    hm_status (*start_chains)(const hm_model *model, hm_shard *shard);
     /* NULL: `gradient` comes in one stretch. */
     hm_stretches (*stretches)(const hm_model *model, const hm_objective *objective, bool adversary);
     /* One shard's gradient, as sums over the minibatch's rows (the negative phase weighted by batch / chains): rows of
-     * outer products in shard->outer, everything else in shard->direct; moves the chains. Running tensors receive the
+     * outer products in shard->outer, everything else in shard->direct. Running tensors receive the
      * batch's sums. */
     hm_status (*gradient)(const hm_model *model, hm_shard *shard);
     /* Sums of the monitors over this shard's rows. */

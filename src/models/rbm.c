@@ -9,6 +9,7 @@
  * top to bottom, one shard at a time, and at the end the table through which the rest of the program calls it. What it
  * shares with deeper machines - conditionals, chains, gradients, annealing, enumeration - is in src/boltzmann.
  */
+#include "boltzmann/chains.h"
 #include "boltzmann/classifier.h"
 #include "boltzmann/gradient.h"
 #include "boltzmann/labels.h"
@@ -139,11 +140,9 @@ static size_t monitor_bytes(const hm_model *model, int64_t rows)
 static size_t rbm_scratch_bytes(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
                                 int64_t chains)
 {
-    size_t each[] = {hm_machine_gradient_bytes(model->machine, how, shards, rows, chains),
-                     hm_machine_start_bytes(model->machine, chains), monitor_bytes(model, rows)};
-    size_t most = 0;
-    for (int at = 0; at < 3; at++) most = each[at] > most ? each[at] : most;
-    return most;
+    size_t gradient = hm_machine_gradient_bytes(model->machine, how, shards, rows, chains);
+    size_t monitor = monitor_bytes(model, rows);
+    return gradient > monitor ? gradient : monitor;
 }
 
 /* ---- monitors --------------------------------------------------------------------------------------------------- */
@@ -315,9 +314,8 @@ static const hm_objective likelihood = {
     .check = hm_likelihood_check,
     .learns = hm_likelihood_learns,
     .tempers = true,
-    .chain_columns = hm_likelihood_chain_columns,
+    .chains = &hm_likelihood_chains,
     .scratch_bytes = rbm_scratch_bytes,
-    .start_chains = hm_likelihood_start_chains,
     .gradient = rbm_gradient,
     .monitor = rbm_monitor,
     .finish = hm_likelihood_finish,
@@ -341,9 +339,8 @@ static const hm_objective hybrid = {
     .monitors = hm_class_monitors,
     .check = hybrid_check,
     .learns = hm_likelihood_learns,
-    .chain_columns = hm_likelihood_chain_columns,
+    .chains = &hm_likelihood_chains,
     .scratch_bytes = hybrid_bytes,
-    .start_chains = hm_likelihood_start_chains,
     .gradient = hybrid_gradient,
     .monitor = labels_monitor,
     .finish = hybrid_finish,

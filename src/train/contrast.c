@@ -4,6 +4,7 @@
 #include "core/memory.h"
 #include "infer/progress.h"
 #include "infer/rows.h"
+#include "train/chain_parts.h"
 #include "train/divergence.h"
 #include "train/reduction.h"
 
@@ -21,6 +22,7 @@ struct contrast_buffers {
     float *data;            /* the own shards' rows, one after another */
     double *monitors;       /* (shards, HM_MONITORS_MAX) */
     double *swaps;          /* (shards, HM_SWAP_COUNTS) */
+    hm_chain_parts chains;  /* none with parallel tempering */
     int stretches[2];       /* of a gradient, and of the adversary's ... */
     int64_t exchange_size;  /* ... and numbers exchanged between two of them */
     double *exchange;       /* (shards, exchange_size) */
@@ -65,11 +67,11 @@ static int64_t minibatches(const hm_contrast *contrast)
 
 int64_t hm_contrast_epoch(const hm_contrast *contrast) { return hm_feed_steps(contrast->feed) / minibatches(contrast); }
 
-/* This shard's chains, among those of this rank. */
-static hm_matrix chains_of(const hm_contrast *contrast, hm_range chains)
+/* A shard's rows, among those of all chains of this rank. */
+static hm_matrix rows_of(hm_matrix all, const hm_contrast *contrast, hm_range chains)
 {
-    if (contrast->all_chains == 0) return (hm_matrix){0};
-    return hm_rows(contrast->chains, chains.begin - contrast->first_chain, hm_count(chains));
+    if (!all.at) return (hm_matrix){0};
+    return hm_rows(all, chains.begin - contrast->first_chain, hm_count(chains));
 }
 
 /* The parts of a shard that never change. */
@@ -93,7 +95,9 @@ static hm_status lay_out_shard(hm_contrast *contrast, int local, float **data)
         .data = {*data, hm_count(rows), row_columns(model)},
         .first_row = rows.begin,
         .batch = contrast->train.batch,
-        .chains = chains_of(contrast, chains),
+        .chains = rows_of(contrast->chains, contrast, chains),
+        .samples = rows_of(buffers->chains.samples, contrast, chains),
+        .expected = rows_of(buffers->chains.expected, contrast, chains),
         .first_chain = chains.begin,
         .all_chains = contrast->all_chains,
         .objective = contrast->objective,
@@ -112,27 +116,37 @@ static hm_status lay_out_shard(hm_contrast *contrast, int local, float **data)
 static hm_status alloc_chains(hm_contrast *contrast)
 {
     int shards = contrast->workers->shards;
-    bool persistent = contrast->objective->chain_columns && contrast->how.estimator == HM_PCD;
+    const hm_chain_functions *functions = contrast->objective->chains;
+    bool persistent = functions && contrast->how.estimator == HM_PCD;
     contrast->all_chains = !persistent ? 0 : contrast->how.chains ? contrast->how.chains : contrast->train.batch;
     if (!persistent) return HM_OK;
     contrast->first_chain = hm_part(contrast->all_chains, shards, contrast->own.begin).begin;
     int64_t end = hm_part(contrast->all_chains, shards, contrast->own.end - 1).end;
     bool tempered = contrast->tempering.count > 0;
-    contrast->chains =
-        (hm_matrix){.rows = end - contrast->first_chain,
-                    .columns = tempered ? hm_tempering_columns(&contrast->tempering, contrast->model)
-                                        : contrast->objective->chain_columns(contrast->model, &contrast->how)};
-    return hm_alloc(&contrast->chains.at, contrast->chains.rows * contrast->chains.columns + 64, sizeof(float),
-                    "persistent chains (lower train.chains)");
+    contrast->chains = (hm_matrix){.rows = end - contrast->first_chain,
+                                   .columns = tempered ? hm_tempering_columns(&contrast->tempering, contrast->model)
+                                                       : functions->columns(contrast->model, &contrast->how)};
+    HM_TRY(hm_alloc(&contrast->chains.at, contrast->chains.rows * contrast->chains.columns + 64, sizeof(float),
+                    "persistent chains (lower train.chains)"));
+    return tempered
+               ? HM_OK
+               : hm_chain_parts_init(&contrast->buffers->chains, contrast->model, functions, &contrast->how,
+                                     contrast->workers, contrast->chains, contrast->first_chain, contrast->all_chains);
 }
 
-static hm_status start_chains(void *context, int64_t local)
+static hm_status start_replicas(void *context, int64_t local)
 {
     const hm_contrast *contrast = context;
     hm_shard *shard = &contrast->buffers->shard[local];
     hm_arena_reset(shard->scratch);
-    if (contrast->tempering.count > 0) return hm_tempering_start(&contrast->tempering, contrast->model, shard);
-    return contrast->objective->start_chains(contrast->model, shard);
+    return hm_tempering_start(&contrast->tempering, contrast->model, shard);
+}
+
+static hm_status start_chains(hm_contrast *contrast)
+{
+    const hm_team *team = contrast->workers->team;
+    if (contrast->tempering.count == 0) return hm_chain_parts_start(&contrast->buffers->chains, team);
+    return hm_team_each(team, contrast->buffers->reduction.shards, start_replicas, contrast);
 }
 
 static hm_status prepare(hm_contrast *contrast)
@@ -155,8 +169,7 @@ static hm_status prepare(hm_contrast *contrast)
     for (int local = 0; local < contrast->buffers->reduction.shards; local++)
         HM_TRY(lay_out_shard(contrast, local, &data));
     contrast->model->class->refresh(contrast->model);
-    if (contrast->all_chains == 0) return HM_OK;
-    return hm_team_each(contrast->workers->team, contrast->buffers->reduction.shards, start_chains, contrast);
+    return start_chains(contrast);
 }
 
 /* Which tensors move, and by whose optimiser; and whether the objective can be had at all. */
@@ -216,6 +229,7 @@ void hm_contrast_free(hm_contrast *contrast)
         hm_arena_free(&buffers->arena[local]);
     if (buffers) {
         hm_reduction_free(&buffers->reduction);
+        hm_chain_parts_free(&buffers->chains);
         free(buffers->shard);
         free(buffers->arena);
         free(buffers->data);
@@ -284,6 +298,8 @@ static hm_status sum_gradient(hm_contrast *contrast, bool adversary, hm_status s
     double last = hm_clock();
     struct contrast_buffers *buffers = contrast->buffers;
     int stretches = buffers->stretches[adversary];
+    if (status == HM_OK)
+        status = hm_chain_parts_move(&buffers->chains, contrast->workers->team, buffers->shard[0].step);
     for (int stretch = 0; stretch < stretches; stretch++) {
         for (int local = 0; local < buffers->reduction.shards; local++) buffers->shard[local].stretch = stretch;
         if (status == HM_OK)
@@ -328,8 +344,7 @@ static hm_status turn_gradient(hm_contrast *contrast, int64_t epoch, int64_t ste
     double log_z = NAN;
     bool adversary = turn < adversary_turns(contrast);
     int64_t minibatch = step_of_epoch * minibatches(contrast) + (turn < minibatches(contrast) ? turn : turn - 1);
-    if (contrast->how.estimator == HM_EXACT && contrast->objective->chain_columns)
-        HM_TRY(log_z_of_update(contrast, &log_z));
+    if (contrast->how.estimator == HM_EXACT && contrast->objective->chains) HM_TRY(log_z_of_update(contrast, &log_z));
     for (int local = 0; local < contrast->buffers->reduction.shards; local++) {
         hm_shard *shard = &contrast->buffers->shard[local];
         shard->step = (uint64_t)(contrast->step * (adversary_turns(contrast) + 1) + turn);

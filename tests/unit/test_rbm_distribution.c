@@ -181,24 +181,29 @@ static void persistent_chains_have_the_exact_distribution(void **state)
     const hm_contrast_settings how = {.estimator = HM_PCD, .k = 2, .chains = CHAINS, .offset_rate = 0.01};
     double *theta = rbm_parameters(model), start[STATES], p[STATES], p_hidden[1 << H];
     int64_t counts[STATES] = {0}, hidden_counts[1 << H] = {0}, direct_begin = hm_layout_direct_begin(&model->layout);
-    float data[V + 64] = {0}, *chains = calloc(CHAINS * H + 64, sizeof *chains), *direct;
+    float data[V + 64] = {0}, *chains = calloc(CHAINS * H, sizeof *chains), *direct;
+    float *samples = calloc(CHAINS * V, sizeof *samples), *expected = calloc(CHAINS * H, sizeof *expected);
+    const hm_objective *objective = model->class->objectives[0];
+    size_t gradient = objective->scratch_bytes(model, &how, 1, 1, CHAINS),
+           moves = objective->chains->scratch_bytes(model, &how, CHAINS);
     hm_outer outer[HM_TENSORS_MAX];
     hm_arena scratch;
-    assert_ok(
-        hm_arena_init(&scratch, model->class->objectives[0]->scratch_bytes(model, &how, 1, 1, CHAINS), "scratch"));
+    assert_ok(hm_arena_init(&scratch, gradient > moves ? gradient : moves, "scratch"));
     assert_ok(hm_pack_alloc(&model->layout, "gradient sums", &direct));
     hm_shard shard = {.shards = 1,
                       .seed = 5,
                       .data = {data, 1, V},
                       .batch = 1,
                       .chains = {chains, CHAINS, H},
+                      .samples = {samples, CHAINS, V},
+                      .expected = {expected, CHAINS, H},
                       .all_chains = CHAINS,
                       .how = &how,
                       .scratch = &scratch,
                       .outer = outer,
                       .direct = direct,
                       .direct_begin = direct_begin};
-    assert_ok(model->class->objectives[0]->start_chains(model, &shard));
+    assert_ok(objective->chains->start(model, &shard));
     hm_matrix rate = small_rbm_tensor(model, "base_rate");
     for (int v = 0; v < STATES; v++) {
         start[v] = 1;
@@ -210,7 +215,9 @@ static void persistent_chains_have_the_exact_distribution(void **state)
 
     for (shard.step = 0; shard.step < UPDATES; shard.step++) {
         hm_arena_reset(&scratch);
-        assert_ok(model->class->objectives[0]->gradient(model, &shard));
+        assert_ok(objective->chains->move(model, &shard));
+        hm_arena_reset(&scratch);
+        assert_ok(objective->gradient(model, &shard));
     }
     exact_distribution(model, p);
     hidden_distribution(theta, p, p_hidden);
@@ -221,7 +228,7 @@ static void persistent_chains_have_the_exact_distribution(void **state)
     memset(hidden_counts, 0, sizeof hidden_counts);
     count_states(shard.chains, hidden_counts);
     check_counts("hidden states of persistent chains", hidden_counts, p_hidden, 1 << H, CHAINS);
-    free(theta), free(chains), free(direct);
+    free(theta), free(chains), free(samples), free(expected), free(direct);
     hm_arena_free(&scratch);
     hm_model_free(model);
 }
