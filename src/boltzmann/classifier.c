@@ -181,24 +181,32 @@ static void join(const hm_classifier *net, int l, const float *x, const hm_state
     }
 }
 
-/* Units of layer l - 1 that are dropped in this update are 0, the others 1 / keep times as large (Srivastava et al.
- * 2014). values: (rows, width), of which the first units[l - 1] columns are the layer's. */
-static hm_status drop(const hm_classifier *net, int l, const hm_shard *shard, int64_t width, float *values)
+/* The inputs [begin, end) of layer l that are dropped in this update are 0, the others 1 / (1 - rate) times as large
+ * (Srivastava et al. 2014). values: (rows, width). */
+static void drop_columns(const hm_shard *shard, int l, double rate, int64_t begin, int64_t end, int64_t width,
+                         float *uniform, float *values)
 {
-    double rate = l == 1 ? shard->how->dropout_visible : shard->how->dropout;
-    int64_t units = net->units[l - 1];
-    size_t mark = shard->scratch->used;
     hm_stream stream = {shard->seed, HM_RNG_DROPOUT, shard->step * HM_LAYERS_MAX + (uint64_t)(l - 1)};
-    float keep = (float)(1 - rate), *uniform;
-    if (rate == 0) return HM_OK;
-    HM_TRY(hm_arena_floats(shard->scratch, units, &uniform));
+    float keep = (float)(1 - rate);
+    if (rate == 0 || begin == end) return;
     for (int64_t row = 0; row < shard->data.rows; row++) {
-        hm_kernels_best()->uniform(&stream, shard->first_row + row, units, uniform);
-        for (int64_t i = 0; i < units; i++) {
+        hm_kernels_best()->uniform(&stream, shard->first_row + row, end, uniform);
+        for (int64_t i = begin; i < end; i++) {
             float *value = &values[row * width + i];
             *value = uniform[i] < keep ? *value / keep : 0.0f;
         }
     }
+}
+
+/* Drops units of layer l - 1 and, where the width has room for them, marginals: those of hidden units too. */
+static hm_status drop(const hm_classifier *net, int l, const hm_shard *shard, int64_t width, float *values)
+{
+    int64_t own = net->units[l - 1];
+    size_t mark = shard->scratch->used;
+    float *uniform;
+    HM_TRY(hm_arena_floats(shard->scratch, width, &uniform));
+    drop_columns(shard, l, l == 1 ? shard->how->dropout_visible : shard->how->dropout, 0, own, width, uniform, values);
+    drop_columns(shard, l, shard->how->dropout, own, width, width, uniform, values);
     shard->scratch->used = mark;
     return HM_OK;
 }
@@ -268,6 +276,7 @@ static size_t training_bytes(const hm_model *model, const hm_contrast_settings *
     size_t bytes = hm_arena_bytes(rows * model->visible) + hm_classify_bytes(model, rows);
     (void)how, (void)shards, (void)chains;
     for (int l = 0; l <= net->layers + 1; l++) bytes += 2 * hm_arena_bytes(rows * net->units[l]);
+    for (int l = 1; l <= net->layers + 1; l++) bytes += hm_arena_bytes(inputs_of(net, l)); /* dropout's draws */
     return bytes;
 }
 

@@ -28,10 +28,9 @@ static hm_model *make_model(const net_shape *shape)
 
 /* ---- the network in float64 ------------------------------------------------------------------------------------- */
 
-/* Is unit i of layer l kept in the row, and by how much is it larger? As the rule is written down in rng.h. */
-static double kept(const hm_contrast_settings *how, int l, int64_t row, int64_t i)
+/* Is input i of layer l + 1 kept in the row, and by how much is it larger? As the rule is written down in rng.h. */
+static double kept(double rate, int l, int64_t row, int64_t i)
 {
-    double rate = l == 0 ? how->dropout_visible : how->dropout;
     hm_stream stream = {ONE_GRADIENT_SEED, HM_RNG_DROPOUT, (uint64_t)l};
     return (double)hm_random_uniform(&stream, row, i) < 1 - rate ? 1 / (1 - rate) : 0;
 }
@@ -48,13 +47,15 @@ static double log_likelihood(const hm_model *model, const hm_contrast_settings *
         for (int l = 1; l <= net->layers + 1; l++) {
             const double *N = params + model->layout.tensors[net->weights[l]].offset;
             const double *e = params + model->layout.tensors[net->biases[l]].offset;
+            int64_t own = net->units[l - 1];
             for (int64_t j = 0; j < net->units[l]; j++) {
                 x[j] = e[j];
-                for (int64_t i = 0; i < net->units[l - 1]; i++)
-                    x[j] += below[i] * kept(how, l - 1, row, i) * N[i * net->units[l] + j];
+                for (int64_t i = 0; i < own; i++)
+                    x[j] += below[i] * kept(l == 1 ? how->dropout_visible : how->dropout, l - 1, row, i) *
+                            N[i * net->units[l] + j];
                 for (int64_t i = 0; i < net->extra[l]; i++)
                     x[j] += (double)marginals[l + 1][row * net->extra[l] + i] *
-                            N[(net->units[l - 1] + i) * net->units[l] + j];
+                            kept(how->dropout, l - 1, row, own + i) * N[(own + i) * net->units[l] + j];
             }
             for (int64_t j = 0; j < net->units[l]; j++) below[j] = 1 / (1 + exp(-x[j]));
         }
