@@ -48,13 +48,13 @@ INLINE void make_sums(const int vectors, int64_t depth, const float *w, int64_t 
 {
     for (int64_t first = 0; first < WORD; first += FOUR)
         for (int v = 0; v < vectors; v++, sums += SUMS * VL) {
-            vf sum[SUMS];
-            sum[0] = vf_set(0.0f);
-#pragma GCC unroll 4
-            for (int step = 0; step < FOUR; step++) {
-                vf weight = first + step < depth ? vf_load(w + (first + step) * width + v * VL) : vf_set(0.0f);
-#pragma GCC unroll 8
-                for (int with = 0; with < 1 << step; with++) sum[(1 << step) + with] = vf_add(sum[with], weight);
+            vf weight[FOUR], sum[SUMS] = {vf_set(0.0f)};
+            for (int step = 0; step < FOUR; step++)
+                weight[step] = first + step < depth ? vf_load(w + (first + step) * width + v * VL) : vf_set(0.0f);
+#pragma GCC unroll 16
+            for (int which = 1; which < SUMS; which++) {
+                int last = which >= 8 ? 3 : which >= 4 ? 2 : which >= 2 ? 1 : 0;
+                sum[which] = vf_add(sum[which - (1 << last)], weight[last]);
             }
 #pragma GCC unroll 16
             for (int which = 0; which < SUMS; which++) vf_store(sums + which * VL, sum[which]);
