@@ -58,8 +58,8 @@ FIGURES = {
     "dbm-500-1000-error": dict(
         config="dbm-mnist-classify.yaml", data=MNIST, figure=ERROR, methods="classification",
         published="0.95 % (Salakhutdinov & Hinton 2009)",
-        quick=["stages.1.epochs=1", "stages.2.epochs=2", "stages.3.epochs=3", "stages.3.learning_rate=0.003",
-               "model.hidden=[100, 100]"], most=0.06),
+        quick=["stages.1.epochs=1", "stages.2.epochs=4", "stages.2.learning_rate=0.003", "stages.2.dropout=0.1",
+               "model.hidden=[100, 100]"], most=0.05),
     "dbm-500-500-1000": dict(
         config="dbm-mnist-500-500-1000.yaml", data=MNIST, figure=LOG_PROB,
         published="bound -85.10 (Salakhutdinov & Hinton 2009)",
@@ -73,8 +73,8 @@ FIGURES = {
     "dbn-500-500-2000-error": dict(
         config="dbn-mnist-classify.yaml", data=MNIST, figure=ERROR, methods="classification",
         published="1.25 % (Hinton, Osindero, Teh 2006; by the up-down algorithm)",
-        quick=["stages.1.epochs=1", "stages.2.epochs=1", "stages.3.epochs=1", "stages.4.epochs=2",
-               "stages.4.learning_rate=0.003", "stages.5.epochs=1", "model.hidden=[100, 100, 200]"], most=0.07),
+        quick=["stages.1.epochs=1", "stages.2.epochs=1", "stages.3.epochs=1", "stages.4.epochs=3",
+               "stages.4.learning_rate=0.003", "stages.4.dropout=0.1", "model.hidden=[100, 100, 200]"], most=0.05),
     "drbm": dict(
         config="drbm-mnist.yaml", data=MNIST, figure=ERROR, methods="classification",
         published="1.81 % (Larochelle & Bengio 2008)", quick=["train.epochs=2", "model.hidden=100"], most=0.09),

@@ -8,8 +8,8 @@ int64_t hm_machine_sample_columns(const hm_machine *machine) { return hm_side_un
 
 size_t hm_machine_chain_bytes(const hm_machine *machine, int64_t chains)
 {
-    return hm_side_bytes(machine, HM_EVEN, chains) + 2 * hm_side_bytes(machine, HM_ODD, chains) +
-           hm_layer_bytes(machine, chains);
+    return hm_side_load_bytes(machine, HM_EVEN, chains) + 2 * hm_side_load_bytes(machine, HM_ODD, chains) +
+           hm_half_bytes(machine, chains);
 }
 
 hm_status hm_machine_start_chains(const hm_model *model, const hm_machine *machine, hm_shard *part)
@@ -17,7 +17,7 @@ hm_status hm_machine_start_chains(const hm_model *model, const hm_machine *machi
     hm_states states = {0};
     int64_t chains = part->chains.rows;
     hm_draw draw = {part->seed, {HM_RNG_CHAIN_START, HM_RNG_CHAIN_START}, 1, part->first_chain};
-    HM_TRY(hm_side_alloc(machine, HM_EVEN, chains, part->scratch, &states));
+    HM_TRY(hm_side_load(machine, HM_EVEN, part->samples, part->scratch, &states));
     HM_TRY(hm_side_load(machine, HM_ODD, part->chains, part->scratch, &states));
     for (int l = 0; l < machine->layers; l += 2) {
         const hm_layer *layer = &machine->layer[l];
@@ -91,4 +91,10 @@ static hm_status move(const hm_model *model, hm_shard *part)
     return hm_machine_move_chains(model, model->machine, part);
 }
 
-const hm_chain_functions hm_likelihood_chains = {columns, sample_columns, scratch_bytes, start, move};
+const hm_chain_functions hm_likelihood_chains = {
+    .columns = columns,
+    .sample_columns = sample_columns,
+    .scratch_bytes = scratch_bytes,
+    .start = start,
+    .move = move,
+};

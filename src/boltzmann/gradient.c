@@ -134,7 +134,8 @@ size_t hm_machine_gradient_bytes(const hm_machine *machine, const hm_contrast_se
 {
     int64_t negative = negative_rows(machine, how, shards, shards - 1, rows, chains), all = rows + negative;
     size_t stacked = hm_side_bytes(machine, HM_EVEN, all) + hm_side_bytes(machine, HM_ODD, all);
-    return 2 * stacked + hm_side_bytes(machine, HM_ODD, negative) + hm_side_bytes(machine, HM_EVEN, negative) +
+    size_t given = hm_side_load_bytes(machine, HM_EVEN, negative) + hm_side_load_bytes(machine, HM_ODD, negative);
+    return 2 * stacked + (how->estimator == HM_PCD ? given : hm_side_bytes(machine, HM_ODD, negative)) +
            hm_arena_bytes(negative * 2) + 2 * hm_layer_bytes(machine, all);
 }
 

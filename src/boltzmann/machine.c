@@ -318,6 +318,22 @@ size_t hm_layer_bytes(const hm_machine *machine, int64_t rows)
     return 2 * hm_arena_bytes(rows * most_units(machine));
 }
 
+size_t hm_side_load_bytes(const hm_machine *machine, hm_side side, int64_t rows)
+{
+    return side_layers(machine, side) == 1 ? 0 : hm_side_bytes(machine, side, rows);
+}
+
+/* Can a layer be drawn in place? */
+static bool is_plain(const hm_layer *layer) { return layer->unit == HM_BERNOULLI && layer->labels == 0; }
+
+size_t hm_half_bytes(const hm_machine *machine, int64_t rows)
+{
+    size_t buffers = machine->layers > 2; /* a layer in the middle adds two products */
+    bool plain = true;
+    for (int l = 0; l < machine->layers; l++) plain &= is_plain(&machine->layer[l]);
+    return (buffers + !plain) * hm_arena_bytes(rows * most_units(machine));
+}
+
 hm_status hm_side_alloc(const hm_machine *machine, hm_side side, int64_t rows, hm_arena *scratch, hm_states *states)
 {
     states->rows = rows;
@@ -385,8 +401,7 @@ static hm_status half_layer(const hm_machine *machine, const hm_half_step *step,
     float *x = mean ? mean : sample, scale = l % 2 == 0 ? machine->down_scale : machine->up_scale;
     size_t mark = scratch->used;
     hm_stream stream = {0};
-    bool plain = layer->unit == HM_BERNOULLI && layer->labels == 0; /* others cannot be drawn in place */
-    if (!plain) HM_TRY(hm_arena_floats(scratch, rows * layer->units, &x));
+    if (!is_plain(layer)) HM_TRY(hm_arena_floats(scratch, rows * layer->units, &x));
     if (step->draw)
         stream = (hm_stream){step->draw->seed, step->draw->purpose[step->side],
                              step->draw->step * (uint64_t)pieces + (uint64_t)(l / 2)};

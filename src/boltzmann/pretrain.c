@@ -150,8 +150,13 @@ static hm_status move_chains(const hm_model *model, hm_shard *part)
     return hm_machine_move_chains(model, &machine, part);
 }
 
-static const hm_chain_functions chains_of_pair = {chain_columns, sample_columns, chain_bytes, start_chains,
-                                                  move_chains};
+static const hm_chain_functions chains_of_pair = {
+    .columns = chain_columns,
+    .sample_columns = sample_columns,
+    .scratch_bytes = chain_bytes,
+    .start = start_chains,
+    .move = move_chains,
+};
 
 static void finish(hm_model *model, const hm_contrast_settings *how, bool adversary, int64_t batch, float *grad)
 {

@@ -116,7 +116,8 @@ hm_status hm_stack_allocate(hm_model *model)
         HM_TRY(hm_packed_init(&pair->up[0], lower, upper));
         HM_TRY(hm_packed_init(&pair->down[0], upper, lower));
         if (l + 1 < stack->pairs) HM_TRY(hm_packed_init(&stack->up[l], lower, upper));
-        pair->up[0].tables = stack->up[l].tables = l > 0; /* hidden states; visible ones may be images */
+        pair->up[0].tables = l > 0; /* hidden states; visible ones may be images */
+        stack->up[l].tables = l > 0;
         pair->down[0].tables = true;
     }
     if (model->classifier) HM_TRY(hm_classifier_allocate(model));

@@ -19,6 +19,7 @@ enum {
     WORDS = TABLE_DEPTH / WORD,
     FEW = TILE_ROWS > 1 ? TILE_ROWS / 2 : 1, /* rows of a tile without tables: it has two sums for each element */
     FEWER = FEW > 1 ? FEW / 2 : 1,
+    LINE = 64, /* bytes that are fetched together */
 };
 
 typedef uint32_t row_words[WORDS]; /* bit k % 32 of word k / 32: x[k] */
@@ -63,13 +64,13 @@ INLINE void make_sums(const int vectors, int64_t depth, const float *w, int64_t 
 
 /* total (rows, vectors) += the sums that each row's word says. Meanwhile `lines` cache lines a row are fetched of the
  * weights of the next word, which would otherwise be waited for. */
-INLINE void look_up(const int vectors, int64_t rows, const uint32_t *words, const float *sums, const float *next,
+INLINE void look_up(const int vectors, int64_t rows, const uint32_t *words, const float *sums, uintptr_t next,
                     int64_t lines, float *total)
 {
     for (int64_t r = 0; r < rows; r++, words += WORDS, total += vectors * VL) {
         size_t word = *words;
         vf acc[TILE_VECTORS];
-        for (int64_t line = 0; line < lines; line++, next += 16) __builtin_prefetch(next);
+        for (int64_t line = 0; line < lines; line++, next += LINE) __builtin_prefetch((const void *)next);
         for (int v = 0; v < vectors; v++) acc[v] = vf_load(total + v * VL);
 #pragma GCC unroll 8
         for (int four = 0; four < FOURS; four++) {
@@ -86,12 +87,12 @@ INLINE void table_tile(const int vectors, int64_t rows, int64_t depth, const uin
 {
     float sums[FOURS * SUMS * TILE_VECTORS * VL] __attribute__((aligned(64)));
     float total[TABLE_ROWS * TILE_VECTORS * VL] __attribute__((aligned(64)));
-    int64_t lines = (WORD * width / 16 + rows - 1) / rows;
+    int64_t lines = (WORD * width * (int64_t)sizeof(float) / LINE + rows - 1) / rows;
     for (int64_t at = 0; at < rows * vectors; at++) vf_store(total + at * VL, vf_set(0.0f));
     for (int64_t k = 0; k < depth; k += WORD) {
-        bool more = k + WORD < depth;
+        uintptr_t next = (uintptr_t)(w + k * width) + (uintptr_t)(WORD * width) * sizeof(float);
         make_sums(vectors, depth - k, w + k * width, width, sums);
-        look_up(vectors, rows, words + k / WORD, sums, more ? w + (k + WORD) * width : w, more ? lines : 0, total);
+        look_up(vectors, rows, words + k / WORD, sums, next, k + WORD < depth ? lines : 0, total);
     }
     for (int64_t r = 0; r < rows; r++) {
         const float *sum = total + r * vectors * VL;

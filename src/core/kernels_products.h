@@ -175,8 +175,9 @@ static void mixed_product(int64_t rows, int64_t depth, int64_t columns, const fl
 {
     row_words words[TABLE_ROWS];
     for (int64_t row = 0; row < rows;) {
-        int64_t binary = 0, other = 0;
-        for (; binary < TABLE_ROWS && row + binary < rows; binary++)
+        int64_t parts = (rows - row + TABLE_ROWS - 1) / TABLE_ROWS; /* of even size: 130 rows are 65 + 65 */
+        int64_t most = (rows - row + parts - 1) / parts, binary = 0, other = 0;
+        for (; binary < most; binary++)
             if (!row_is_binary(depth, a + (row + binary) * depth, words[binary])) break;
         binary_product(binary, depth, columns, a + row * depth, words[0], panels, c + row * columns);
         row += binary;

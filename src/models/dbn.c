@@ -237,11 +237,19 @@ static size_t dbn_classify_bytes(const hm_model *model, int64_t rows)
 
 /* ---- the table -------------------------------------------------------------------------------------------------- */
 
+static hm_status up_down_check(const hm_model *model, const hm_contrast_settings *how)
+{
+    (void)model;
+    HM_REQUIRE(how->estimator != HM_EXACT, HM_EUSAGE,
+               "train.estimator: up_down learns from fantasies that Gibbs chains of the top RBM begin; use cd or pcd");
+    return HM_OK;
+}
+
 static const hm_objective up_down = {
     .name = "up_down",
     .describe = "all layers, by the up-down algorithm (contrastive wake-sleep), recognition untied",
     .monitors = up_down_monitors,
-    .check = hm_likelihood_check,
+    .check = up_down_check,
     .begin = hm_up_down_begin,
     .learns = hm_up_down_learns,
     .chains = &hm_likelihood_chains,

@@ -116,12 +116,19 @@ static hm_status check_objective(const hm_objective *objective)
         {"name", objective->name},
         {"monitors", objective->monitors},
         {"scratch_bytes", objective->scratch_bytes},
-        {"chains' start and move", !objective->chains || (objective->chains->start && objective->chains->move)},
         {"gradient", objective->gradient},
         {"monitor", objective->monitor},
         {NULL, false},
     };
-    return check_there("objective", objective->name, list);
+    HM_TRY(check_there("objective", objective->name, list));
+    const hm_chain_functions *chains = objective->chains;
+    if (!chains) return HM_OK;
+    const needed of_chains[] = {
+        {"columns", chains->columns}, {"sample_columns", chains->sample_columns},
+        {"move", chains->move},       {"scratch_bytes", chains->scratch_bytes},
+        {"start", chains->start},     {NULL, false},
+    };
+    return check_there("objective", objective->name, of_chains);
 }
 
 hm_status hm_model_class_check(const hm_model_class *class)

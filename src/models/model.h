@@ -101,7 +101,7 @@ typedef struct hm_shard {
     int64_t batch;       /* rows of the whole minibatch */
     hm_matrix chains;    /* (chains, columns): this shard's persistent chains; before `gradient` they have moved, and */
     hm_matrix samples;   /* ... left their last states (chains, sample_columns) here */
-    hm_matrix expected;  /* ... and here what was drawn last, as probabilities (chains, columns); NULL: not made */
+    hm_matrix expected;  /* ... and here the means of what they drew last, (chains, columns); NULL: not made */
     int64_t first_chain; /* its first chain's number among all */
     int64_t all_chains;
     const hm_objective *objective;

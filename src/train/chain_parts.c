@@ -15,7 +15,7 @@ hm_status hm_chain_parts_init(hm_chain_parts *parts, const hm_model *model, cons
                               .samples = {NULL, chains.rows, functions->sample_columns(model, how)},
                               .expected = {NULL, chains.rows, chains.columns}};
     HM_TRY(hm_alloc(&parts->samples.at, chains.rows * parts->samples.columns, sizeof(float), "samples of chains"));
-    HM_TRY(hm_alloc(&parts->expected.at, chains.rows * chains.columns, sizeof(float), "samples of chains"));
+    HM_TRY(hm_alloc(&parts->expected.at, chains.rows * chains.columns, sizeof(float), "means of chains"));
     HM_TRY(hm_alloc(&parts->part, count, sizeof(hm_shard), "parts of chains"));
     HM_TRY(hm_alloc(&parts->arena, count, sizeof(hm_arena), "scratch of chains"));
     for (int at = 0; at < count; at++) {

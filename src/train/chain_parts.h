@@ -3,7 +3,7 @@
 #ifndef HM_CHAIN_PARTS_H
 #define HM_CHAIN_PARTS_H
 
-#include "infer/rows.h"
+#include "infer/likelihood.h"
 #include "models/model.h"
 
 typedef struct hm_chain_parts {

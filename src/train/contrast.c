@@ -298,8 +298,6 @@ static hm_status sum_gradient(hm_contrast *contrast, bool adversary, hm_status s
     double last = hm_clock();
     struct contrast_buffers *buffers = contrast->buffers;
     int stretches = buffers->stretches[adversary];
-    if (status == HM_OK)
-        status = hm_chain_parts_move(&buffers->chains, contrast->workers->team, buffers->shard[0].step);
     for (int stretch = 0; stretch < stretches; stretch++) {
         for (int local = 0; local < buffers->reduction.shards; local++) buffers->shard[local].stretch = stretch;
         if (status == HM_OK)
@@ -355,6 +353,9 @@ static hm_status turn_gradient(hm_contrast *contrast, int64_t epoch, int64_t ste
     double last = hm_clock();
     hm_status status = hm_feed_advance(contrast->feed, contrast->epochs_before + epoch, minibatch);
     lap(&last, &contrast->times.io);
+    if (status == HM_OK && !adversary)
+        status = hm_chain_parts_move(&contrast->buffers->chains, contrast->workers->team, (uint64_t)contrast->step);
+    lap(&last, &contrast->times.compute);
     HM_TRY(sum_gradient(contrast, adversary, status));
     return contrast->tempering.count > 0 ? adapt_temperatures(contrast) : HM_OK;
 }

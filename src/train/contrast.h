@@ -2,7 +2,7 @@
  * the data with a negative phase on the model, whose persistent chains live here.
  *
  * One update, on every rank:
- *   feed -> gradient of each own shard, with its chains -> tree over own shards -> comm->reduce -> agree -> finish ->
+ *   feed -> chains move -> gradient of each own shard -> tree over own shards -> comm->reduce -> agree -> finish ->
  *   optimiser -> refresh.
  * The same bits on any number of ranks and threads.
  */

@@ -27,7 +27,7 @@ from tools import mpirun, run, run_json
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CLUSTER = os.path.join(HERE, "..", "slurm", "cluster.sh")
-BATCH, BATCHES = 128, (16, 32, 64, 128, 256, 512)
+BATCH, BATCHES, SHARDS = 128, (16, 32, 64, 128, 256, 512), 8
 BYTES = 4 * (784 * 500 + 2 * 784 + 2 * 500 + 784)  # of the pack of the workload, rbm.yaml
 RANKS = (1, 2, 8, 64, 512)
 # Assumed, not measured: (name, latency in microseconds, Gbit/s).
@@ -50,7 +50,8 @@ class Bench:
 
     def train(self, ranks=1, threads=1, batch=BATCH, launcher=None):
         """One run of about --seconds: updates a second, and milliseconds an update by what they went to."""
-        settings = {"data.file": self.path("mnist.h5"), "threads": threads, "train.batch": batch, "train.chains": 0}
+        settings = {"data.file": self.path("mnist.h5"), "threads": threads, "shards": SHARDS, "train.batch": batch,
+                    "train.chains": 0}
         command = (launcher or mpirun(ranks)) + [self.options.harmonium, "train", os.path.join(HERE, "rbm.yaml"), "-o",
                                                  self.path("run"), "--overwrite", "--quiet", "--json"]
         expected = 600 * ranks * threads * min(1, BATCH / batch) * (1.6 if batch < BATCH else 1)

@@ -184,6 +184,8 @@ class BadRuns(Case):
         self.refuse_train(2, ["--set train.chains", "8 shards"], good, "--set", "train.chains=5")
         self.refuse_train(2, ["train.chains", "pcd"], good, "--set", "train.chains=50", "--set", "train.estimator=cd")
         self.refuse_train(2, ["shards", "power of two"], good, "--set", "shards=6")
+        self.refuse_train(2, ["train.estimator", "up_down", "cd or pcd"], good, "--set", "model.family=dbn", "--set",
+                          "model.hidden=[5, 4]", "--set", "train.objective=up_down", "--set", "train.estimator=exact")
         self.refuse_train(2, ["train.estimator", "exact", "at most 16 units"], good, "--set", "train.estimator=exact",
                           "--set", "model.hidden=20")
         self.refuse_train(2, ["--set nonsense", "KEY=VALUE"], good, "--set", "nonsense")

@@ -1,4 +1,4 @@
-"""Stages: every family and stage gives the same bits on any ranks and threads, and after any interruption."""
+"""Stages: every family and stage gives the same bits on any ranks, threads and vectors, and after any interruption."""
 import os
 import random
 import re
@@ -75,13 +75,13 @@ class Stages(Case):
         return self.write(name, f"data: {{file: {self.path('digits.h5')}, binarize: dynamic}}\nmodel: {{{model}}}\n"
                                 f"train: {{{train}}}\nstages:{stages or listed}\n")
 
-    def test_any_ranks_and_threads_give_the_same_bits(self):
+    def test_any_ranks_threads_and_vectors_give_the_same_bits(self):
         for kind, (_, stages) in RUNS.items():
             config = self.staged(kind, stages=re.sub(r"epochs: \d+", "epochs: 2", stages))
             self.succeed("train", config, "-o", self.path("one"), "--overwrite", "--quiet")
-            for ranks, threads in ((2, 1), (4, 2), (1, 3)):
+            for ranks, threads, isa in ((2, 1, None), (4, 2, None), (1, 3, "avx2")):
                 self.succeed("train", config, "-o", self.path("many"), "--overwrite", "--quiet", "--set",
-                             f"threads={threads}", ranks=ranks)
+                             f"threads={threads}", ranks=ranks, env={"HARMONIUM_ISA": isa} if isa else None)
                 self.assert_same_run(self.path("many"), self.path("one"))
 
     def test_an_interruption_in_any_stage_changes_nothing(self):

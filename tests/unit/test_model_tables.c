@@ -11,6 +11,7 @@ typedef struct member {
     }
 #define OF_CLASS(NAME) MEMBER(hm_model_class, NAME)
 #define OF_OBJECTIVE(NAME) MEMBER(hm_objective, NAME)
+#define OF_CHAINS(NAME) MEMBER(hm_chain_functions, NAME)
 
 /* What the commands call of every family, and the loop of every objective. */
 static const member of_class[] = {
@@ -23,10 +24,14 @@ static const member of_objective[] = {
     OF_OBJECTIVE(gradient),
     OF_OBJECTIVE(monitor),
 };
+static const member of_chains[] = {
+    OF_CHAINS(columns), OF_CHAINS(sample_columns), OF_CHAINS(scratch_bytes), OF_CHAINS(start), OF_CHAINS(move),
+};
 enum {
     CLASS_MEMBERS = sizeof of_class / sizeof of_class[0],
     ENERGY_MEMBERS = 4,
-    OBJECTIVE_MEMBERS = sizeof of_objective / sizeof of_objective[0]
+    OBJECTIVE_MEMBERS = sizeof of_objective / sizeof of_objective[0],
+    CHAIN_MEMBERS = sizeof of_chains / sizeof of_chains[0]
 };
 
 static void every_family_has_a_whole_table(void **state)
@@ -78,6 +83,15 @@ static void a_hole_is_refused_by_name(void **state)
             const hm_objective *const objectives[] = {&objective, NULL};
             whole.objectives = objectives;
             refused(&whole, &objective, &of_objective[at], objective.name);
+        }
+        for (size_t at = 0; (*hm_model_classes[family]->objectives)->chains && at < CHAIN_MEMBERS; at++) {
+            hm_model_class whole = *hm_model_classes[family];
+            hm_objective objective = **whole.objectives;
+            hm_chain_functions chains = *objective.chains;
+            const hm_objective *const objectives[] = {&objective, NULL};
+            objective.chains = &chains;
+            whole.objectives = objectives;
+            refused(&whole, &chains, &of_chains[at], objective.name);
         }
     }
 }

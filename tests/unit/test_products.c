@@ -215,8 +215,9 @@ static void vanished_sums_have_one_sign(void **state)
     x[3] = 1.0f;   /* row 1: (0, 1): row 0's second step is not left out where both share a tile */
     hm_packed packed = pack(s, w, false, &team);
     for (int isa = 0; isa < count; isa++)
-        for (int64_t rows = 1; rows <= s.rows; rows++) {
-            isas[isa].kernels->product(true, rows, s.depth, s.columns, x, packed.panels, c);
+        for (int64_t case_of = 2; case_of < 2 * (s.rows + 1); case_of++) {
+            int64_t rows = case_of / 2;
+            isas[isa].kernels->product(case_of % 2, rows, s.depth, s.columns, x, packed.panels, c);
             if (c[0] != 0 || signbit(c[0]))
                 fail_msg("%s, %lld rows: %a", isas[isa].name, (long long)rows, (double)c[0]);
         }
@@ -227,16 +228,19 @@ static void vanished_sums_have_one_sign(void **state)
 static void bad_weights_reach_the_result(void **state)
 {
     (void)state;
-    const shape s = {1, 2, 1};
+    const shape s = {40, 2, 1};
     const hm_team team = {1};
     const hm_isa *isas;
     int count = hm_isa_list(&isas);
-    float x[2 + 64] = {1, 0}, w[2] = {NAN, 1}, c[1 + 64];
+    float x[40 * 2 + 64] = {0}, w[2] = {NAN, 1}, c[40 + 64];
     hm_packed packed = pack(s, w, false, &team);
-    for (int isa = 0; isa < count; isa++) {
-        isas[isa].kernels->product(true, 1, 2, 1, x, packed.panels, c);
-        assert_true(isnan(c[0]));
-    }
+    for (int64_t row = 0; row < s.rows; row++) x[row * s.depth] = 1;
+    for (int isa = 0; isa < count; isa++)
+        for (int tables = 0; tables < 2; tables++)
+            for (int64_t rows = 1; rows <= s.rows; rows += s.rows - 1) {
+                isas[isa].kernels->product(tables, rows, s.depth, s.columns, x, packed.panels, c);
+                for (int64_t row = 0; row < rows; row++) assert_true(isnan(c[row]));
+            }
     hm_packed_free(&packed);
 }
 
