@@ -71,23 +71,16 @@ static hm_status negative_cd(const hm_model *model, const hm_machine *machine, h
     return hm_machine_run_chains(model, machine, shard, &chains, shard->first_row, &negative);
 }
 
-/* Copies the layers of a side. */
-static hm_status take_side(const hm_machine *machine, hm_side side, hm_matrix rows, hm_shard *shard, hm_states *states)
-{
-    hm_states given = {0};
-    HM_TRY(hm_side_load(machine, side, rows, shard->scratch, &given));
-    for (int l = side; l < machine->layers; l += 2)
-        memcpy(states->at[l], given.at[l], (size_t)(rows.rows * machine->layer[l].units) * sizeof(float));
-    return HM_OK;
-}
-
 /* Persistent chains, which the loop has moved; parallel tempering gives the even side alone. */
 static hm_status negative_pcd(const hm_model *model, const hm_machine *machine, hm_shard *shard, phases *p)
 {
     hm_states negative = part_of(machine, p, true);
     p->common_weight = (float)((double)shard->batch / (double)shard->all_chains);
-    HM_TRY(take_side(machine, HM_EVEN, shard->samples, shard, &negative));
-    if (shard->expected.at) return take_side(machine, HM_ODD, shard->expected, shard, &negative);
+    hm_side_copy(machine, HM_EVEN, shard->samples, &negative);
+    if (shard->expected.at) {
+        hm_side_copy(machine, HM_ODD, shard->expected, &negative);
+        return HM_OK;
+    }
     hm_half_step odd = {.side = HM_ODD, .from = &negative, .prob = &negative, .beta = 1};
     return hm_machine_half(model, machine, &odd, shard->scratch);
 }
@@ -134,8 +127,7 @@ size_t hm_machine_gradient_bytes(const hm_machine *machine, const hm_contrast_se
 {
     int64_t negative = negative_rows(machine, how, shards, shards - 1, rows, chains), all = rows + negative;
     size_t stacked = hm_side_bytes(machine, HM_EVEN, all) + hm_side_bytes(machine, HM_ODD, all);
-    size_t given = hm_side_load_bytes(machine, HM_EVEN, negative) + hm_side_load_bytes(machine, HM_ODD, negative);
-    return 2 * stacked + (how->estimator == HM_PCD ? given : hm_side_bytes(machine, HM_ODD, negative)) +
+    return 2 * stacked + (how->estimator == HM_CD ? hm_side_bytes(machine, HM_ODD, negative) : 0) +
            hm_arena_bytes(negative * 2) + 2 * hm_layer_bytes(machine, all);
 }
 

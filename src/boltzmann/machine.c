@@ -368,6 +368,11 @@ hm_status hm_side_load(const hm_machine *machine, hm_side side, hm_matrix rows, 
     return HM_OK;
 }
 
+void hm_side_copy(const hm_machine *machine, hm_side side, hm_matrix rows, const hm_states *states)
+{
+    copy_side(machine, side, states, rows, true);
+}
+
 void hm_side_store(const hm_machine *machine, hm_side side, const hm_states *states, hm_matrix rows)
 {
     if (states->at[side] != rows.at) copy_side(machine, side, states, rows, false);

@@ -166,6 +166,9 @@ hm_status hm_side_alloc(const hm_machine *machine, hm_side side, int64_t rows, h
 hm_status hm_side_load(const hm_machine *machine, hm_side side, hm_matrix rows, hm_arena *scratch, hm_states *states);
 void hm_side_store(const hm_machine *machine, hm_side side, const hm_states *states, hm_matrix rows);
 
+/* The layers of a side, as they lie in `rows`, into those of `states`. */
+void hm_side_copy(const hm_machine *machine, hm_side side, hm_matrix rows, const hm_states *states);
+
 /* ---- conditionals ----------------------------------------------------------------------------------------------- */
 
 /* Where random numbers of a half-step come from: layer l of its side takes step * (layers of a side) + l / 2. */

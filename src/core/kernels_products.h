@@ -59,15 +59,14 @@ typedef struct steps {
     const uint16_t *list; /* NULL: 0 .. count - 1 */
 } steps;
 
-/* Appends the k in [first, first + count) for which any[k - first] is not zero. */
-INLINE int64_t append_steps(int64_t first, int64_t count, const float *any, int64_t filled, uint16_t *list)
+/* Appends first + i for every bit i < VL of `work`. */
+INLINE int64_t append_steps(int64_t first, uint32_t work, int64_t filled, uint16_t *list)
 {
-    for (int64_t k = 0; k < count; k++) {
-        uint32_t bits;
-        memcpy(&bits, any + k, sizeof bits);
-        list[filled] = (uint16_t)(first + k);
-        filled += bits << 1 != 0; /* either zero */
+    if (work == (1u << VL) - 1) {
+        for (int i = 0; i < VL; i++) list[filled + i] = (uint16_t)(first + i);
+        return filled + VL;
     }
+    for (; work != 0; work &= work - 1) list[filled++] = (uint16_t)(first + __builtin_ctz(work));
     return filled;
 }
 
@@ -79,10 +78,9 @@ static steps product_steps(int rows, int64_t depth, const float *a, int64_t lda,
     for (int64_t k = 0; k < depth; k += VL) {
         int n = depth - k < VL ? (int)(depth - k) : VL;
         vi any = vi_set(0);
-        float lanes[VL];
         for (int r = 0; r < rows; r++) any = vi_or(any, vf_bits(vf_load_first(a + r * lda + k, n)));
-        vf_store(lanes, vf_from_bits(any));
-        filled = append_steps(k, n, lanes, filled, list);
+        uint32_t zeros = vm_bits(vf_equal(vf_from_bits(any), vf_set(0.0f))); /* of either sign */
+        filled = append_steps(k, ~zeros & ((1u << VL) - 1), filled, list);
     }
     return (steps){filled, list};
 }
