@@ -8,16 +8,8 @@ int64_t hm_machine_sample_columns(const hm_machine *machine) { return hm_side_un
 
 size_t hm_machine_chain_bytes(const hm_machine *machine, int64_t chains)
 {
-    return hm_side_load_bytes(machine, HM_EVEN, chains) + 2 * hm_side_load_bytes(machine, HM_ODD, chains) +
+    return hm_side_room_bytes(machine, HM_EVEN, chains) + 2 * hm_side_room_bytes(machine, HM_ODD, chains) +
            hm_half_bytes(machine, chains);
-}
-
-/* Where the layers of a side are made that will be stored in `rows`: there, or in scratch. */
-static hm_status side_room(const hm_machine *machine, hm_side side, hm_matrix rows, hm_arena *scratch,
-                           hm_states *states)
-{
-    if (hm_side_load_bytes(machine, side, rows.rows) == 0) return hm_side_load(machine, side, rows, scratch, states);
-    return hm_side_alloc(machine, side, rows.rows, scratch, states);
 }
 
 hm_status hm_machine_start_chains(const hm_model *model, const hm_machine *machine, hm_shard *part)
@@ -25,8 +17,8 @@ hm_status hm_machine_start_chains(const hm_model *model, const hm_machine *machi
     hm_states states = {0};
     int64_t chains = part->chains.rows;
     hm_draw draw = {part->seed, {HM_RNG_CHAIN_START, HM_RNG_CHAIN_START}, 1, part->first_chain};
-    HM_TRY(side_room(machine, HM_EVEN, part->samples, part->scratch, &states));
-    HM_TRY(side_room(machine, HM_ODD, part->chains, part->scratch, &states));
+    HM_TRY(hm_side_room(machine, HM_EVEN, part->samples, part->scratch, &states));
+    HM_TRY(hm_side_room(machine, HM_ODD, part->chains, part->scratch, &states));
     for (int l = 0; l < machine->layers; l += 2) {
         const hm_layer *layer = &machine->layer[l];
         const float *rates = hm_model_tensor(model, l == 0 ? machine->base_rate : layer->mean);
@@ -60,8 +52,8 @@ hm_status hm_machine_move_chains(const hm_model *model, const hm_machine *machin
 {
     hm_states chains = {0}, last = {0};
     HM_TRY(hm_side_load(machine, HM_ODD, part->chains, part->scratch, &chains));
-    HM_TRY(side_room(machine, HM_EVEN, part->samples, part->scratch, &last));
-    HM_TRY(side_room(machine, HM_ODD, part->expected, part->scratch, &last));
+    HM_TRY(hm_side_room(machine, HM_EVEN, part->samples, part->scratch, &last));
+    HM_TRY(hm_side_room(machine, HM_ODD, part->expected, part->scratch, &last));
     HM_TRY(hm_machine_run_chains(model, machine, part, &chains, part->first_chain, &last));
     hm_side_store(machine, HM_ODD, &chains, part->chains);
     hm_side_store(machine, HM_EVEN, &last, part->samples);

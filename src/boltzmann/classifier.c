@@ -181,32 +181,25 @@ static void join(const hm_classifier *net, int l, const float *x, const hm_state
     }
 }
 
-/* The inputs [begin, end) of layer l that are dropped in this update are 0, the others 1 / (1 - rate) times as large
- * (Srivastava et al. 2014). values: (rows, width). */
-static void drop_columns(const hm_shard *shard, int l, double rate, int64_t begin, int64_t end, int64_t width,
-                         float *uniform, float *values)
-{
-    hm_stream stream = {shard->seed, HM_RNG_DROPOUT, shard->step * HM_LAYERS_MAX + (uint64_t)(l - 1)};
-    float keep = (float)(1 - rate);
-    if (rate == 0 || begin == end) return;
-    for (int64_t row = 0; row < shard->data.rows; row++) {
-        hm_kernels_best()->uniform(&stream, shard->first_row + row, end, uniform);
-        for (int64_t i = begin; i < end; i++) {
-            float *value = &values[row * width + i];
-            *value = uniform[i] < keep ? *value / keep : 0.0f;
-        }
-    }
-}
-
-/* Drops units of layer l - 1 and, where the width has room for them, marginals: those of hidden units too. */
+/* Inputs of layer l that are dropped in this update are 0, the others 1 / keep times as large (Srivastava et al. 2014).
+ * values: (rows, width), units of layer l - 1 and, where the width has room for them, marginals, which are of hidden
+ * units too. */
 static hm_status drop(const hm_classifier *net, int l, const hm_shard *shard, int64_t width, float *values)
 {
     int64_t own = net->units[l - 1];
     size_t mark = shard->scratch->used;
-    float *uniform;
+    hm_stream stream = {shard->seed, HM_RNG_DROPOUT, shard->step * HM_LAYERS_MAX + (uint64_t)(l - 1)};
+    float keep_hidden = (float)(1 - shard->how->dropout), *uniform;
+    float keep_own = l == 1 ? (float)(1 - shard->how->dropout_visible) : keep_hidden;
+    if (keep_own == 1 && (keep_hidden == 1 || width == own)) return HM_OK;
     HM_TRY(hm_arena_floats(shard->scratch, width, &uniform));
-    drop_columns(shard, l, l == 1 ? shard->how->dropout_visible : shard->how->dropout, 0, own, width, uniform, values);
-    drop_columns(shard, l, shard->how->dropout, own, width, width, uniform, values);
+    for (int64_t row = 0; row < shard->data.rows; row++) {
+        hm_kernels_best()->uniform(&stream, shard->first_row + row, width, uniform);
+        for (int64_t i = 0; i < width; i++) {
+            float *value = &values[row * width + i], keep = i < own ? keep_own : keep_hidden;
+            *value = uniform[i] < keep ? *value / keep : 0.0f;
+        }
+    }
     shard->scratch->used = mark;
     return HM_OK;
 }

@@ -318,7 +318,7 @@ size_t hm_layer_bytes(const hm_machine *machine, int64_t rows)
     return 2 * hm_arena_bytes(rows * most_units(machine));
 }
 
-size_t hm_side_load_bytes(const hm_machine *machine, hm_side side, int64_t rows)
+size_t hm_side_room_bytes(const hm_machine *machine, hm_side side, int64_t rows)
 {
     return side_layers(machine, side) == 1 ? 0 : hm_side_bytes(machine, side, rows);
 }
@@ -356,21 +356,24 @@ static void copy_side(const hm_machine *machine, hm_side side, const hm_states *
     }
 }
 
-hm_status hm_side_load(const hm_machine *machine, hm_side side, hm_matrix rows, hm_arena *scratch, hm_states *states)
+hm_status hm_side_room(const hm_machine *machine, hm_side side, hm_matrix rows, hm_arena *scratch, hm_states *states)
 {
-    if (side_layers(machine, side) == 1) {
-        states->rows = rows.rows;
-        states->at[side] = rows.at;
-        return HM_OK;
-    }
-    HM_TRY(hm_side_alloc(machine, side, rows.rows, scratch, states));
-    copy_side(machine, side, states, rows, true);
+    if (side_layers(machine, side) > 1) return hm_side_alloc(machine, side, rows.rows, scratch, states);
+    states->rows = rows.rows;
+    states->at[side] = rows.at;
     return HM_OK;
 }
 
 void hm_side_copy(const hm_machine *machine, hm_side side, hm_matrix rows, const hm_states *states)
 {
-    copy_side(machine, side, states, rows, true);
+    if (states->at[side] != rows.at) copy_side(machine, side, states, rows, true);
+}
+
+hm_status hm_side_load(const hm_machine *machine, hm_side side, hm_matrix rows, hm_arena *scratch, hm_states *states)
+{
+    HM_TRY(hm_side_room(machine, side, rows, scratch, states));
+    hm_side_copy(machine, side, rows, states);
+    return HM_OK;
 }
 
 void hm_side_store(const hm_machine *machine, hm_side side, const hm_states *states, hm_matrix rows)

@@ -150,19 +150,21 @@ static inline hm_matrix hm_layer_of(const hm_machine *machine, const hm_states *
 
 /* ---- states ----------------------------------------------------------------------------------------------------- */
 
-/* Bytes of scratch for the layers of a side; for the inputs of a half-step. */
+/* Bytes of scratch for the layers of a side; for what half-steps and log-probabilities need of any machine. */
 size_t hm_side_bytes(const hm_machine *machine, hm_side side, int64_t rows);
 size_t hm_layer_bytes(const hm_machine *machine, int64_t rows);
 
-/* Scratch of hm_side_load; of a half-step. */
-size_t hm_side_load_bytes(const hm_machine *machine, hm_side side, int64_t rows);
+/* Scratch of hm_side_room; of a half-step of this machine alone. */
+size_t hm_side_room_bytes(const hm_machine *machine, hm_side side, int64_t rows);
 size_t hm_half_bytes(const hm_machine *machine, int64_t rows);
 
 /* Room for the layers of a side. */
 hm_status hm_side_alloc(const hm_machine *machine, hm_side side, int64_t rows, hm_arena *scratch, hm_states *states);
 
-/* The layers of a side as they lie in `rows` (n, units of the side): a view when the side has one layer, a copy
- * otherwise. hm_side_store writes them back (nothing to do for a view). */
+/* Room for the layers of a side that lie in `rows` (n, units of the side): those rows themselves when the side has one
+ * layer, scratch otherwise. hm_side_load brings what is in the rows; hm_side_store writes the layers back (nothing to
+ * do for a view). */
+hm_status hm_side_room(const hm_machine *machine, hm_side side, hm_matrix rows, hm_arena *scratch, hm_states *states);
 hm_status hm_side_load(const hm_machine *machine, hm_side side, hm_matrix rows, hm_arena *scratch, hm_states *states);
 void hm_side_store(const hm_machine *machine, hm_side side, const hm_states *states, hm_matrix rows);
 

@@ -95,9 +95,9 @@ INLINE void table_tile(const int vectors, int64_t rows, int64_t depth, const uin
         look_up(vectors, rows, words + k / WORD, sums, next, k + WORD < depth ? lines : 0, total);
     }
     for (int64_t r = 0; r < rows; r++) {
-        const float *sum = total + r * vectors * VL;
-        for (int v = 0; v < vectors - 1; v++) vf_store(c + r * ldc + v * VL, vf_load(sum + v * VL));
-        vf_store_first(c + r * ldc + (vectors - 1) * VL, vf_load(sum + (vectors - 1) * VL), last);
+        vf sum[TILE_VECTORS];
+        for (int v = 0; v < vectors; v++) sum[v] = vf_load(total + (r * vectors + v) * VL);
+        store_row(vectors, sum, last, c + r * ldc);
     }
 }
 
@@ -123,10 +123,7 @@ INLINE void few_tile(const int rows, const int vectors, int64_t depth, const flo
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < vectors; v++) acc[r][v] = vf_add(acc[r][v], sum[r][v]);
     }
-    for (int r = 0; r < rows; r++) {
-        for (int v = 0; v < vectors - 1; v++) vf_store(c + r * ldc + v * VL, acc[r][v]);
-        vf_store_first(c + r * ldc + (vectors - 1) * VL, acc[r][vectors - 1], last);
-    }
+    for (int r = 0; r < rows; r++) store_row(vectors, acc[r], last, c + r * ldc);
 }
 
 INLINE void few_tiles(const int vectors, int64_t rows, int64_t depth, const float *x, const uint32_t *words,
@@ -163,10 +160,9 @@ static void binary_product(int64_t rows, int64_t depth, int64_t columns, const f
 {
     for (int64_t at = 0; at < columns; at += TILE_VECTORS * VL) {
         int64_t panel = at / HM_PANEL * HM_PANEL, left = columns - panel < HM_PANEL ? columns - panel : HM_PANEL;
-        int64_t width = (left + 15) / 16 * 16, wide = left - (at - panel);
+        int64_t width = (left + 15) / 16 * 16;
+        int last, vectors = vectors_for(left - (at - panel), &last);
         const float *w = panels + panel * depth + (at - panel);
-        if (wide > TILE_VECTORS * VL) wide = TILE_VECTORS * VL;
-        int vectors = (int)((wide + VL - 1) / VL), last = (int)(wide - (int64_t)(vectors - 1) * VL);
         if (vectors == WIDE)
             binary_tile(WIDE, rows, depth, x, words, w, width, last, c + at, columns);
         else if (vectors == MIDDLE)

@@ -42,6 +42,21 @@ INLINE void tile_sum(const int rows, const int vectors, int64_t steps, const uin
 /* A finished sum: -0 is +0, so that its sign does not tell which steps the tile left out. */
 INLINE vf settle(vf sum) { return vf_add(sum, vf_set(0.0f)); }
 
+/* A row of finished sums, the last vector of which holds `last` lanes of the result. */
+INLINE void store_row(const int vectors, const vf sum[], int last, float *c)
+{
+    for (int v = 0; v < vectors - 1; v++) vf_store(c + v * VL, settle(sum[v]));
+    vf_store_first(c + (vectors - 1) * VL, settle(sum[vectors - 1]), last);
+}
+
+/* Vectors of a tile that begins so many columns before the end; lanes of its last one. */
+INLINE int vectors_for(int64_t columns, int *last)
+{
+    int wide = columns < TILE_VECTORS * VL ? (int)columns : TILE_VECTORS * VL, vectors = (wide + VL - 1) / VL;
+    *last = wide - (vectors - 1) * VL;
+    return vectors;
+}
+
 /* Every tile height and width gets code of its own, so that its sums stay in registers. */
 enum { WIDE = TILE_VECTORS, MIDDLE = TILE_VECTORS > 1 ? 2 : 1 };
 #if defined(HM_ISA_AVX512)
@@ -94,10 +109,7 @@ INLINE void product_tile(const int rows, const int vectors, steps k, const float
         tile_sum(rows, vectors, k.count, k.list, a, lda, 1, panel, width, out);
     else
         tile_sum(rows, vectors, k.count, NULL, a, lda, 1, panel, width, out);
-    for (int r = 0; r < rows; r++) {
-        for (int v = 0; v < vectors - 1; v++) vf_store(c + r * ldc + v * VL, settle(out[r][v]));
-        vf_store_first(c + r * ldc + (vectors - 1) * VL, settle(out[r][vectors - 1]), last);
-    }
+    for (int r = 0; r < rows; r++) store_row(vectors, out[r], last, c + r * ldc);
 }
 
 #define DEFINE_PRODUCT_TILE(ROWS)                                                                                      \
@@ -136,9 +148,7 @@ static void product_panel(int tiles, const row_tile *tile, int64_t lda, const fl
     int64_t width = (columns + 15) / 16 * 16;
     for (int t = 0; t < tiles; t++)
         for (int64_t first = 0; first < columns; first += TILE_VECTORS * VL) {
-            int64_t wide = columns - first < TILE_VECTORS * VL ? columns - first : TILE_VECTORS * VL;
-            int vectors = (int)((wide + VL - 1) / VL);
-            int last = (int)(wide - (int64_t)(vectors - 1) * VL);
+            int last, vectors = vectors_for(columns - first, &last);
             product_tiles[tile[t].height](vectors, tile[t].k, tile[t].a, lda, panel + first, width, last,
                                           tile[t].c + first, ldc);
         }
@@ -252,10 +262,7 @@ INLINE void outer_tile(const int rows, const int vectors, int leaves, const hm_o
         for (int bits = s; bits & 1; bits >>= 1) tile_add(rows, vectors, levels[level++], tile);
         if (s + 1 < leaves) tile_store(rows, vectors, tile, levels[level]);
     } while (++s < leaves);
-    for (int row = 0; row < rows; row++) {
-        for (int v = 0; v < vectors - 1; v++) vf_store(c + row * ldc + v * VL, settle(tile[row][v]));
-        vf_store_first(c + row * ldc + (vectors - 1) * VL, settle(tile[row][vectors - 1]), last);
-    }
+    for (int row = 0; row < rows; row++) store_row(vectors, tile[row], last, c + row * ldc);
 }
 
 #define DEFINE_OUTER_TILE(ROWS)                                                                                        \
@@ -316,9 +323,7 @@ static void outer_strip(int leaves, const hm_outer_leaf *leaf, int64_t i_begin, 
         outer_steps(leaves, leaf, i, height, room[t], r[t]);
     }
     for (int64_t j = 0; j < columns; j += TILE_VECTORS * VL) {
-        int64_t wide = columns - j < TILE_VECTORS * VL ? columns - j : TILE_VECTORS * VL;
-        int vectors = (int)((wide + VL - 1) / VL);
-        int last = (int)(wide - (int64_t)(vectors - 1) * VL);
+        int last, vectors = vectors_for(columns - j, &last);
         for (int64_t i = i_begin, t = 0; i < i_end; i += TILE_ROWS, t++) {
             int height = (int)(i_end - i < TILE_ROWS ? i_end - i : TILE_ROWS);
             outer_tiles[height](vectors, leaves, leaf, r[t], i, j, last, c + i * columns + j, columns);
