@@ -57,8 +57,7 @@ void hm_recognition_refresh(const hm_model *model, hm_recognition *recognition)
 {
     for (int l = 1; l <= recognition->layers; l++) {
         hm_matrix R = hm_pack_matrix(&model->layout, model->params, recognition->weights[l]);
-        hm_pack_weights(&recognition->up[l], R, model->team);
-        hm_pack_transposed(&recognition->down[l], R, model->team);
+        hm_pack_both(&recognition->up[l], &recognition->down[l], R, model->team);
     }
 }
 

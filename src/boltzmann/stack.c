@@ -183,8 +183,7 @@ void hm_stack_refresh(hm_model *model)
     for (int l = 0; l < stack->pairs; l++) {
         hm_machine *pair = &stack->pair[l];
         hm_matrix W = hm_pack_matrix(&model->layout, model->params, pair->weights[0]);
-        hm_pack_weights(&pair->up[0], W, model->team);
-        hm_pack_transposed(&pair->down[0], W, model->team);
+        hm_pack_both(&pair->up[0], &pair->down[0], W, model->team);
         if (l + 1 == stack->pairs) break;
         hm_matrix R = hm_pack_matrix(&model->layout, model->params, stack->recognition[l]);
         stack->untied = hm_kernels_best()->dot(R.rows * R.columns, R.at, R.at) > 0;

@@ -4,6 +4,7 @@
 #include "core/memory.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { GRAIN = 16 }; /* panel widths are multiples of this: one AVX-512 vector */
 
@@ -44,43 +45,48 @@ void hm_packed_free(hm_packed *packed)
 }
 
 typedef struct packing {
-    hm_packed *packed;
-    const float *w;
+    hm_matrix w;
+    hm_packed *up, *down; /* either may be NULL */
 } packing;
 
-static hm_status pack_panel(void *context, int64_t panel)
+/* Rows of w, into all panels of `up`. */
+static void pack_rows(const hm_packed *up, hm_matrix w, hm_range rows)
+{
+    for (int64_t k = rows.begin; k < rows.end; k++)
+        for (int64_t panel = 0; panel < panels_of(up); panel++) {
+            const float *from = w.at + k * w.columns + panel * HM_PANEL;
+            float *to = panel_at(up, panel) + k * panel_width(up, panel);
+            int64_t columns = panel_columns(up, panel);
+            if (columns == HM_PANEL)
+                memcpy(to, from, HM_PANEL * sizeof(float)); /* a few vectors, without a call */
+            else
+                memcpy(to, from, (size_t)columns * sizeof(float));
+        }
+}
+
+/* A block of rows of w is a panel of its transpose. It is read once for both. */
+static hm_status pack_block(void *context, int64_t block)
 {
     const packing *job = context;
-    const hm_packed *packed = job->packed;
-    int64_t columns = panel_columns(packed, panel), width = panel_width(packed, panel);
-    const float *from = job->w + panel * HM_PANEL;
-    float *to = panel_at(packed, panel);
-    for (int64_t k = 0; k < packed->depth; k++)
-        for (int64_t c = 0; c < columns; c++) to[k * width + c] = from[k * packed->columns + c];
+    hm_matrix w = job->w;
+    hm_range rows = {block * HM_PANEL, block * HM_PANEL + HM_PANEL};
+    if (rows.end > w.rows) rows.end = w.rows;
+    if (job->up) pack_rows(job->up, w, rows);
+    if (job->down)
+        hm_kernels_best()->transpose(hm_count(rows), w.columns, w.at + rows.begin * w.columns, w.columns,
+                                     panel_at(job->down, block), panel_width(job->down, block));
     return HM_OK;
 }
 
-static hm_status pack_panel_transposed(void *context, int64_t panel)
+void hm_pack_both(hm_packed *up, hm_packed *down, hm_matrix w, const hm_team *team)
 {
-    const packing *job = context;
-    const hm_packed *packed = job->packed;
-    const float *from = job->w + panel * HM_PANEL * packed->depth; /* w: (columns, depth) */
-    hm_kernels_best()->transpose(panel_columns(packed, panel), packed->depth, from, packed->depth,
-                                 panel_at(packed, panel), panel_width(packed, panel));
-    return HM_OK;
+    packing job = {w, up, down};
+    (void)hm_team_each(team, (w.rows + HM_PANEL - 1) / HM_PANEL, pack_block, &job); /* cannot fail */
 }
 
-void hm_pack_weights(hm_packed *packed, hm_matrix w, const hm_team *team)
-{
-    packing job = {packed, w.at};
-    (void)hm_team_each(team, panels_of(packed), pack_panel, &job); /* cannot fail */
-}
+void hm_pack_weights(hm_packed *packed, hm_matrix w, const hm_team *team) { hm_pack_both(packed, NULL, w, team); }
 
-void hm_pack_transposed(hm_packed *packed, hm_matrix w, const hm_team *team)
-{
-    packing job = {packed, w.at};
-    (void)hm_team_each(team, panels_of(packed), pack_panel_transposed, &job); /* cannot fail */
-}
+void hm_pack_transposed(hm_packed *packed, hm_matrix w, const hm_team *team) { hm_pack_both(NULL, packed, w, team); }
 
 void hm_product(hm_matrix x, const hm_packed *packed, float *out)
 {

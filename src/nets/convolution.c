@@ -163,8 +163,7 @@ static hm_status conv_init(hm_model *model, const hm_net_layer *layer, uint64_t 
 static void refresh(hm_model *model, hm_net_layer *layer)
 {
     hm_matrix W = hm_layer_matrix(model, layer, 0);
-    hm_pack_weights(&layer->up, W, model->team);
-    hm_pack_transposed(&layer->down, W, model->team);
+    hm_pack_both(&layer->up, &layer->down, W, model->team);
 }
 
 static int64_t conv_keeps(const hm_net_layer *layer, int64_t rows)

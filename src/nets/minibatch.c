@@ -49,8 +49,7 @@ static hm_status init(hm_model *model, const hm_net_layer *layer, uint64_t seed)
 static void refresh(hm_model *model, hm_net_layer *layer)
 {
     hm_matrix T = hm_layer_matrix(model, layer, 0);
-    hm_pack_weights(&layer->up, T, model->team);
-    hm_pack_transposed(&layer->down, T, model->team);
+    hm_pack_both(&layer->up, &layer->down, T, model->team);
 }
 
 static int64_t keeps(const hm_net_layer *layer, int64_t rows) { return rows * columns_of(layer); }

@@ -113,6 +113,30 @@ static void compare(shape s, numbers_kind kind, binary_rows which, bool tables, 
     free(x), free(w), free(expected), free(ours);
 }
 
+/* Both directions at once are the same panels, padding among them, on any number of threads. */
+static void weights_packed_together_are_as_packed_alone(void **state)
+{
+    (void)state;
+    for (int at = 0; at < SHAPES; at++)
+        for (int threads = 1; threads <= 4; threads += 3) {
+            const hm_team team = {threads}, alone = {1};
+            int64_t rows = shapes[at].depth, columns = shapes[at].columns;
+            hm_matrix w = {numbers(rows * columns, 3, NUMBERS_PLAIN), rows, columns};
+            hm_packed up[2], down[2];
+            for (int way = 0; way < 2; way++) {
+                assert_int_equal(hm_packed_init(&up[way], rows, columns), HM_OK);
+                assert_int_equal(hm_packed_init(&down[way], columns, rows), HM_OK);
+            }
+            hm_pack_weights(&up[0], w, &alone);
+            hm_pack_transposed(&down[0], w, &alone);
+            hm_pack_both(&up[1], &down[1], w, &team);
+            numbers_same("hm_pack_both", "up", (columns + 15) / 16 * 16 * rows, up[1].panels, up[0].panels);
+            numbers_same("hm_pack_both", "down", (rows + 15) / 16 * 16 * columns, down[1].panels, down[0].panels);
+            for (int way = 0; way < 2; way++) hm_packed_free(&up[way]), hm_packed_free(&down[way]);
+            free(w.at);
+        }
+}
+
 static void products_are_as_defined_on_every_instruction_set(void **state)
 {
     (void)state;
@@ -260,6 +284,7 @@ static void sizes_beyond_memory_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(weights_packed_together_are_as_packed_alone),
         cmocka_unit_test(products_are_as_defined_on_every_instruction_set),
         cmocka_unit_test(products_agree_with_float64_and_with_blas),
         cmocka_unit_test(rows_do_not_depend_on_their_company),
