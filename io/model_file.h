@@ -42,6 +42,10 @@ hm_status hm_model_file_check(const char *path, const hm_layout *layout);
 /* The parameters, into a pack of the layout. HM_EDATA as above. */
 hm_status hm_model_file_params(const char *path, const hm_layout *layout, float *params);
 
+/* Those of the layout's parameters that the file has, into a pack; taken (layout->count): which. HM_EDATA when one has
+ * another shape, and the pack is partly written. */
+hm_status hm_model_file_take(const char *path, const hm_layout *layout, float *params, bool taken[]);
+
 /* ---- results added later ---------------------------------------------------------------------------------------- */
 
 /* One result: a scalar or an array, as its field says; field.name is relative to the group, "log_z". */

@@ -14,4 +14,7 @@ hm_status hm_parameters_check(hm_store *store, const char *group, const hm_layou
 /* Reads them; HM_EDATA when one is missing or has another shape. Padding stays as it is. Not collective. */
 hm_status hm_parameters_read(hm_store *store, const char *group, const hm_layout *layout, float *pack);
 
+/* Reads those that are there; taken (layout->count): which. HM_EDATA when one has another shape. Not collective. */
+hm_status hm_parameters_take(hm_store *store, const char *group, const hm_layout *layout, float *pack, bool taken[]);
+
 #endif

@@ -44,6 +44,11 @@ static const hm_setting general_entries[] = {
      .fallback = "600",
      .free = true,
      .describe = "seconds that ranks wait for one that does not answer before the job is ended; 0: for ever"},
+    {.key = "start",
+     .type = HM_SET_TEXT,
+     .offset = offsetof(hm_general_settings, start),
+     .fallback = "none",
+     .describe = "none, or folder of a run whose parameters are the initial ones, as far as it has them"},
     {.key = NULL},
 };
 static const hm_setting checkpoint_entries[] = {
@@ -231,14 +236,13 @@ static hm_status find_family(hm_run *run)
     return hm_alloc(&run->model_settings, 1, run->class->settings_size, "the model's settings");
 }
 
-/* The data file may be named relative to the folder of the command; the resolved configuration holds where it is. */
-static hm_status resolve_data_file(hm_run *run)
+/* A path may be relative to the folder of the command; the resolved configuration holds where it leads. */
+static void resolve(char **path)
 {
-    char *resolved = realpath(run->data.file, NULL);
-    if (!resolved) return HM_OK; /* opening it will say what is wrong */
-    free(run->data.file);
-    run->data.file = resolved;
-    return HM_OK;
+    char *resolved = realpath(*path, NULL);
+    if (!resolved) return; /* opening it will say what is wrong */
+    free(*path);
+    *path = resolved;
 }
 
 /* Without `stages`, section "train" is the only one. Its texts stay the section's. */
@@ -337,6 +341,8 @@ static hm_status check_settings(hm_run *run, const hm_comm *comm)
     return HM_OK;
 }
 
+bool hm_run_starts_anew(const hm_run *run) { return strcmp(run->general.start, "none") == 0; }
+
 static hm_status configure(hm_run *run, const hm_comm *comm, const char *name, const char *text, const hm_texts *sets)
 {
     HM_TRY(hm_config_parse(name, text, &run->config));
@@ -346,7 +352,8 @@ static hm_status configure(hm_run *run, const hm_comm *comm, const char *name, c
     HM_TRY(hm_config_fill(run->config, run->sections, run->section_count));
     make_only_stage(run);
     HM_TRY(check_settings(run, comm));
-    HM_TRY(resolve_data_file(run));
+    resolve(&run->data.file);
+    if (!hm_run_starts_anew(run)) resolve(&run->general.start);
     return hm_config_resolved(run->sections, run->section_count, &run->yaml);
 }
 

@@ -17,6 +17,7 @@
 typedef struct hm_general_settings {
     int64_t seed, shards, threads;
     double timeout; /* seconds */
+    char *start;    /* folder of the run whose parameters are taken over, or "none": hm_run_starts_anew */
 } hm_general_settings;
 
 typedef struct hm_checkpoint_settings {
@@ -81,6 +82,9 @@ hm_status hm_read_everywhere(hm_comm *comm, const char *path, char **text);
  * and makes the workers. Free with hm_run_free also after a failure. HM_EUSAGE. Collective. */
 hm_status hm_run_configure(hm_run *run, hm_cli *cli, const char *name, const char *text, const hm_texts *sets);
 void hm_run_free(hm_run *run);
+
+/* Are its initial parameters new, not those of another run? */
+bool hm_run_starts_anew(const hm_run *run);
 
 /* HM_EUSAGE, naming them with both values, when `run` has settings other than `stored` had that change what is trained;
  * stages before `stage` and `epoch` epochs of it were done. More epochs of the last stage are no change as long as its

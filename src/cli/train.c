@@ -111,9 +111,20 @@ static hm_status find_earlier(training *t)
     return status;
 }
 
+/* A run cannot start from what it overwrites. */
+static hm_status check_start_remains(const training *t)
+{
+    char *folder = realpath(t->path, NULL);
+    bool same = folder && strcmp(folder, t->run.general.start) == 0;
+    free(folder);
+    HM_REQUIRE(!same, HM_EUSAGE, "start: %s is the folder that this run would overwrite", t->path);
+    return HM_OK;
+}
+
 /* Rank 0. */
 static hm_status open_folder(training *t)
 {
+    if (t->options->overwrite) HM_TRY(check_start_remains(t));
     HM_TRY(hm_folder_open(t->path, !t->options->resume, t->cli->log, &t->folder));
     if (t->options->overwrite) HM_TRY(hm_folder_empty(&t->folder));
     return find_earlier(t);
@@ -199,6 +210,44 @@ static int64_t classes_of(const training *t)
     return t->run.class->classes ? t->run.class->classes(t->run.model_settings) : 0;
 }
 
+/* The parameters of run `start`, those that it has; `new`: names of the others. */
+static hm_status take_over(const training *t, const char *file, char *new, size_t size)
+{
+    const hm_model *model = t->model;
+    hm_model_info info;
+    bool taken[HM_TENSORS_MAX];
+    size_t used = 0;
+    int count = 0;
+    HM_TRY(hm_model_file_info(file, &info));
+    bool same = strcmp(info.family, model->class->name) == 0;
+    hm_status status = same ? HM_OK
+                            : hm_fail(HM_EUSAGE, "start: %s is of family %s, and this run of %s", file, info.family,
+                                      model->class->name);
+    hm_model_info_free(&info);
+    HM_TRY(status);
+    HM_TRY(hm_model_file_take(file, &model->layout, model->params, taken));
+    for (int index = 0; index < model->layout.count; index++) {
+        count += taken[index];
+        if (!taken[index] && used < size)
+            used += (size_t)snprintf(new + used, size - used, " %s", model->layout.tensors[index].name);
+    }
+    HM_REQUIRE(count > 0, HM_EUSAGE, "start: %s has none of this model's parameters", file);
+    return HM_OK;
+}
+
+static hm_status start_from_run(training *t)
+{
+    const char *start = t->run.general.start;
+    char *file, new[256] = "", line[1024];
+    HM_TRY(agree(t, hm_path_in(start, "model.h5", &file)));
+    hm_status status = agree(t, take_over(t, file, new, sizeof new));
+    free(file);
+    HM_TRY(status);
+    snprintf(line, sizeof line, "starting from %s%s%s", start, *new ? "; new are" : "", new);
+    t->cli->log->note(t->cli->log, line);
+    return HM_OK;
+}
+
 static hm_status make_model(training *t)
 {
     float *rates = NULL;
@@ -209,8 +258,10 @@ static hm_status make_model(training *t)
     hm_status status = survey(t, rates);
     if (status == HM_OK) status = agree(t, t->model->class->init(t->model, t->run.workers.seed, rates));
     free(rates);
-    if (status == HM_OK) t->model->class->refresh(t->model);
-    return status;
+    HM_TRY(status);
+    if (!hm_run_starts_anew(&t->run) && !t->earlier.checkpoint) HM_TRY(start_from_run(t));
+    t->model->class->refresh(t->model);
+    return HM_OK;
 }
 
 static void enter_stage(training *t) { t->checkpoints.stage = &t->run.stages[t->stages.at]; }
