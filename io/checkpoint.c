@@ -314,11 +314,11 @@ hm_status hm_checkpoint_newest(const char *folder, hm_checkpoint_info *info, cha
 
 static hm_status read_packs(hm_store *store, hm_checkpoint *checkpoint)
 {
-    HM_TRY(hm_parameters_read(store, "/parameters", checkpoint->layout, checkpoint->params));
+    HM_TRY(hm_parameters_read(store, "/parameters", checkpoint->layout, checkpoint->params, NULL));
     for (int index = 0; index < checkpoint->pack_count; index++) {
         char group[PATH_ROOM];
         HM_TRY(pack_group(checkpoint->packs[index].name, group));
-        HM_TRY(hm_parameters_read(store, group, checkpoint->layout, checkpoint->packs[index].pack));
+        HM_TRY(hm_parameters_read(store, group, checkpoint->layout, checkpoint->packs[index].pack, NULL));
     }
     return HM_OK;
 }

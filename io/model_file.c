@@ -108,20 +108,11 @@ hm_status hm_model_file_check(const char *path, const hm_layout *layout)
     return status;
 }
 
-hm_status hm_model_file_params(const char *path, const hm_layout *layout, float *params)
+hm_status hm_model_file_params(const char *path, const hm_layout *layout, float *params, bool taken[])
 {
     hm_store *store;
     HM_TRY(hm_store_open(path, &hm_format_model, &store));
-    hm_status status = hm_parameters_read(store, "/parameters", layout, params);
-    hm_store_close(store);
-    return status;
-}
-
-hm_status hm_model_file_take(const char *path, const hm_layout *layout, float *params, bool taken[])
-{
-    hm_store *store;
-    HM_TRY(hm_store_open(path, &hm_format_model, &store));
-    hm_status status = hm_parameters_take(store, "/parameters", layout, params, taken);
+    hm_status status = hm_parameters_read(store, "/parameters", layout, params, taken);
     hm_store_close(store);
     return status;
 }

@@ -39,12 +39,9 @@ hm_status hm_model_file_info(const char *path, hm_model_info *info);
 /* Does the file hold every tensor of the layout, in its shape? HM_EDATA; the message says which, with both shapes. */
 hm_status hm_model_file_check(const char *path, const hm_layout *layout);
 
-/* The parameters, into a pack of the layout. HM_EDATA as above. */
-hm_status hm_model_file_params(const char *path, const hm_layout *layout, float *params);
-
-/* Those of the layout's parameters that the file has, into a pack; taken (layout->count): which. HM_EDATA when one has
- * another shape, and the pack is partly written. */
-hm_status hm_model_file_take(const char *path, const hm_layout *layout, float *params, bool taken[]);
+/* The parameters, into a pack of the layout. HM_EDATA as above. With taken (layout->count) the file may lack some,
+ * which stay as they are: it says which were there. */
+hm_status hm_model_file_params(const char *path, const hm_layout *layout, float *params, bool taken[]);
 
 /* ---- results added later ---------------------------------------------------------------------------------------- */
 

@@ -40,27 +40,15 @@ hm_status hm_parameters_check(hm_store *store, const char *group, const hm_layou
     return HM_OK;
 }
 
-hm_status hm_parameters_read(hm_store *store, const char *group, const hm_layout *layout, float *pack)
+hm_status hm_parameters_read(hm_store *store, const char *group, const hm_layout *layout, float *pack, bool taken[])
 {
     for (int index = 0; index < layout->count; index++) {
         const hm_tensor *tensor = &layout->tensors[index];
         char path[PATH_ROOM];
         hm_field field;
         HM_TRY(tensor_field(group, tensor, path, &field));
-        HM_TRY(hm_store_read(store, &field, tensor->shape, pack + tensor->offset));
-    }
-    return HM_OK;
-}
-
-hm_status hm_parameters_take(hm_store *store, const char *group, const hm_layout *layout, float *pack, bool taken[])
-{
-    for (int index = 0; index < layout->count; index++) {
-        const hm_tensor *tensor = &layout->tensors[index];
-        char path[PATH_ROOM];
-        hm_field field;
-        HM_TRY(tensor_field(group, tensor, path, &field));
-        taken[index] = hm_store_has(store, path);
-        if (taken[index]) HM_TRY(hm_store_read(store, &field, tensor->shape, pack + tensor->offset));
+        if (taken) taken[index] = hm_store_has(store, path);
+        if (!taken || taken[index]) HM_TRY(hm_store_read(store, &field, tensor->shape, pack + tensor->offset));
     }
     return HM_OK;
 }

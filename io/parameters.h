@@ -11,10 +11,8 @@ hm_status hm_parameters_write(hm_store *store, const char *group, const hm_layou
 /* Are they all there, each in its shape? HM_EDATA. Not collective. */
 hm_status hm_parameters_check(hm_store *store, const char *group, const hm_layout *layout);
 
-/* Reads them; HM_EDATA when one is missing or has another shape. Padding stays as it is. Not collective. */
-hm_status hm_parameters_read(hm_store *store, const char *group, const hm_layout *layout, float *pack);
-
-/* Reads those that are there; taken (layout->count): which. HM_EDATA when one has another shape. Not collective. */
-hm_status hm_parameters_take(hm_store *store, const char *group, const hm_layout *layout, float *pack, bool taken[]);
+/* Reads them; padding stays as it is. HM_EDATA when one has another shape, or is missing. With taken (layout->count)
+ * one may be missing: it says which were there. Not collective. */
+hm_status hm_parameters_read(hm_store *store, const char *group, const hm_layout *layout, float *pack, bool taken[]);
 
 #endif

@@ -473,7 +473,7 @@ static hm_status load_parameters(const char *path, const hm_run *run, int64_t vi
     HM_TRY(hm_model_declare(run->class, run->model_settings, visible, &run->team, model));
     HM_TRY(hm_model_file_check(path, &(*model)->layout)); /* before there is memory for what the file claims to hold */
     HM_TRY(hm_model_allocate(*model));
-    HM_TRY(hm_model_file_params(path, &(*model)->layout, (*model)->params));
+    HM_TRY(hm_model_file_params(path, &(*model)->layout, (*model)->params, NULL));
     (*model)->class->refresh(*model);
     return HM_OK;
 }

@@ -225,7 +225,7 @@ static hm_status take_over(const training *t, const char *file, char *new, size_
                                       model->class->name);
     hm_model_info_free(&info);
     HM_TRY(status);
-    HM_TRY(hm_model_file_take(file, &model->layout, model->params, taken));
+    HM_TRY(hm_model_file_params(file, &model->layout, model->params, taken));
     for (int index = 0; index < model->layout.count; index++) {
         count += taken[index];
         if (!taken[index] && used < size)

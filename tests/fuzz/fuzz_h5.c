@@ -227,7 +227,7 @@ static void read_model(const char *path)
         if (fuzz_refused(hm_model_declare(class, settings, info.visible, &team, &model)) == HM_OK) {
             if (fuzz_refused(hm_model_file_check(path, &model->layout)) == HM_OK &&
                 fuzz_refused(hm_model_allocate(model)) == HM_OK)
-                fuzz_refused(hm_model_file_params(path, &model->layout, model->params));
+                fuzz_refused(hm_model_file_params(path, &model->layout, model->params, NULL));
             hm_model_free(model);
         }
         hm_model_info_free(&info);

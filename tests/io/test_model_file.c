@@ -73,7 +73,7 @@ static void expect_refusal(hm_status status, hm_status expected, const char *par
 static void expect_params(void)
 {
     memset(back, 0, (size_t)layout.size * sizeof *back);
-    assert_int_equal(hm_model_file_params(path, &layout, back), HM_OK);
+    assert_int_equal(hm_model_file_params(path, &layout, back, NULL), HM_OK);
     assert_memory_equal(back, params, (size_t)layout.size * sizeof *params);
 }
 
@@ -101,11 +101,11 @@ static void a_layout_of_another_shape_is_refused(void **state)
     write_model();
     hm_layout other = layout;
     other.tensors[0].shape[1] = 4;
-    expect_refusal(hm_model_file_params(path, &other, back), HM_EDATA,
+    expect_refusal(hm_model_file_params(path, &other, back, NULL), HM_EDATA,
                    "/parameters/W has shape (5, 3), expected (5, 4)");
     other = layout;
     other.tensors[2].name = "d";
-    expect_refusal(hm_model_file_params(path, &other, back), HM_EDATA, "/parameters/d is missing");
+    expect_refusal(hm_model_file_params(path, &other, back, NULL), HM_EDATA, "/parameters/d is missing");
     hm_model_info read;
     expect_refusal(hm_model_file_info("/no/model.h5", &read), HM_EDATA, "/no/model.h5: No such file");
 }
