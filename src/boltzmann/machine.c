@@ -247,9 +247,13 @@ void hm_machine_refresh(hm_model *model)
     hm_machine *machine = model->machine;
     for (int l = 0; l + 1 < machine->layers; l++) {
         hm_matrix W = hm_pack_matrix(&model->layout, model->params, machine->weights[l]);
-        hm_pack_both(&machine->up[l], &machine->down[l], W, model->team);
+        if (l > 0 || !machine->variance) {
+            hm_pack_both(&machine->up[l], &machine->down[l], W, model->team);
+            continue;
+        }
+        hm_pack_weights(&machine->up[l], scale_weights(model), model->team);
+        hm_pack_transposed(&machine->down[l], W, model->team);
     }
-    if (machine->variance) hm_pack_weights(&machine->up[0], scale_weights(model), model->team);
     if (model->classifier) hm_classifier_refresh(model);
     const float *rate = hm_model_tensor(model, machine->base_rate);
     for (int64_t i = 0; i < machine->layer[0].units; i++)
