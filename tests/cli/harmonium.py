@@ -153,8 +153,8 @@ class Case(unittest.TestCase):
         return self.path("digits.h5")
 
     def config(self, data, name="config.yaml", model="hidden: 12", train="epochs: 2, batch: 40, learning_rate: 0.05",
-               more=""):
-        return self.write(name, f"data: {{file: {data}, binarize: threshold}}\nmodel: {{family: rbm, {model}}}\n"
+               more="", family="rbm"):
+        return self.write(name, f"data: {{file: {data}, binarize: threshold}}\nmodel: {{family: {family}, {model}}}\n"
                                 f"train: {{{train}}}\n{more}\n")
 
 

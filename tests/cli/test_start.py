@@ -5,8 +5,6 @@ import signal
 
 from harmonium import Case, finish, main, parameters, start, wait_for_rows
 
-DBM = "family: dbm, hidden: [12, 8]"
-
 
 class Start(Case):
     def setUp(self):
@@ -14,12 +12,11 @@ class Start(Case):
         self.data = self.digits()
         self.first = self.train("first")
 
-    def settings(self, model, train, more=""):
-        return self.write("config.yaml", f"data: {{file: {self.data}, binarize: threshold}}\nmodel: {{{model}}}\n"
-                                         f"train: {{batch: 40, {train}}}\n{more}\n")
+    def settings(self, train, model="hidden: [12, 8]"):
+        return self.config(self.data, model=model, train=f"batch: 40, {train}", family="dbm")
 
-    def train(self, name, *options, model=DBM, train="epochs: 2", ranks=0):
-        self.succeed("train", self.settings(model, train), "-o", self.path(name), *options, ranks=ranks)
+    def train(self, name, *options, train="epochs: 2", ranks=0):
+        self.succeed("train", self.settings(train), "-o", self.path(name), *options, ranks=ranks)
         return self.path(name)
 
     def from_first(self, name, *options, **settings):
@@ -33,7 +30,7 @@ class Start(Case):
         self.assertFalse((new["W1"] == first["W1"]).any())
 
     def test_what_the_other_run_lacks_is_new(self):
-        config = self.settings(DBM + ", classes: 10", "epochs: 2, objective: classify")
+        config = self.settings("epochs: 2, objective: classify", model="hidden: [12, 8], classes: 10")
         process = self.succeed("train", config, "-o", self.path("tuned"), "--set", f"start={self.first}")
         self.assertIn(f"starting from {self.first}; new are N1 N2 U e1 e2 d\n", process.stderr)
         first, tuned = parameters(self.first), parameters(self.path("tuned"))
@@ -45,7 +42,7 @@ class Start(Case):
         train = "epochs: 400, momentum: 0.5, monitor_every: 7"
         whole = self.from_first("whole", train=train)
         self.assert_same_run(self.from_first("two", "--set", "threads=2", train=train, ranks=2), whole)
-        process = start("train", self.settings(DBM, train), "-o", self.path("parts"), "--set", f"start={self.first}")
+        process = start("train", self.settings(train), "-o", self.path("parts"), "--set", f"start={self.first}")
         wait_for_rows(self.path("parts"), 5, process)
         process.send_signal(signal.SIGTERM)
         self.assertEqual(finish(process).returncode, 6)
@@ -54,7 +51,7 @@ class Start(Case):
         self.assert_same_run(self.path("parts"), whole)
 
     def test_what_cannot_be_a_start_is_said(self):
-        config, origin = self.settings(DBM, "epochs: 1"), f"start={self.first}"
+        config, origin = self.settings("epochs: 1"), f"start={self.first}"
         ours = ("train", config, "-o", self.path("ours"), "--set")
         self.refuse(3, "nowhere/model.h5: No such file or directory", *ours, f"start={self.path('nowhere')}")
         self.refuse(3, "/parameters/W1 has shape (784, 12), expected (784, 9)", *ours, origin, "--set", "model.hidden=[9, 8]")
