@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Train and evaluate what a published figure was of, and print ours beside it. scripts/reproduce.sh runs this.
 
-    scripts/reproduce.sh NAME [--ranks N] [--threads N] [--folder DIR] [--quick]     NAME is one of --list
+    scripts/reproduce.sh NAME [--ranks N] [--threads N] [--set SECTION.NAME=VALUE ...] [--folder DIR] [--quick]
 
---quick makes a model in a minute or less that shows that all parts work, not the figure.
+NAME is one of --list. --quick makes a model in a minute or less that shows that all parts work, not the figure.
 """
 import argparse
 import json
@@ -124,7 +124,7 @@ def settings(*lists):
     return [word for setting in sum(lists, []) for word in ("--set", setting)]
 
 
-def reproduce(name, harmonium, folder, ranks=1, threads=1, quick=False):
+def reproduce(name, harmonium, folder, ranks=1, threads=1, quick=False, sets=()):
     """Makes the model in a folder (its data files stay there for others); the evaluation's report, value, error."""
     what = FIGURES[name]
     data = os.environ["HARMONIUM_DATA"]
@@ -133,7 +133,7 @@ def reproduce(name, harmonium, folder, ranks=1, threads=1, quick=False):
         if not os.path.exists(command[-1]):
             run([harmonium, *command, "--quiet"])
     start = ["mpirun", "-n", str(ranks), harmonium] if ranks > 1 else [harmonium]
-    more = what.get("sets", []) + (what["quick"] if quick else [])
+    more = what.get("sets", []) + (what["quick"] if quick else []) + list(sets)
     run_folder = os.path.join(folder, name)
     run([*start, "train", os.path.join(EXAMPLES, what["config"]), "-o", run_folder, "--quiet", "--json",
          *settings([f"data.file={commands[-1][-1]}", f"threads={threads}"], more)], stdout=subprocess.DEVNULL)
@@ -149,6 +149,8 @@ def arguments():
     parser.add_argument("--list", action="store_true", help="the names, with what was published")
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.NAME=VALUE",
+                        help="a setting beside the figure's own, as in `harmonium train --set`")
     parser.add_argument("--folder", help="for data and the run, which goes on if it was interrupted (default: a temporary one)")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--harmonium", default=os.path.join(HERE, "..", "build", "harmonium"), metavar="PROGRAM")
@@ -171,11 +173,12 @@ def main():
         folder = options.folder or temporary
         os.makedirs(folder, exist_ok=True)
         report, value, error = reproduce(options.name, options.harmonium, folder, options.ranks, options.threads,
-                                         options.quick)
+                                         options.quick, options.set)
     label, unit, _ = what["figure"]
     scale, digits = (1, 2) if unit else (100, 2)
     unit = unit or "%"
-    print(f"{options.name}{' (quick)' if options.quick else ''}: {label}")
+    variant = (["quick"] if options.quick else []) + options.set
+    print(f"{options.name}{' (' + ', '.join(variant) + ')' if variant else ''}: {label}")
     print(f"  published  {what['published']}")
     print(f"  ours       {scale * value:.{digits}f} +- {scale * error:.{digits}f} {unit}")
     if "bracket" in report:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train and evaluate what a published figure was of, and print ours beside it.
 #
-#   HARMONIUM_DATA=DIR scripts/reproduce.sh NAME [--ranks N] [--threads N] [--folder DIR] [--quick]
+#   HARMONIUM_DATA=DIR scripts/reproduce.sh NAME [--ranks N] [--threads N] [--set SECTION.NAME=VALUE ...] [--folder DIR] [--quick]
 #   scripts/reproduce.sh --list
 #
 # Minutes to two hours; docs/results.md has what came out. DIR holds mnist/ and freyfaces/ with their IDX files.
