@@ -120,7 +120,7 @@ static hm_status begin(hm_model *model, const hm_contrast_settings *how)
     hm_stream stream = {.seed = model->seed, .purpose = HM_RNG_INIT, .step = (uint64_t)net->weights[top]};
     for (int l = 1; l <= net->layers; l++) {
         hm_matrix W = hm_pack_matrix(&model->layout, model->params, weights[l]), N = weights_of(model, l);
-        memcpy(N.at, W.at, (size_t)(W.rows * W.columns) * sizeof(float));
+        hm_weights_upward(model->machine, l - 1, W, 1.0f, N.at);
         memcpy(hm_model_tensor(model, net->biases[l]), hm_model_tensor(model, biases[l]),
                (size_t)net->units[l] * sizeof(float));
         if (net->extra[l] == 0) continue;
@@ -247,10 +247,17 @@ hm_status hm_classify(const hm_model *model, hm_matrix v, hm_arena *scratch, flo
 
 static hm_status check(const hm_model *model, const hm_contrast_settings *how)
 {
-    HM_REQUIRE(model->classifier, HM_EUSAGE, "objective classify needs classes: set model.classes (10 for the digits)");
+    HM_REQUIRE(model->classes > 0, HM_EUSAGE,
+               "objective classify needs classes: set model.classes (10 for the digits)");
+    HM_REQUIRE(
+        model->classifier, HM_EUSAGE,
+        "objective classify puts a softmax on top, and label units are in its place; leave model.label_units out");
     HM_REQUIRE(how->layer >= 0 && how->layer <= model->classifier->layers + 1, HM_EUSAGE,
                "objective classify: `layer`, the lowest that learns, must be 0 to %d, not %lld",
                model->classifier->layers + 1, (long long)how->layer);
+    HM_REQUIRE(model->machine->layer[1].unit == HM_BERNOULLI, HM_EUSAGE,
+               "objective classify unrolls bernoulli hidden units to sigmoids; the hidden units are %s",
+               hm_unit_names[model->machine->layer[1].unit]);
     return HM_OK;
 }
 

@@ -235,7 +235,8 @@ static void center_weights(hm_model *model, const hm_machine *machine, int l, fl
 }
 
 /* Gaussian units of learnt variance s^2 = e^z (Cho, Ilin, Raiko 2011): from plain sums of v h', v and v^2 to
- *     dW = d(v h') / s^2,   db = dv / s^2,   dz = (d(v^2) / 2 - b dv - sum_j W_ij d(v_i h_j)) / s^2. */
+ *     dW = d(v h') / s^2,   db = dv / s^2,   dz = (d(v^2) / 2 - b dv - sum_j W_ij d(v_i h_j)) / s^2.
+ * Label units have none: their z stays 0. */
 static void finish_variance(hm_model *model, const hm_machine *machine, float *grad)
 {
     const hm_layer *visible = &machine->layer[0];
@@ -247,7 +248,7 @@ static void finish_variance(hm_model *model, const hm_machine *machine, float *g
     for (int64_t i = 0; i < W.rows; i++) {
         double with_hidden = hm_kernels_best()->dot(W.columns, W.at + i * W.columns, dW.at + i * W.columns);
         double sum = 0.5 * (double)dz[i] - (double)b[i] * (double)db[i] - with_hidden;
-        dz[i] = (float)(sum / (double)machine->variance[i]);
+        dz[i] = i < visible->units - visible->labels ? (float)(sum / (double)machine->variance[i]) : 0;
     }
 }
 
@@ -260,6 +261,13 @@ static void divide_by_variance(hm_model *model, const hm_machine *machine, float
         for (int64_t j = 0; j < dW.columns; j++) dW.at[i * dW.columns + j] *= scale;
         db[i] *= scale;
     }
+}
+
+void hm_machine_finish_variance(hm_model *model, const hm_machine *machine, float *grad)
+{
+    if (machine->layer[0].log_variance < 0) return;
+    finish_variance(model, machine, grad);
+    divide_by_variance(model, machine, grad);
 }
 
 static void center_biases(hm_model *model, const hm_machine *machine, int l, float *grad)

@@ -37,6 +37,10 @@ const char *hm_likelihood_fault(const hm_model *model, const hm_contrast_setting
 void hm_machine_finish(hm_model *model, const hm_machine *machine, const hm_contrast_settings *how, int64_t batch,
                        float *grad);
 
+/* The part of it that is due to Gaussian units of learnt variance: from sums of v h' and v to the parameters'
+ * gradient. Nothing without them. */
+void hm_machine_finish_variance(hm_model *model, const hm_machine *machine, float *grad);
+
 /* An objective's `fault`: a hidden layer of which nine units in ten are on, or off, for all data. */
 const char *hm_machine_fault(const hm_model *model, const hm_machine *machine);
 

@@ -47,7 +47,7 @@ size_t hm_labels_bytes(const hm_machine *machine, int64_t rows)
 {
     const hm_layer *layer = &machine->layer[0];
     return hm_arena_bytes(rows * machine->layer[1].units) + hm_arena_bytes(rows * layer->units) +
-           hm_arena_bytes(2 * layer->labels);
+           hm_arena_bytes(2 * layer->labels) + hm_arena_bytes(rows * layer->labels);
 }
 
 /* scores[y] = d_y + sum_j softplus(o_yj), and their log-sum. */
@@ -80,6 +80,22 @@ hm_status hm_labels_probability(const hm_model *model, const hm_machine *machine
         if (log_sum)
             log_sum[row] = total + hm_units_score(&own, x.at + row * x.columns, p.b, hm_layer_variance(machine, 0));
     }
+    scratch->used = mark;
+    return HM_OK;
+}
+
+hm_status hm_labels_draw(const hm_model *model, const hm_machine *machine, hm_matrix states, const hm_stream *stream,
+                         int64_t first_row, hm_arena *scratch)
+{
+    int64_t labels = machine->layer[0].labels, own = machine->layer[0].units - labels;
+    const hm_layer group = {.units = labels, .labels = labels, .log_variance = -1};
+    size_t mark = scratch->used;
+    float *probs;
+    HM_TRY(hm_arena_floats(scratch, states.rows * labels, &probs));
+    HM_TRY(hm_labels_probability(model, machine, states, scratch, NULL, probs));
+    for (int64_t row = 0; row < states.rows; row++)
+        hm_units_draw(&group, probs + row * labels, NULL, stream, first_row + row,
+                      states.at + row * states.columns + own);
     scratch->used = mark;
     return HM_OK;
 }

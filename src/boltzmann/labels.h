@@ -18,6 +18,11 @@ hm_status hm_labels_probability(const hm_model *model, const hm_machine *machine
                                 double *log_sum, float *probs);
 size_t hm_labels_bytes(const hm_machine *machine, int64_t rows);
 
+/* Draws the label units of states (rows, units of layer 0), whose others are set, from p(y | x): one is 1. Random
+ * numbers of (stream, first_row + row), scratch as above. */
+hm_status hm_labels_draw(const hm_model *model, const hm_machine *machine, hm_matrix states, const hm_stream *stream,
+                         int64_t first_row, hm_arena *scratch);
+
 /* Adds `weight` times the gradient of the sum of log p(y | x) over the rows of data [x, y], as products in shard->outer
  * behind those that are there (they are copied), and in shard->direct. */
 hm_status hm_labels_gradient(const hm_model *model, const hm_machine *machine, hm_shard *shard, float weight);

@@ -27,16 +27,17 @@ static hm_status declare_weights(hm_model *model, int l, bool numbered)
 {
     hm_machine *machine = model->machine;
     const char *lower = l == 0 ? visible_axis(machine) : axis_names[l];
-    return hm_layout_add(&model->layout,
-                         (hm_tensor){.name = weight_names[numbered ? l + 1 : 0],
-                                     .dims = 2,
-                                     .shape = {machine->layer[l].units, machine->layer[l + 1].units},
-                                     .axes = {lower, axis_names[numbered ? l + 1 : 0]},
-                                     .decays = true,
-                                     .products = true,
-                                     .description = numbered ? "weights between two layers: E has -x_l' W x_(l+1)"
-                                                             : "weights of E(v, h) = -b'v - c'h - v'W h"},
-                         &machine->weights[l]);
+    return hm_layout_add(
+        &model->layout,
+        (hm_tensor){.name = weight_names[numbered ? l + 1 : 0],
+                    .dims = 2,
+                    .shape = {machine->layer[l].units, machine->layer[l + 1].units},
+                    .axes = {lower, axis_names[numbered ? l + 1 : 0]},
+                    .decays = true,
+                    .products = true,
+                    .description = numbered ? "weights between two layers: E has -x_l' W x_(l+1)"
+                                            : "weights of E(v, h), which has -v'W h (Gaussian v: over their variance)"},
+        &machine->weights[l]);
 }
 
 static hm_status declare_layer(hm_model *model, int l, bool numbered)
@@ -93,17 +94,21 @@ static hm_status set_units(hm_model *model, const hm_machine_units *kinds)
         machine->layer[l].log_variance = -1;
     }
     visible->unit = (hm_unit)kinds->visible;
+    HM_REQUIRE(!kinds->learns_variance || visible->unit == HM_GAUSSIAN, HM_EUSAGE,
+               "model.learn_variance is of gaussian visible units, and these are %s", hm_unit_names[visible->unit]);
+    HM_REQUIRE(kinds->group == 0 || visible->unit == HM_SOFTMAX, HM_EUSAGE,
+               "model.visible_group is of softmax visible units, and these are %s", hm_unit_names[visible->unit]);
     visible->group = kinds->group > 0 ? kinds->group : model->visible;
     HM_REQUIRE(visible->unit != HM_SOFTMAX || model->visible % visible->group == 0, HM_EUSAGE,
                "model.visible_group: the data's %lld columns are not made of groups of %lld", (long long)visible->units,
                (long long)visible->group);
-    if (visible->unit != HM_GAUSSIAN || !kinds->learns_variance) return HM_OK;
+    if (!kinds->learns_variance) return HM_OK;
     return hm_layout_add(&model->layout,
                          (hm_tensor){.name = "log_variance",
                                      .dims = 1,
                                      .shape = {visible->units},
-                                     .axes = {"visible"},
-                                     .description = "log of the variance of each Gaussian visible unit"},
+                                     .axes = {visible_axis(machine)},
+                                     .description = "log of the variance of each Gaussian visible unit; labels have 0"},
                          &visible->log_variance);
 }
 
@@ -196,10 +201,12 @@ static void init_weights(hm_model *model, uint64_t seed, double init_std, int l)
             W.at[i * W.columns + j] = (float)(init_std * hm_random_normal(&stream, i, j));
 }
 
+static const double LEAST_RATE = 1e-7; /* of a class that no row is of */
+
 /* The parameter b of unit i that has this mean without neighbours. */
 static float parameter_of(const hm_layer *layer, int64_t i, float mean)
 {
-    if (i >= layer->units - layer->labels) return (float)log((double)mean);
+    if (i >= layer->units - layer->labels) return (float)log(fmax((double)mean, LEAST_RATE));
     switch (layer->unit) {
     case HM_GAUSSIAN: return mean;
     case HM_SOFTMAX: return (float)log((double)mean);
@@ -258,6 +265,15 @@ void hm_machine_refresh(hm_model *model)
     const float *rate = hm_model_tensor(model, machine->base_rate);
     for (int64_t i = 0; i < machine->layer[0].units; i++)
         machine->base_bias[i] = parameter_of(&machine->layer[0], i, rate[i]);
+}
+
+void hm_weights_upward(const hm_machine *machine, int l, hm_matrix W, float times, float *out)
+{
+    const float *variance = hm_layer_variance(machine, l);
+    for (int64_t i = 0; i < W.rows; i++) {
+        float scale = variance ? times / variance[i] : times;
+        for (int64_t j = 0; j < W.columns; j++) out[i * W.columns + j] = scale * W.at[i * W.columns + j];
+    }
 }
 
 hm_machine hm_machine_pair(const hm_machine *machine, int l, float up_scale, float down_scale)
@@ -445,7 +461,7 @@ hm_status hm_machine_gibbs(const hm_model *model, uint64_t seed, hm_matrix state
 {
     const hm_machine *machine = model->machine;
     hm_states states = {0}, probs = {0};
-    size_t bytes = (size_t)(state.rows * machine->layer[0].units) * sizeof(float);
+    int64_t units = machine->layer[0].units, visible = units - machine->layer[0].labels;
     HM_TRY(hm_side_load(machine, HM_EVEN, state, scratch, &states));
     HM_TRY(hm_side_alloc(machine, HM_ODD, state.rows, scratch, &states));
     for (int l = 0; l < machine->layers; l++) probs.at[l] = states.at[l];
@@ -459,7 +475,8 @@ hm_status hm_machine_gibbs(const hm_model *model, uint64_t seed, hm_matrix state
         HM_TRY(hm_machine_half(model, machine, &odd, scratch));
         HM_TRY(hm_machine_half(model, machine, &even, scratch));
     }
-    if (prob && steps > 0) memcpy(prob, probs.at[0], bytes);
+    for (int64_t row = 0; prob && steps > 0 && row < state.rows; row++)
+        memcpy(prob + row * visible, probs.at[0] + row * units, (size_t)visible * sizeof(float));
     hm_side_store(machine, HM_EVEN, &states, state);
     return HM_OK;
 }
@@ -479,11 +496,13 @@ hm_status hm_side_log_prob(const hm_model *model, const hm_machine *machine, hm_
         int64_t units = machine->layer[l].units;
         const float *bias = hm_model_tensor(model, machine->layer[l].bias), *variance = hm_layer_variance(machine, l);
         const hm_layer *layer = &machine->layer[l];
-        bool given = l % 2 == (int)side;
+        bool given = l % 2 == (int)side, even = l % 2 == 0;
+        float scale = even ? machine->down_scale : machine->up_scale;
+        double copies = (double)(even ? machine->up_scale : machine->down_scale);
         if (!given) HM_TRY(hm_layer_input(machine, l, states, scratch, x));
         for (int64_t row = 0; row < states->rows; row++)
-            out[row] += given ? hm_units_score(layer, states->at[l] + row * units, bias, variance)
-                              : hm_units_log_partition(layer, x + row * units, 1.0f, bias, variance);
+            out[row] += copies * (given ? hm_units_score(layer, states->at[l] + row * units, bias, variance)
+                                        : hm_units_log_partition(layer, x + row * units, scale, bias, variance));
     }
     scratch->used = mark;
     return HM_OK;

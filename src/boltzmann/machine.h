@@ -127,6 +127,10 @@ hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const
 /* Packs the weights. */
 void hm_machine_refresh(hm_model *model);
 
+/* out (as W, which is the weights above layer l) = what a pass upward multiplies by: W, rows over the variance of
+ * Gaussian units, so many times. */
+void hm_weights_upward(const hm_machine *machine, int l, hm_matrix W, float times, float *out);
+
 /* Layers l and l + 1 as a machine of their own, which shares tensors and packed weights with `machine` and needs no
  * freeing. Inputs through the weights count so many times upward and downward. */
 hm_machine hm_machine_pair(const hm_machine *machine, int l, float up_scale, float down_scale);
@@ -200,14 +204,18 @@ hm_status hm_machine_half(const hm_model *model, const hm_machine *machine, cons
                           hm_arena *scratch);
 
 /* `steps` Gibbs steps on states of the even side, (rows, units of the side), in place; prob, if not NULL, (rows, units
- * of layer 0), receives p(x_0 | the rest) of the last step. Streams (HM_RNG_SAMPLE_*, first_step + i). */
+ * of layer 0 without labels), receives p(x_0 | the rest) of the last step. Streams (HM_RNG_SAMPLE_*, first_step + i).
+ */
 hm_status hm_machine_gibbs(const hm_model *model, uint64_t seed, hm_matrix state, int64_t first_row,
                            uint64_t first_step, int64_t steps, hm_arena *scratch, float *prob);
 size_t hm_machine_gibbs_bytes(const hm_model *model, int64_t rows);
 
 /* ---- probabilities ---------------------------------------------------------------------------------------------- */
 
-/* out[row] = log sum over the other side of exp(-E), for states of one side. scratch: hm_side_log_prob_bytes. */
+/* out[row] = log sum over the other side of exp(-E), for states of one side; of a pair whose inputs count twice, with
+ * the layer that they come from there twice (Salakhutdinov & Hinton 2009, section 3.1). scratch:
+ * hm_side_log_prob_bytes.
+ */
 hm_status hm_side_log_prob(const hm_model *model, const hm_machine *machine, hm_side side, const hm_states *states,
                            hm_arena *scratch, double out[]);
 size_t hm_side_log_prob_bytes(const hm_machine *machine, int64_t rows);

@@ -61,6 +61,10 @@ static hm_status check(const hm_model *model, const hm_contrast_settings *how)
     HM_REQUIRE(how->layer >= 1 && how->layer <= layers, HM_EUSAGE,
                "objective pretrain trains one layer: `layer` must be 1 to %d, not %lld", layers, (long long)how->layer);
     hm_machine machine = trained(model, how);
+    bool whole = model->machine->layers == 2 && machine.weights[0] == model->machine->weights[0];
+    HM_REQUIRE(how->estimator != HM_EXACT || whole, HM_EUSAGE,
+               "train.estimator: exact enumerates the whole machine, and layer %lld is a part of it; use pcd or cd",
+               (long long)how->layer);
     return hm_machine_check_exact(&machine, how);
 }
 

@@ -1,6 +1,7 @@
 #include "boltzmann/stack.h"
 
 #include "boltzmann/classifier.h"
+#include "boltzmann/labels.h"
 #include "boltzmann/pretrain.h"
 #include "core/kernels.h"
 #include "core/memory.h"
@@ -243,7 +244,10 @@ hm_status hm_stack_enter(const hm_model *model, hm_matrix v, const hm_stream *st
                          hm_arena *scratch, hm_matrix states)
 {
     hm_stream upward = {stream->seed, HM_RNG_UPWARD, stream->step};
-    return hm_draw_upward(model, v, hm_stack_top(model), &upward, first_row, scratch, states);
+    HM_TRY(hm_draw_upward(model, v, hm_stack_top(model), &upward, first_row, scratch, states));
+    if (model->machine->layer[0].labels == 0) return HM_OK;
+    upward.step = stream->step * HM_LAYERS_MAX + (uint64_t)hm_stack_top(model); /* that of the next layer */
+    return hm_labels_draw(model, model->machine, states, &upward, first_row, scratch);
 }
 
 hm_status hm_stack_show(const hm_model *model, hm_matrix states, const hm_stream *stream, int64_t first_row,

@@ -46,7 +46,7 @@ hm_machine hm_stack_upward(const hm_model *model, int l);
 hm_status hm_stack_draw_downward(const hm_model *model, hm_matrix from, const hm_stream *stream, int64_t first_row,
                                  hm_arena *scratch, float *const layers[], float *mean);
 
-/* `enter` and `show` of models/model.h; label units are left 0. */
+/* `enter` and `show` of models/model.h. */
 hm_status hm_stack_enter(const hm_model *model, hm_matrix v, const hm_stream *stream, int64_t first_row,
                          hm_arena *scratch, hm_matrix states);
 hm_status hm_stack_show(const hm_model *model, hm_matrix states, const hm_stream *stream, int64_t first_row,

@@ -84,6 +84,12 @@ static void gaussian_row(int64_t units, const float *x, float scale, const float
     }
 }
 
+/* max(0, N(z, sigmoid(z))) */
+static float rectified_draw(double z, float normal)
+{
+    return (float)fmax(0, z + sqrt(1 / (1 + exp(-z))) * (double)normal);
+}
+
 /* The expectation of all copies together: the sum of sigmoid(z - k + 1/2) over k is close to softplus(z). */
 static void rectified_row(int64_t units, const float *x, float scale, const float *bias, float *mean, float *sample,
                           const hm_stream *stream, int64_t row)
@@ -91,9 +97,17 @@ static void rectified_row(int64_t units, const float *x, float scale, const floa
     if (sample) hm_units_normal(stream, row, units, sample);
     for (int64_t i = 0; i < units; i++) {
         double z = (double)scale * (double)x[i] + (bias ? (double)bias[i] : 0);
-        if (sample) sample[i] = (float)fmax(0, z + sqrt(1 / (1 + exp(-z))) * (double)sample[i]);
+        if (sample) sample[i] = rectified_draw(z, sample[i]);
         if (mean && mean != sample) mean[i] = (float)(fmax(z, 0) + log1p(exp(-fabs(z))));
     }
+}
+
+/* From means softplus(z). */
+static void draw_rectified(int64_t units, const float *mean, const hm_stream *stream, int64_t row, float *out)
+{
+    hm_units_normal(stream, row, units, out);
+    for (int64_t i = 0; i < units; i++)
+        out[i] = rectified_draw((double)mean[i] + log(-expm1(-(double)mean[i])), out[i]);
 }
 
 /* ---- all of them ------------------------------------------------------------------------------------------------ */
@@ -154,7 +168,7 @@ void hm_units_draw(const hm_layer *layer, const float *mean, const float *varian
     case HM_BERNOULLI: hm_kernels_best()->bernoulli(own, mean, stream, row, out); break;
     case HM_SOFTMAX: draw_groups(own, layer->group, mean, stream, row, 0, out); break;
     case HM_GAUSSIAN: gaussian_row(own, mean, 1.0f, NULL, variance, NULL, out, stream, row); break;
-    case HM_RECTIFIED: rectified_row(own, mean, 1.0f, NULL, NULL, out, stream, row); break;
+    case HM_RECTIFIED: draw_rectified(own, mean, stream, row, out); break;
     }
     if (layer->labels > 0) draw_groups(layer->labels, layer->labels, mean + own, stream, row, own, out + own);
 }

@@ -29,19 +29,21 @@ typedef struct hm_layer {
     int log_variance; /* Gaussian: tensor of log s^2, or -1: s = 1 */
 } hm_layer;
 
-/* x (rows, units) holds inputs, times `scale`; bias: (units). mean receives the expectation of every unit, sample a
- * draw of (stream, first_row + row); either may be NULL, mean may be x itself, and in Bernoulli layers sample too.
- * variance: (units) of a Gaussian layer, NULL: 1. */
+/* x (rows, units) holds inputs, times `scale`; bias: (units). mean receives the expectation of every unit (rectified
+ * ones: that of all copies, softplus(z), to which the draw is an approximation), sample a draw of (stream, first_row +
+ * row); either may be NULL, mean may be x itself, and in Bernoulli layers sample too. variance: (units) of a Gaussian
+ * layer, NULL: 1. */
 void hm_units_conditional(const hm_layer *layer, int64_t rows, const float *x, float scale, const float *bias,
                           const float *variance, float *mean, float *sample, const hm_stream *stream,
                           int64_t first_row);
 
-/* One row of draws from units of the given means (Gaussian ones with the variance), without neighbours. */
+/* One row of draws from units of the given means, as hm_units_conditional has them (Gaussian ones with the variance),
+ * without neighbours. */
 void hm_units_draw(const hm_layer *layer, const float *mean, const float *variance, const hm_stream *stream,
                    int64_t row, float *out);
 
-/* log of the sum (or integral) over the states of one row of units of exp(scale (terms with b and input x)), Gaussian
- * units with their quadratic term unscaled; nats. bias: NULL for 0. */
+/* log of the sum (or integral) over the states of one row of units of exp(b x + scale (input) x), Gaussian units with
+ * their quadratic term; of rectified units with all of that times `scale`; nats. bias: NULL for 0. */
 double hm_units_log_partition(const hm_layer *layer, const float *x, float scale, const float *bias,
                               const float *variance);
 

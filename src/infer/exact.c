@@ -107,6 +107,8 @@ hm_status hm_exact_log_z(const hm_model *model, const hm_workers *workers, doubl
     const hm_enumeration *family = model->class->enumeration;
     HM_REQUIRE(family, HM_EUSAGE, "exact log Z: family %s cannot be enumerated; use --method ais", model->class->name);
     int64_t units = family->units(model);
+    HM_REQUIRE(units < INT64_MAX, HM_EUSAGE,
+               "exact log Z: no side of the model is of bernoulli units alone, to be enumerated");
     HM_REQUIRE(units <= HM_ENUMERATION_MAX, HM_EUSAGE,
                "exact log Z: the smaller layer has %lld units, at most %d can be enumerated; use --method ais",
                (long long)units, HM_ENUMERATION_MAX);

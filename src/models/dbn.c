@@ -154,12 +154,25 @@ static size_t dbn_sampling_bytes(const hm_model *model, int64_t rows)
 
 /* ---- layer-wise pre-training ------------------------------------------------------------------------------------ */
 
+static bool is_zero(const hm_model *model, const hm_layer *layer)
+{
+    const float *bias = hm_model_tensor(model, layer->bias);
+    return hm_kernels_best()->dot(layer->units, bias, bias) == 0;
+}
+
 /* A layer of the size of the one two below starts as that RBM turned round: its visible biases are the other's hidden
- * ones, so that p_top(h) is what p(h) was (Hinton, Osindero, Teh 2006, section 4). */
+ * ones, so that p_top(h) is what p(h) was (Hinton, Osindero, Teh 2006, section 4). Only one that has learnt nothing:
+ * biases stay 0 until then. */
 static hm_status start_transposed(hm_model *model, int l)
 {
+    HM_REQUIRE(
+        !model->stack->untied || l == hm_stack_top(model), HM_EUSAGE,
+        "objective pretrain: layer %d has recognition weights of its own since the up-down algorithm and is no RBM "
+        "any more; put this stage before up_down",
+        l + 1);
     if (l == 0) return HM_OK;
     hm_machine lower = model->stack->pair[l - 1], pair = model->stack->pair[l];
+    if (!is_zero(model, &pair.layer[0]) || !is_zero(model, &pair.layer[1])) return HM_OK;
     hm_matrix below = hm_pack_matrix(&model->layout, model->params, lower.weights[0]);
     hm_matrix W = hm_pack_matrix(&model->layout, model->params, pair.weights[0]);
     memcpy(hm_model_tensor(model, pair.layer[0].mean), hm_model_tensor(model, lower.layer[1].mean),

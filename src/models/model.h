@@ -305,9 +305,9 @@ struct hm_model_class {
     size_t (*sampling_bytes)(const hm_model *model, int64_t rows); /* scratch of gibbs, free_energy, enter and show */
     hm_status (*gibbs)(const hm_model *model, uint64_t seed, hm_matrix state, int64_t first_row, uint64_t first_step,
                        int64_t steps, hm_arena *scratch, float *prob);
-    /* For families whose states do not begin with the visible units; NULL: they do. States from rows of data (rows,
-     * visible), random numbers of (stream, first_row + row); and visible units from states: a draw of (stream, ...)
-     * into sample and what it was drawn from into mean, (rows, visible). */
+    /* States from rows of data (rows, visible), random numbers of (stream, first_row + row); NULL: visible units come
+     * first, and others are on or off at random. And visible units from states, a draw of (stream, ...) into sample and
+     * what it was drawn from into mean, (rows, visible); NULL: states begin with them. */
     hm_status (*enter)(const hm_model *model, hm_matrix v, const hm_stream *stream, int64_t first_row,
                        hm_arena *scratch, hm_matrix states);
     hm_status (*show)(const hm_model *model, hm_matrix states, const hm_stream *stream, int64_t first_row,

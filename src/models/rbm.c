@@ -74,6 +74,9 @@ static hm_status rbm_check(const void *settings)
     const rbm_settings *rbm = settings;
     HM_REQUIRE(!rbm->units.labels || rbm->classes > 0, HM_EUSAGE,
                "label_units are those of classes: set model.classes");
+    HM_REQUIRE(!rbm->units.labels || rbm->units.hidden == HM_BERNOULLI, HM_EUSAGE,
+               "label_units: p(label | v) is that of bernoulli hidden units; set model.hidden_units so, or leave "
+               "label_units out for a softmax on top");
     return HM_OK;
 }
 
@@ -108,6 +111,15 @@ static hm_status rbm_free_energy(const hm_model *model, hm_matrix v, hm_arena *s
         HM_TRY(hm_side_log_prob(model, model->machine, HM_EVEN, &states, scratch, out));
     for (int64_t row = 0; row < v.rows; row++) out[row] = -out[row];
     return HM_OK;
+}
+
+/* v, and labels that go with it: a sample of the model if v is one. */
+static hm_status rbm_enter(const hm_model *model, hm_matrix v, const hm_stream *stream, int64_t first_row,
+                           hm_arena *scratch, hm_matrix states)
+{
+    for (int64_t row = 0; row < v.rows; row++)
+        memcpy(states.at + row * states.columns, v.at + row * v.columns, (size_t)model->visible * sizeof(float));
+    return has_labels(model) ? hm_labels_draw(model, model->machine, states, stream, first_row, scratch) : HM_OK;
 }
 
 /* ---- the likelihood as an objective ----------------------------------------------------------------------------- */
@@ -255,6 +267,20 @@ static hm_status discriminative_gradient(const hm_model *model, hm_shard *shard)
     return hm_labels_gradient(model, model->machine, shard, 1.0f);
 }
 
+static void discriminative_finish(hm_model *model, const hm_contrast_settings *how, bool adversary, int64_t batch,
+                                  float *grad)
+{
+    (void)how, (void)adversary, (void)batch;
+    hm_machine_finish_variance(model, model->machine, grad);
+}
+
+static void scale_sums(const hm_model *model, hm_shard *shard, int tensor, double weight)
+{
+    float *sums = hm_shard_direct(shard, &model->layout, tensor);
+    int64_t size = hm_tensor_size(&model->layout.tensors[tensor]);
+    for (int64_t i = 0; i < size; i++) sums[i] *= (float)weight;
+}
+
 /* log p(y | v) + generative_weight log p(v, y) (Larochelle & Bengio 2008, eq. 8). */
 static hm_status hybrid_gradient(const hm_model *model, hm_shard *shard)
 {
@@ -262,11 +288,10 @@ static hm_status hybrid_gradient(const hm_model *model, hm_shard *shard)
     hm_outer *outer = &shard->outer[model->machine->weights[0]];
     HM_TRY(rbm_gradient(model, shard));
     for (int64_t i = 0; i < outer->b.rows * outer->b.columns; i++) outer->b.at[i] *= (float)weight;
-    for (int layer = 0; layer < 2; layer++) {
-        const hm_layer *at = &model->machine->layer[layer];
-        float *bias = hm_shard_direct(shard, &model->layout, at->bias);
-        for (int64_t i = 0; i < at->units; i++) bias[i] *= (float)weight;
-    }
+    const hm_layer *visible = &model->machine->layer[0], *hidden = &model->machine->layer[1];
+    scale_sums(model, shard, visible->bias, weight);
+    scale_sums(model, shard, hidden->bias, weight);
+    if (visible->log_variance >= 0) scale_sums(model, shard, visible->log_variance, weight);
     return hm_labels_gradient(model, model->machine, shard, 1.0f);
 }
 
@@ -331,6 +356,7 @@ static const hm_objective discriminative = {
     .scratch_bytes = discriminative_bytes,
     .gradient = discriminative_gradient,
     .monitor = labels_monitor,
+    .finish = discriminative_finish,
 };
 
 static const hm_objective hybrid = {
@@ -373,4 +399,5 @@ const hm_model_class hm_model_rbm = {
     .base_biases = hm_machine_base_biases,
     .sampling_bytes = rbm_sampling_bytes,
     .gibbs = hm_machine_gibbs,
+    .enter = rbm_enter,
 };

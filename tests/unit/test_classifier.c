@@ -161,11 +161,31 @@ static void it_starts_as_the_machine(void **state)
     hm_model_free(model);
 }
 
+/* Of Gaussian units with a learnt variance: what a pass upward multiplies by. */
+static void it_starts_with_weights_over_the_variance(void **state)
+{
+    (void)state;
+    const char *const settings[] = {"hidden",         "4",    "classes", "3", "visible_units", "gaussian",
+                                    "learn_variance", "true", NULL};
+    hm_model *model = make_small_model("rbm", settings, V, &one_thread);
+    draw_small_model(model, 0.6, 0.6, 0, 4);
+    hm_matrix N = small_rbm_tensor(model, "N1"), W = small_rbm_tensor(model, "W");
+    memset(N.at, 0, (size_t)(N.rows * N.columns) * sizeof(float));
+    assert_ok(hm_objective_find(model->class, "classify")->begin(model, &(hm_contrast_settings){0}));
+    for (int64_t i = 0; i < V; i++)
+        for (int64_t j = 0; j < 4; j++) {
+            double s2 = exp((double)small_rbm_tensor(model, "log_variance").at[i]);
+            assert_true(fabs((double)N.at[i * 4 + j] - (double)W.at[i * 4 + j] / s2) < 1e-6);
+        }
+    hm_model_free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradient_is_that_of_log_p),
         cmocka_unit_test(it_starts_as_the_machine),
+        cmocka_unit_test(it_starts_with_weights_over_the_variance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "small_dbm.h"
 
 #include "boltzmann/mean_field.h"
+#include "boltzmann/pretrain.h"
 #include "one_gradient.h"
 
 #include <ctype.h>
@@ -80,6 +81,43 @@ static void bound_is_the_best_factorial_one(void **state)
         hm_arena_free(&scratch);
         hm_model_free(model);
     }
+}
+
+/* In a pair of pre-training the layer whose input counts twice is there twice, in one state. */
+static void pairs_have_the_energy_of_doubled_layers(void **state)
+{
+    (void)state;
+    hm_model *model = small_dbm(V, "[3, 2]", 0.8, 0.6, 5, &one_thread);
+    for (int l = 0; l < 2; l++) {
+        hm_machine pair = model->class->pairs->at(model, l);
+        int lower = (int)pair.layer[0].units, upper = (int)pair.layer[1].units, below = l == 0 ? 2 : 1,
+            above = 3 - below;
+        const float *W = hm_model_tensor(model, pair.weights[0]), *b = hm_model_tensor(model, pair.layer[0].bias),
+                    *c = hm_model_tensor(model, pair.layer[1].bias);
+        float x[64] = {0};
+        double ours;
+        hm_states states = {.rows = 1, .at = {x}};
+        hm_arena scratch;
+        assert_ok(hm_arena_init(&scratch, hm_side_log_prob_bytes(&pair, 1), "scratch"));
+        for (int s = 0; s < 1 << lower; s++) {
+            double expected = 0;
+            for (int i = 0; i < lower; i++) {
+                x[i] = (float)(s >> i & 1);
+                expected += below * (double)b[i] * (double)x[i];
+            }
+            for (int copy = 0; copy < above; copy++) /* each copy above sees all copies below */
+                for (int j = 0; j < upper; j++) {
+                    double input = (double)c[j];
+                    for (int i = 0; i < lower; i++) input += below * (double)W[i * upper + j] * (double)x[i];
+                    expected += log1p(exp(input));
+                }
+            hm_arena_reset(&scratch);
+            assert_ok(hm_side_log_prob(model, &pair, HM_EVEN, &states, &scratch, &ours));
+            assert_true(fabs(ours - expected) < 1e-5);
+        }
+        hm_arena_free(&scratch);
+    }
+    hm_model_free(model);
 }
 
 /* ---- the gradient ----------------------------------------------------------------------------------------------- */
@@ -428,6 +466,7 @@ int main(void)
         cmocka_unit_test(log_z_is_that_of_enumeration),
         cmocka_unit_test(reverse_ais_finds_log_z),
         cmocka_unit_test(bound_is_the_best_factorial_one),
+        cmocka_unit_test(pairs_have_the_energy_of_doubled_layers),
         cmocka_unit_test(gradient_is_that_of_the_bound),
         cmocka_unit_test(multi_prediction_is_the_gradient_through_all_sweeps),
         cmocka_unit_test(recognition_learns_what_mean_field_finds),

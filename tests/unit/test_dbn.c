@@ -149,6 +149,7 @@ static void train_start(trained *t, hm_model *model, const char *objective, cons
     assert_ok(hm_source_memory(HM_UINT8, rows, V, t->data, &t->source));
     assert_ok(hm_feed_open(t->source, &transform, 64, rows, 4, (hm_range){0, 4}, &t->feed));
     const hm_objective *wanted = hm_objective_find(model->class, objective);
+    if (wanted->check) assert_ok(wanted->check(model, how));
     if (wanted->begin) assert_ok(wanted->begin(model, how));
     assert_ok(hm_contrast_create(model, wanted, t->feed, &train, how, &optimizer, &t->workers, &t->contrast));
 }
@@ -193,11 +194,19 @@ static void second_layer_from_the_transpose_raises_the_bound(void **state)
     enum { ROWS = 40 };
     (void)state;
     hm_model *model = make_model((const char *const[]){"hidden", "[3, 4]", NULL}, 0.8, 0.5);
-    hm_contrast_settings how = {.estimator = HM_EXACT, .k = 1, .layer = 1, .offset_rate = 0.01};
+    hm_contrast_settings how = {.estimator = HM_PCD, .k = 1, .layer = 1, .offset_rate = 0.01};
+    const hm_objective *pretrain = hm_objective_find(model->class, "pretrain");
     trained t;
     train_start(&t, model, "pretrain", &how, ROWS, 300);
     train_end(&t, true);
+    how.estimator = HM_EXACT; /* of the whole top RBM, and of no part */
+    assert_int_equal(pretrain->check(model, &how), HM_EUSAGE);
+    hm_error_clear();
     how.layer = 2;
+    for (int l = 0; l < 2; l++) { /* as new: make_model draws biases too */
+        hm_matrix bias = small_rbm_tensor(model, l == 0 ? "g1" : "c2");
+        memset(bias.at, 0, (size_t)bias.columns * sizeof(float));
+    }
     train_start(&t, model, "pretrain", &how, ROWS, 300);
     double energy[STATES], Z = 0, log_p = 0;
     free_energies(model, energy);
@@ -217,6 +226,8 @@ static void second_layer_from_the_transpose_raises_the_bound(void **state)
     double after = mean_bound(model, data, ROWS, V);
     print_message("  log p of the RBM %.4f, the bound after the second layer %.4f\n", log_p, after);
     assert_true(after > before + 1e-3);
+    assert_ok(pretrain->begin(model, &how)); /* another stage goes on from what the first one learnt */
+    assert_true(mean_bound(model, data, ROWS, V) == after);
     free(data);
     hm_model_free(model);
 }
@@ -264,6 +275,11 @@ static void up_down_is_the_delta_rule(void **state)
     train_start(&t, model, "up_down", &how, ROWS, 1);
     hm_matrix R = small_rbm_tensor(model, "R1"), W = small_rbm_tensor(model, "W1");
     assert_memory_equal(R.at, W.at, (size_t)(R.rows * R.columns) * sizeof(float)); /* begin unties them */
+    const hm_objective *pretrain = hm_objective_find(model->class, "pretrain");
+    assert_int_equal(pretrain->begin(model, &(hm_contrast_settings){.layer = 1}), HM_EUSAGE);
+    assert_non_null(strstr(hm_error_message(), "before up_down"));
+    hm_error_clear();
+    assert_ok(pretrain->begin(model, &(hm_contrast_settings){.layer = 2}));
     small_rbm_normal(R, 0.7, 9, 0);
     model->class->refresh(model);
     hm_outer outer[HM_TENSORS_MAX];

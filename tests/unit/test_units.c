@@ -305,6 +305,7 @@ static void rectified_units_are_their_definition(void **state)
         hm_layer layer = {.units = 1, .unit = HM_RECTIFIED, .log_variance = -1};
         float x = (float)z, bias = 0, mean, sample, *draws = malloc((N + 64) * sizeof *draws);
         double copies = 0, variance = 1 / (1 + exp(-z)), s = sqrt(variance), expected, measured = 0, square = 0;
+        double from_mean = 0;
         for (int k = 1; k < 60; k++) copies += log1p(exp(z - k + 0.5));
         assert_close(hm_units_log_partition(&layer, &x, 1, &bias, NULL), copies, 1e-7);
         expected = z * 0.5 * erfc(-z / s / sqrt(2)) + s * exp(-z * z / (2 * variance)) / sqrt(2 * M_PI);
@@ -313,8 +314,12 @@ static void rectified_units_are_their_definition(void **state)
             hm_units_conditional(&layer, 1, &x, 1, &bias, NULL, &mean, &sample, &stream, row);
             assert_true(sample >= 0);
             measured += (double)sample / N, square += pow((double)sample, 2) / N;
+            hm_units_draw(&layer, &mean, NULL, &stream, row + N, &sample);
+            from_mean += (double)sample / N;
         }
-        assert_close(measured, expected, 4.5 * sqrt((square - measured * measured) / N) + 1e-6);
+        double allowed = 4.5 * sqrt((square - measured * measured) / N) + 1e-6;
+        assert_close(measured, expected, allowed);
+        assert_close(from_mean, expected, allowed); /* the mean says which z it is of */
         assert_close((double)mean, log1p(exp(z)), 1e-5);
         free(draws);
     }
