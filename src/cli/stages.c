@@ -1,6 +1,7 @@
 #include "cli/stages.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- metrics ---------------------------------------------------------------------------------------------------- */
@@ -37,6 +38,18 @@ void hm_stages_row(const hm_stages *stages, const double row[], double values[])
     values[0] = stages->at + 1;
 }
 
+/* What would stop a stage in its turn is found before the first one begins. */
+static hm_status check_stage(const hm_stages *stages, const hm_stage *stage)
+{
+    char message[1024];
+    hm_status status = hm_feed_check(stages->source, stage->train.batch);
+    if (status == HM_OK) status = hm_objective_check(stage->objective, stages->model, &stage->contrast);
+    if (status == HM_OK || !stages->run->staged) return status;
+    snprintf(message, sizeof message, "%s", hm_error_message());
+    hm_error_clear();
+    return hm_fail(status, "%s ('%s'): %s", stage->section, stage->name, message);
+}
+
 /* ---- stages ----------------------------------------------------------------------------------------------------- */
 
 hm_status hm_stages_prepare(hm_stages *stages)
@@ -47,7 +60,7 @@ hm_status hm_stages_prepare(hm_stages *stages)
     for (int at = 0; at < run->stage_count; at++) {
         const hm_stage *stage = &run->stages[at];
         HM_TRY(add_metrics(stages, stage));
-        if (stage->objective->check) HM_TRY(stage->objective->check(stages->model, &stage->contrast));
+        HM_TRY(check_stage(stages, stage));
     }
     return HM_OK;
 }

@@ -157,9 +157,6 @@ static hm_status prepare(hm_contrast *contrast)
                "lower it, or train.batch",
                (long long)minibatches(contrast), (long long)contrast->train.batch,
                (long long)hm_feed_steps(contrast->feed));
-    HM_REQUIRE(how->sampler == HM_GIBBS || (hm_model_anneals(contrast->model) && contrast->objective->tempers),
-               HM_EUSAGE, "train.sampler: objective %s of family %s has no path of temperatures; use gibbs",
-               contrast->objective->name, contrast->model->class->name);
     if (how->sampler == HM_PARALLEL_TEMPERING)
         hm_tempering_init(&contrast->tempering, (int)how->temperatures, how->swap_adaptation);
     HM_TRY(hm_alloc(&contrast->buffers, 1, sizeof *contrast->buffers, "training buffers"));
@@ -172,13 +169,21 @@ static hm_status prepare(hm_contrast *contrast)
     return start_chains(contrast);
 }
 
+hm_status hm_objective_check(const hm_objective *objective, const hm_model *model, const hm_contrast_settings *how)
+{
+    HM_REQUIRE(how->sampler == HM_GIBBS || (hm_model_anneals(model) && objective->tempers), HM_EUSAGE,
+               "train.sampler: objective %s of family %s has no path of temperatures; use gibbs", objective->name,
+               model->class->name);
+    return objective->check ? objective->check(model, how) : HM_OK;
+}
+
 /* Which tensors move, and by whose optimiser; and whether the objective can be had at all. */
 static hm_status apply_objective(hm_contrast *contrast)
 {
     const hm_objective *objective = contrast->objective;
     const hm_model *model = contrast->model;
     const hm_optimizer_settings *second = contrast->train.adversary;
-    if (objective->check) HM_TRY(objective->check(model, &contrast->how));
+    HM_TRY(hm_objective_check(objective, model, &contrast->how));
     if (objective->adversary_has)
         HM_TRY(
             hm_optimizer_init(&contrast->adversary, second ? second : &contrast->optimizer.settings, &model->layout));

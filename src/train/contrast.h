@@ -30,6 +30,9 @@ extern const hm_settings_table hm_train_table, hm_contrast_table;
 hm_status hm_contrast_check(const hm_train_settings *train, const hm_contrast_settings *how, int shards,
                             const char **key);
 
+/* HM_EUSAGE when the model cannot be trained so. Not collective. */
+hm_status hm_objective_check(const hm_objective *objective, const hm_model *model, const hm_contrast_settings *how);
+
 typedef struct hm_contrast hm_contrast;
 
 /* A row of metrics: values in the order of hm_contrast_metrics. */

@@ -111,13 +111,19 @@ static hm_status open_shard(hm_feed *feed, int shard, int shards, int64_t window
     return hm_alloc(&mine->batch_rows, mine->rows, sizeof(int64_t), "a minibatch's row numbers");
 }
 
+hm_status hm_feed_check(const hm_source *source, int64_t batch)
+{
+    HM_REQUIRE(source->rows >= batch, HM_EDATA,
+               "the training data has %lld rows, fewer than one batch of %lld (train.batch)", (long long)source->rows,
+               (long long)batch);
+    return HM_OK;
+}
+
 hm_status hm_feed_open(hm_source *source, const hm_transform *transform, int64_t window, int64_t batch, int shards,
                        hm_range own, hm_feed **out)
 {
     *out = NULL;
-    HM_REQUIRE(source->rows >= batch, HM_EDATA,
-               "the training data has %lld rows, fewer than one batch of %lld (train.batch)", (long long)source->rows,
-               (long long)batch);
+    HM_TRY(hm_feed_check(source, batch));
     hm_feed *feed;
     HM_TRY(hm_alloc(&feed, 1, sizeof *feed, "the data feed"));
     *feed = (hm_feed){

@@ -52,6 +52,9 @@ hm_status hm_transform_rates(const hm_transform *transform, hm_type type, int64_
 
 typedef struct hm_feed hm_feed;
 
+/* HM_EDATA when the source has fewer rows than a batch. Not collective. */
+hm_status hm_feed_check(const hm_source *source, int64_t batch);
+
 /* A feed for the shards in `own`; borrows source. HM_EDATA when the source has fewer rows than a batch. Not collective.
  */
 hm_status hm_feed_open(hm_source *source, const hm_transform *transform, int64_t window, int64_t batch, int shards,

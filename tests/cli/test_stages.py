@@ -168,6 +168,13 @@ class Stages(Case):
             config = self.staged("dbm", stages=stages)
             self.refuse(2, words, "train", config, "-o", self.path("run"))
             self.assertFalse(os.path.exists(self.path("run")))
+        # Found before the first stage begins, not when the second one does.
+        for code, words, second in (
+                (2, ["stages.2 ('b')", "no path of temperatures"], "objective: pretrain, layer: 1, sampler: pt"),
+                (3, ["stages.2 ('b')", "fewer than one batch of 2000"], "batch: 2000")):
+            config = self.staged("dbm", stages="\n  - {name: a, epochs: 1}\n  - {name: b, epochs: 1, " + second + "}")
+            self.refuse(code, words, "train", config, "-o", self.path("run"))
+            self.assertFalse(os.path.exists(self.path("run")))
         self.refuse(2, ["stages.2.learning_rate", "one optimiser for all stages"], "train", self.staged("gan"), "-o",
                     self.path("run"), "--set", "stages.2.learning_rate=0.001")
         self.refuse(2, "--set: unknown section of key 'stages.3.epochs'", "train",
