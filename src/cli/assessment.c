@@ -90,7 +90,11 @@ static bool find_bracket(const hm_assessment *e, bracket *b)
     b->gap = b->reverse - b->forward;
     b->raise = raised ? e->estimates[RAISE].ais.log_z : (double)NAN;
     double error = hypot(b->forward_error, high->log_z_stderr);
-    if (!(fabs(b->gap) <= TRUSTED_GAP + TRUSTED_SIGMAS * error))
+    const estimate *exact = &e->estimates[EXACT];
+    double wrong = exact->done ? b->forward - exact->ais.log_z : 0;
+    if (!(fabs(wrong) <= TRUSTED_GAP + TRUSTED_SIGMAS * b->forward_error))
+        snprintf(b->verdict, sizeof b->verdict, "forward is %.1f nats from the exact log Z: do not quote", fabs(wrong));
+    else if (!(fabs(b->gap) <= TRUSTED_GAP + TRUSTED_SIGMAS * error))
         snprintf(b->verdict, sizeof b->verdict, "forward and %s are %.1f nats apart: do not quote", name, fabs(b->gap));
     else if (b->gap < -TRUSTED_SIGMAS * error && reverse)
         snprintf(b->verdict, sizeof b->verdict,
