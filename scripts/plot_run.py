@@ -78,10 +78,11 @@ def read_metrics(file):
 
 
 def image_shape(file, dataset, columns, given):
-    """Height and width of a row as an image: as given, or as the attributes of the dataset or its file say."""
+    """Height and width of a row as an image: as given, or as the attributes of the dataset or its file say. Label units
+    behind the visible ones have no place in it."""
     shapes = [given] if given else [(item.attrs.get("height"), item.attrs.get("width")) for item in (dataset, file)]
     for height, width in shapes:
-        if height and width and int(height) * int(width) == columns:
+        if height and width and int(height) * int(width) in (columns, file.attrs.get("visible")):
             return int(height), int(width)
     if given:
         raise Missing(f"{dataset.name}: --shape {given[0]}x{given[1]} does not make its {columns} columns")
@@ -132,8 +133,8 @@ def draw_filters(run, options):
         height, width = image_shape(file, dataset, weights.shape[0], options.shape)
     if not numpy.isfinite(weights).all():
         raise Missing("the weights hold NaN or infinities")
-    chosen = strongest(weights, TILES_MAX)
-    images = weights[:, chosen].T.reshape(-1, height, width)
+    chosen = strongest(weights[:height * width], TILES_MAX)
+    images = weights[:height * width, chosen].T.reshape(-1, height, width)
     limit = numpy.quantile(numpy.abs(images), 0.995) or 1.0
     figure, axes = plt.subplots(figsize=(6.4, 6.6), layout="constrained")
     picture = show_sheet(axes, images, cmap="RdBu_r", vmin=-limit, vmax=limit)

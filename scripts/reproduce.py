@@ -124,6 +124,10 @@ def settings(*lists):
     return [word for setting in sum(lists, []) for word in ("--set", setting)]
 
 
+def variant(quick, sets):
+    return [*(["quick"] if quick else []), *sets]
+
+
 def reproduce(name, harmonium, folder, ranks=1, threads=1, quick=False, sets=()):
     """Makes the model in a folder (its data files stay there for others); the evaluation's report, value, error."""
     what = FIGURES[name]
@@ -134,9 +138,11 @@ def reproduce(name, harmonium, folder, ranks=1, threads=1, quick=False, sets=())
             run([harmonium, *command, "--quiet"])
     start = ["mpirun", "-n", str(ranks), harmonium] if ranks > 1 else [harmonium]
     more = what.get("sets", []) + (what["quick"] if quick else []) + list(sets)
-    run_folder = os.path.join(folder, name)
-    run([*start, "train", os.path.join(EXAMPLES, what["config"]), "-o", run_folder, "--quiet", "--json",
-         *settings([f"data.file={commands[-1][-1]}", f"threads={threads}"], more)], stdout=subprocess.DEVNULL)
+    run_folder = os.path.join(folder, "-".join([name, *variant(quick, sets)]).replace("/", "_"))
+    training = [*start, "train", os.path.join(EXAMPLES, what["config"]), "-o", run_folder, "--quiet", "--json",
+                *settings([f"data.file={commands[-1][-1]}", f"threads={threads}"], more)]
+    if not os.path.exists(os.path.join(run_folder, "model.h5")):  # else it was interrupted while it was evaluated
+        run(training, stdout=subprocess.DEVNULL)
     methods = ["--method", what["methods"]] if "methods" in what else []
     report = json.loads(run([*start, "evaluate", run_folder, "--quiet", "--json", *methods], stdout=subprocess.PIPE))
     value, error = what["figure"][2](report)
@@ -145,7 +151,7 @@ def reproduce(name, harmonium, folder, ranks=1, threads=1, quick=False, sets=())
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", nargs="?", choices=[*FIGURES, None], metavar="NAME")
+    parser.add_argument("name", nargs="?", choices=FIGURES, metavar="NAME")
     parser.add_argument("--list", action="store_true", help="the names, with what was published")
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
@@ -177,8 +183,8 @@ def main():
     label, unit, _ = what["figure"]
     scale, digits = (1, 2) if unit else (100, 2)
     unit = unit or "%"
-    variant = (["quick"] if options.quick else []) + options.set
-    print(f"{options.name}{' (' + ', '.join(variant) + ')' if variant else ''}: {label}")
+    changes = ", ".join(variant(options.quick, options.set))
+    print(f"{options.name}{f' ({changes})' if changes else ''}: {label}")
     print(f"  published  {what['published']}")
     print(f"  ours       {scale * value:.{digits}f} +- {scale * error:.{digits}f} {unit}")
     if "bracket" in report:

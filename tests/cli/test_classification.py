@@ -70,12 +70,28 @@ class Classification(Case):
         self.assertAlmostEqual(report["test_error"], float((z.argmax(axis=1) != y).mean()), delta=1e-12)
         self.assertLess(report["test_error"], 0.5)
 
+    def test_a_machine_with_label_units_gives_samples_and_pictures(self):
+        folder = self.train("family: rbm, hidden: 40, classes: 10, label_units: true",
+                            "train: {epochs: 4, batch: 40, learning_rate: 0.05}")
+        for count in (5, 20):  # shards of one row and of several
+            self.succeed("sample", folder, "-n", count, "--steps", 30, "--quiet", ranks=2)
+            with h5py.File(folder + "/model.h5") as file:
+                drawn, mean = file["samples/gibbs"][...], file["samples/gibbs_mean"][...]
+            self.assertEqual((drawn.shape, mean.shape), ((count, 784), (count, 784)))
+            # Draws of the last step against its means, unit by unit.
+            log_p = numpy.log(numpy.where(drawn > 0, mean, 1 - mean)).mean(axis=1)
+            entropy = -(mean * numpy.log(mean) + (1 - mean) * numpy.log(1 - mean)).mean(axis=1)
+            numpy.testing.assert_allclose(-log_p, entropy, rtol=0.4)
+
     def test_a_model_without_classes_says_so(self):
         folder = self.train(model="family: rbm, hidden: 10", stages="train: {epochs: 1, batch: 40}")
         self.refuse(2, ["has not learnt to tell classes", "model.classes"], "evaluate", folder, "--method",
                     "classification", ranks=2)
         self.refuse(2, ["objective classify needs classes"], "train", self.path("config.yaml"), "-o",
                     self.path("other"), "--set", "train.objective=classify")
+        self.refuse(2, ["objective classify", "leave model.label_units out"], "train", self.path("config.yaml"), "-o",
+                    self.path("other"), "--set", "train.objective=classify", "--set", "model.classes=10", "--set",
+                    "model.label_units=true")
 
     def test_bad_labels_are_refused(self):
         self.train()
