@@ -320,6 +320,9 @@ static hm_status run_methods(hm_assessment *e)
     HM_TRY(e->options->methods ? choose_listed(e, e->options->methods, chosen) : choose_default(e, chosen));
     HM_REQUIRE(e->scored || !e->options->classifier, HM_EUSAGE,
                "--classifier: a network judges made rows by --method scores, which is not among the methods");
+    bool any = e->weighted || e->windowed || e->scored || e->classified;
+    for (int method = 0; method < METHODS; method++) any = any || chosen[method];
+    HM_REQUIRE(any, HM_EUSAGE, "there is no estimate of this model's likelihood: none of the methods is of its units");
     if (e->weighted) HM_TRY(weigh_splits(e));
     if (e->windowed || e->scored) HM_TRY(make_and_judge(e));
     if (e->classified) HM_TRY(classify_splits(e));

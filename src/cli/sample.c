@@ -401,6 +401,19 @@ static hm_status sample(sampling *s, const char *folder)
     return report(s, folder);
 }
 
+/* Datasets of samples share their group with the scales of their axes: sample, sample_100, visible. */
+static bool is_axis(const char *name)
+{
+    static const char *const axes[] = {"sample", "visible"};
+    for (int axis = 0; axis < 2; axis++) {
+        size_t length = strlen(axes[axis]);
+        if (strncmp(name, axes[axis], length) != 0) continue;
+        const char *rest = name + length;
+        if (*rest == 0 || (*rest == '_' && strspn(rest + 1, "0123456789") == strlen(rest + 1))) return true;
+    }
+    return false;
+}
+
 static hm_status check_options(const sample_options *chosen, int positional)
 {
     enum { MOST = 10000000 };
@@ -412,6 +425,8 @@ static hm_status check_options(const sample_options *chosen, int positional)
                HM_SAMPLES_NAME_MAX);
     HM_REQUIRE(!chosen->name || (chosen->name[0] && !strchr(chosen->name, '/') && chosen->name[0] != '.'), HM_EUSAGE,
                "--name: '%s' is not the name of a dataset (no '/', no leading '.')", chosen->name);
+    HM_REQUIRE(!chosen->name || !is_axis(chosen->name), HM_EUSAGE, "--name: '%s' is the name of an axis of samples",
+               chosen->name);
     return HM_OK;
 }
 

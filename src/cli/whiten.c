@@ -231,7 +231,8 @@ static hm_status report(const whitening *w)
     hm_report_int(report, "train_rows", "training rows", w->source->rows, NULL);
     hm_report_int(report, "original", "original columns", w->result.original, NULL);
     hm_report_int(report, "columns", "columns", w->result.visible, NULL);
-    hm_report_real(report, "log_det", "log det: log p(original) - log p", w->result.log_det, 3, "nats");
+    if (isfinite(w->result.log_det)) /* fewer components than columns have none */
+        hm_report_real(report, "log_det", "log det: log p(original) - log p", w->result.log_det, 3, "nats");
     return hm_report_print(report, w->cli);
 }
 

@@ -36,7 +36,7 @@ void hm_setting_accepts(const hm_setting *setting, char *out, size_t size)
     case HM_SET_TEXT: snprintf(out, size, "a text that is not empty"); break;
     case HM_SET_LIST: snprintf(out, size, "a list of words and numbers, as [dense 200, tanh]"); break;
     case HM_SET_REALS:
-        snprintf(out, size, "a list of numbers between %g and %g, as [0, 0.5, 1]", setting->min, setting->max);
+        snprintf(out, size, "a list of numbers between %g and %g, as [1, 1]", setting->min, setting->max);
         break;
     }
 }

@@ -186,6 +186,15 @@ class BadRuns(Case):
         self.refuse_train(2, ["shards", "power of two"], good, "--set", "shards=6")
         self.refuse_train(2, ["train.estimator", "up_down", "cd or pcd"], good, "--set", "model.family=dbn", "--set",
                           "model.hidden=[5, 4]", "--set", "train.objective=up_down", "--set", "train.estimator=exact")
+        self.refuse_train(2, ["train.estimator", "exact", "layer 1 is a part"], good, "--set", "model.family=dbn", "--set",
+                          "model.hidden=[5, 4]", "--set", "train.objective=pretrain", "--set", "train.layer=1", "--set",
+                          "train.estimator=exact")
+        self.refuse_train(2, ["learn_variance", "these are bernoulli"], good, "--set", "model.learn_variance=true")
+        self.refuse_train(2, ["visible_group", "these are bernoulli"], good, "--set", "model.visible_group=4")
+        self.refuse_train(2, ["label_units", "bernoulli hidden units"], good, "--set", "model.classes=10", "--set",
+                          "model.label_units=true", "--set", "model.hidden_units=rectified")
+        self.refuse_train(2, ["classify", "the hidden units are rectified"], good, "--set", "model.classes=10", "--set",
+                          "train.objective=classify", "--set", "model.hidden_units=rectified")
         self.refuse_train(2, ["train.estimator", "exact", "at most 16 units"], good, "--set", "train.estimator=exact",
                           "--set", "model.hidden=20")
         self.refuse_train(2, ["--set nonsense", "KEY=VALUE"], good, "--set", "nonsense")
