@@ -117,6 +117,36 @@ hm_status hm_model_file_params(const char *path, const hm_layout *layout, float 
     return status;
 }
 
+typedef struct others {
+    const hm_layout *layout;
+    char *names;
+    size_t size, used;
+} others;
+
+static hm_status add_other(void *state, const char *name, const hm_shape *shape, const char *description,
+                           const char *unit)
+{
+    static const char group[] = "/parameters/";
+    others *list = state;
+    (void)shape, (void)description, (void)unit;
+    if (strncmp(name, group, sizeof group - 1) != 0 || list->used >= list->size) return HM_OK;
+    name += sizeof group - 1;
+    if (hm_layout_find(list->layout, name) < 0)
+        list->used += (size_t)snprintf(list->names + list->used, list->size - list->used, " %s", name);
+    return HM_OK;
+}
+
+hm_status hm_model_file_others(const char *path, const hm_layout *layout, char *names, size_t size)
+{
+    hm_store *store;
+    others list = {layout, names, size, 0};
+    *names = 0;
+    HM_TRY(hm_store_open(path, &hm_format_model, &store));
+    hm_status status = hm_store_visit(store, add_other, &list);
+    hm_store_close(store);
+    return status;
+}
+
 hm_status hm_model_file_scalar(const char *path, const char *name, double *value)
 {
     hm_store *store;

@@ -43,6 +43,10 @@ hm_status hm_model_file_check(const char *path, const hm_layout *layout);
  * which stay as they are: it says which were there. */
 hm_status hm_model_file_params(const char *path, const hm_layout *layout, float *params, bool taken[]);
 
+/* Names of parameters that the file has and the layout has not, each behind a space, into names (size, at most; "" when
+ * there are none). HM_EDATA. */
+hm_status hm_model_file_others(const char *path, const hm_layout *layout, char *names, size_t size);
+
 /* ---- results added later ---------------------------------------------------------------------------------------- */
 
 /* One result: a scalar or an array, as its field says; field.name is relative to the group, "log_z". */

@@ -84,6 +84,12 @@ static hm_status declare_classifier(hm_model *model)
 const char *const hm_visible_unit_names[] = {"bernoulli", "gaussian", "softmax", NULL};
 const char *const hm_hidden_unit_names[] = {"bernoulli", "rectified", NULL};
 
+int64_t hm_machine_group(const hm_machine_units *units)
+{
+    if (units->visible != HM_SOFTMAX) return 0;
+    return units->group > 0 ? units->group : -1;
+}
+
 /* The kinds of all layers, from the settings. */
 static hm_status set_units(hm_model *model, const hm_machine_units *kinds)
 {

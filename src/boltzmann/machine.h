@@ -78,6 +78,9 @@ typedef struct hm_machine_units {
     }
 extern const char *const hm_visible_unit_names[], *const hm_hidden_unit_names[];
 
+/* `group` of a family's table (models/model.h). */
+int64_t hm_machine_group(const hm_machine_units *units);
+
 /* The hidden layers of a deep model. */
 typedef struct hm_deep {
     hm_reals hidden; /* units of each, from the lowest */

@@ -63,6 +63,10 @@ void hm_report_real(hm_report *report, const char *key, const char *label, doubl
 {
     char text[64], json[64];
     snprintf(text, sizeof text, "%.*f", digits, value);
+    if (isnan(value)) { /* where there is no such number */
+        unit = NULL;
+        snprintf(text, sizeof text, "none");
+    }
     if (isfinite(value))
         snprintf(json, sizeof json, "%.17g", value);
     else

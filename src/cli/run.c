@@ -448,11 +448,14 @@ hm_status hm_run_check_same(const hm_run *stored, const hm_run *run, const char 
 
 hm_transform hm_run_transform(const hm_run *run, hm_split split)
 {
+    const hm_model_class *class = run->class;
     return (hm_transform){.binarize = run->data.binarize,
                           .threshold = (float)run->data.threshold,
                           .seed = (uint64_t)run->general.seed,
                           .split = split,
-                          .real = run->class->takes_reals && run->class->takes_reals(run->model_settings)};
+                          .real = class->takes_reals && class->takes_reals(run->model_settings),
+                          .group = class->group ? class->group(run->model_settings) : 0,
+                          .labels = class->classes ? class->classes(run->model_settings) : 0};
 }
 
 const char *const hm_split_names[] = {[HM_TRAIN] = "train", [HM_TEST] = "test"};

@@ -210,8 +210,9 @@ static int64_t classes_of(const training *t)
     return t->run.class->classes ? t->run.class->classes(t->run.model_settings) : 0;
 }
 
-/* The parameters of run `start`, those that it has; `new`: names of the others. */
-static hm_status take_over(const training *t, const char *file, char *new, size_t size)
+/* The parameters of run `start`, those that it has; `new`: names of the others; `left`: of those that it has beside
+ * them. Lists of `size`, each name behind a space. */
+static hm_status take_over(const training *t, const char *file, char *new, char *left, size_t size)
 {
     const hm_model *model = t->model;
     hm_model_info info;
@@ -232,18 +233,19 @@ static hm_status take_over(const training *t, const char *file, char *new, size_
             used += (size_t)snprintf(new + used, size - used, " %s", model->layout.tensors[index].name);
     }
     HM_REQUIRE(count > 0, HM_EUSAGE, "start: %s has none of this model's parameters", file);
-    return HM_OK;
+    return hm_model_file_others(file, &model->layout, left, size);
 }
 
 static hm_status start_from_run(training *t)
 {
     const char *start = t->run.general.start;
-    char *file, new[256] = "", line[1024];
+    char *file, new[256] = "", left[256] = "", line[1024];
     HM_TRY(agree(t, hm_path_in(start, "model.h5", &file)));
-    hm_status status = agree(t, take_over(t, file, new, sizeof new));
+    hm_status status = agree(t, take_over(t, file, new, left, sizeof new));
     free(file);
     HM_TRY(status);
-    snprintf(line, sizeof line, "starting from %s%s%s", start, *new ? "; new are" : "", new);
+    snprintf(line, sizeof line, "starting from %s%s%s%s%s", start, *new ? "; new are" : "", new,
+             *left ? "; left there are" : "", left);
     t->cli->log->note(t->cli->log, line);
     return HM_OK;
 }

@@ -231,15 +231,26 @@ static hm_status report(const whitening *w)
     hm_report_int(report, "train_rows", "training rows", w->source->rows, NULL);
     hm_report_int(report, "original", "original columns", w->result.original, NULL);
     hm_report_int(report, "columns", "columns", w->result.visible, NULL);
-    if (isfinite(w->result.log_det)) /* fewer components than columns have none */
-        hm_report_real(report, "log_det", "log det: log p(original) - log p", w->result.log_det, 3, "nats");
+    hm_report_real(report, "log_det", "log det: log p(original) - log p", w->result.log_det, 3, "nats");
     return hm_report_print(report, w->cli);
+}
+
+/* What was done is stored, one step of it: a second one could not be undone. */
+static hm_status check_plain(const whitening *w)
+{
+    hm_preprocessing before;
+    bool found;
+    HM_TRY(hm_preprocessing_read(w->from, &before, &found));
+    if (found) hm_preprocessing_free(&before);
+    HM_REQUIRE(!found, HM_EUSAGE, "%s is whitened already; whiten the data file that it was made of", w->from);
+    return HM_OK;
 }
 
 static hm_status whiten(whitening *w)
 {
     hm_comm *comm = w->cli->comm;
     int64_t kept = w->options->components;
+    HM_TRY(comm->agree(comm, check_plain(w)));
     HM_TRY(comm->agree(comm, hm_dataset_open(w->from, "train", &w->source)));
     HM_REQUIRE(kept <= w->source->columns, HM_EUSAGE, "--components: %lld of %lld columns", (long long)kept,
                (long long)w->source->columns);

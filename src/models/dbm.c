@@ -288,6 +288,8 @@ static bool dbm_takes_reals(const void *settings)
     return ((const dbm_settings *)settings)->units.visible == HM_GAUSSIAN;
 }
 
+static int64_t dbm_group(const void *settings) { return hm_machine_group(&((const dbm_settings *)settings)->units); }
+
 static int64_t dbm_classes(const void *settings) { return ((const dbm_settings *)settings)->deep.classes; }
 
 static hm_status dbm_marginals(const hm_model *model, hm_matrix v, hm_arena *scratch, hm_states *states)
@@ -351,6 +353,7 @@ const hm_model_class hm_model_dbm = {
     .settings_size = sizeof(dbm_settings),
     .check = dbm_check,
     .takes_reals = dbm_takes_reals,
+    .group = dbm_group,
     .classes = dbm_classes,
     .declare = dbm_declare,
     .allocate = dbm_allocate,

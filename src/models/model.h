@@ -262,6 +262,8 @@ struct hm_model_class {
     hm_status (*check)(const void *settings);
     /* May its visible units be any real number? NULL: they lie in [0, 1]. */
     bool (*takes_reals)(const void *settings);
+    /* Columns of a group of visible units of which one is 1; 0: they are not in groups, -1: all are one. NULL: 0. */
+    int64_t (*group)(const void *settings);
     /* Classes of labels that it learns from; NULL: none ever. */
     int64_t (*classes)(const void *settings);
 

@@ -237,6 +237,8 @@ static bool rbm_takes_reals(const void *settings)
     return ((const rbm_settings *)settings)->units.visible == HM_GAUSSIAN;
 }
 
+static int64_t rbm_group(const void *settings) { return hm_machine_group(&((const rbm_settings *)settings)->units); }
+
 static int64_t rbm_classes(const void *settings) { return ((const rbm_settings *)settings)->classes; }
 
 /* ---- the discriminative and the hybrid RBM ---------------------------------------------------------------------- */
@@ -383,6 +385,7 @@ const hm_model_class hm_model_rbm = {
     .settings_size = sizeof(rbm_settings),
     .check = rbm_check,
     .takes_reals = rbm_takes_reals,
+    .group = rbm_group,
     .classes = rbm_classes,
     .declare = rbm_declare,
     .allocate = hm_machine_allocate,

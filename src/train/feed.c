@@ -3,6 +3,7 @@
 #include "core/kernels.h"
 #include "core/memory.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -254,6 +255,21 @@ static uint32_t row_hash(uint64_t row, const unsigned char *bytes, size_t size)
     return (uint32_t)hash;
 }
 
+/* Of each group of softmax units one is on, or its probabilities are given. */
+static hm_status check_groups(const hm_transform *transform, int64_t columns, const float *values, int64_t row)
+{
+    int64_t own = columns - transform->labels, group = transform->group < 0 ? own : transform->group;
+    for (int64_t begin = 0; group > 0 && begin + group <= own; begin += group) {
+        double sum = 0;
+        for (int64_t c = begin; c < begin + group; c++) sum += (double)values[c];
+        HM_REQUIRE(fabs(sum - 1) < 1e-3, HM_EDATA,
+                   "train/x row %lld: columns %lld to %lld add up to %g; softmax units have one 1 in each group "
+                   "(model.visible_group)",
+                   (long long)row, (long long)begin, (long long)(begin + group - 1), sum);
+    }
+    return HM_OK;
+}
+
 /* Adds the rows of a shard's part to sums: (columns), then the sum of the rows' hashes modulo 2^32. */
 static hm_status add_part(hm_feed *feed, const shard_feed *mine, unsigned char *raw, int64_t block, float *row,
                           double *sums)
@@ -266,6 +282,7 @@ static hm_status add_part(hm_feed *feed, const shard_feed *mine, unsigned char *
         for (int64_t r = 0; r < count; r++) {
             const unsigned char *bytes = raw + (size_t)r * feed->row_bytes;
             HM_TRY(hm_transform_rates(&feed->transform, source->type, source->columns, bytes, begin + r, row));
+            HM_TRY(check_groups(&feed->transform, source->columns, row, begin + r));
             for (int64_t c = 0; c < source->columns; c++) sums[c] += (double)row[c];
             hashes += row_hash((uint64_t)(begin + r), bytes, feed->row_bytes);
         }

@@ -38,7 +38,8 @@ typedef struct hm_transform {
     float threshold;
     uint64_t seed;
     hm_split split;
-    bool real; /* values may be any; else they must lie in [0, 1] */
+    bool real;             /* values may be any; else they must lie in [0, 1] */
+    int64_t group, labels; /* columns of a group of which one is 1; 0: none, -1: all but the last ones, of labels */
 } hm_transform;
 
 /* One row of `type`, its number `row` in its split, as float32 into out (columns). Not collective. */

@@ -189,6 +189,8 @@ class BadRuns(Case):
         self.refuse_train(2, ["train.estimator", "exact", "layer 1 is a part"], good, "--set", "model.family=dbn", "--set",
                           "model.hidden=[5, 4]", "--set", "train.objective=pretrain", "--set", "train.layer=1", "--set",
                           "train.estimator=exact")
+        self.refuse_train(3, ["row 0: columns 0 to 783 add up to", "one 1 in each group"], good, "--set",
+                          "model.visible_units=softmax", "--set", "data.binarize=threshold")
         self.refuse_train(2, ["learn_variance", "these are bernoulli"], good, "--set", "model.learn_variance=true")
         self.refuse_train(2, ["visible_group", "these are bernoulli"], good, "--set", "model.visible_group=4")
         self.refuse_train(2, ["label_units", "bernoulli hidden units"], good, "--set", "model.classes=10", "--set",

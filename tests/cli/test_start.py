@@ -33,6 +33,9 @@ class Start(Case):
         config = self.settings("epochs: 2, objective: classify", model="hidden: [12, 8], classes: 10")
         process = self.succeed("train", config, "-o", self.path("tuned"), "--set", f"start={self.first}")
         self.assertIn(f"starting from {self.first}; new are N1 N2 U e1 e2 d\n", process.stderr)
+        back = self.succeed("train", self.settings("epochs: 1"), "-o", self.path("back"), "--set",
+                            f"start={self.path('tuned')}")
+        self.assertIn("; left there are N1 N2 U d e1 e2\n", back.stderr)
         first, tuned = parameters(self.first), parameters(self.path("tuned"))
         self.assertTrue((tuned["W1"] == first["W1"]).all())
         self.assertLess(abs(tuned["N1"][:784] - first["W1"]).max(), 0.1)  # unrolled from W1, and fine-tuned a little

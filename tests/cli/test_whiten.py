@@ -82,6 +82,8 @@ class Whiten(Case):
                     "71", ranks=2)
         self.refuse(2, "--epsilon", "whiten", self.path("x.h5"), *into, "--epsilon", "-1")
         self.refuse(2, "-o OUT.h5", "whiten", self.path("x.h5"))
+        self.succeed("whiten", self.path("x.h5"), "-o", self.path("white.h5"))
+        self.refuse(2, "white.h5 is whitened already", "whiten", self.path("white.h5"), *into, ranks=2)
         self.refuse(3, "nothing.h5", "whiten", self.path("nothing.h5"), *into, ranks=2)
         self.x[:, 3] = 1
         numpy.save(self.path("x.npy"), self.x)
