@@ -1,5 +1,6 @@
 #include "cli/run.h"
 
+#include "cli/folder.h"
 #include "core/kernels.h"
 #include "core/memory.h"
 #include "io/dataset.h"
@@ -481,6 +482,16 @@ static hm_status load_parameters(const char *path, const hm_run *run, int64_t vi
     return HM_OK;
 }
 
+/* config.yaml is the first file of a run, and model.h5 the last. */
+static hm_status check_finished(const char *folder)
+{
+    const hm_folder run = {.path = folder};
+    HM_REQUIRE(hm_folder_has(&run, "model.h5") || !hm_folder_has(&run, "config.yaml"), HM_EDATA,
+               "%s: its training has not ended, and there is no model yet; to go on: harmonium train --resume %s",
+               folder, folder);
+    return HM_OK;
+}
+
 hm_status hm_run_load(hm_run *run, hm_cli *cli, const char *folder, const hm_texts *sets, hm_model **model)
 {
     hm_model_info info = {0};
@@ -488,6 +499,7 @@ hm_status hm_run_load(hm_run *run, hm_cli *cli, const char *folder, const hm_tex
     *run = (hm_run){0};
     *model = NULL;
     hm_status status = hm_path_in(folder, "model.h5", &path);
+    if (status == HM_OK) status = check_finished(folder);
     if (status == HM_OK) status = hm_model_file_info(path, &info);
     status = cli->comm->agree(cli->comm, status);
     if (status == HM_OK) status = hm_run_configure(run, cli, path, info.config, sets);

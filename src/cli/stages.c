@@ -16,12 +16,27 @@ static int find_metric(const hm_stages *stages, const char *name)
     return -1;
 }
 
+/* Another stage may mean another thing by the same name. */
+static void describe_again(hm_stages *stages, int metric, const hm_stage *stage, const char *description)
+{
+    const char *before = stages->metrics[metric].description;
+    if (strstr(before, description)) return;
+    char text[sizeof stages->descriptions[metric]];
+    snprintf(text, sizeof text, "%s; in stage '%s': %s", before, stage->name, description);
+    memcpy(stages->descriptions[metric], text, sizeof text);
+    stages->metrics[metric].description = stages->descriptions[metric];
+}
+
 static hm_status add_metrics(hm_stages *stages, const hm_stage *stage)
 {
     hm_monitor list[HM_METRICS_MAX];
     int count = hm_contrast_metrics(stage->objective, &stage->contrast, list);
     for (int metric = 0; metric < count; metric++) {
-        if (find_metric(stages, list[metric].name) >= 0) continue;
+        int there = find_metric(stages, list[metric].name);
+        if (there >= 0) {
+            describe_again(stages, there, stage, list[metric].description);
+            continue;
+        }
         HM_REQUIRE(stages->metric_count < HM_RUN_METRICS_MAX, HM_EINTERNAL, "more metrics than a run has room for");
         stages->metrics[stages->metric_count++] = list[metric];
     }

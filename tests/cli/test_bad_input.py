@@ -213,6 +213,9 @@ class BadRuns(Case):
         self.assertIn("harmonium 0.", self.succeed("--version").stdout)
         self.refuse(3, "nowhere", "evaluate", self.path("nowhere"), ranks=2)
         self.refuse(3, "nowhere", "sample", self.path("nowhere"))
+        os.mkdir(self.path("begun"))
+        self.write("begun/config.yaml", "seed: 1")
+        self.refuse(3, ["has not ended", "harmonium train --resume"], "evaluate", self.path("begun"))
         self.refuse(3, "nowhere", "info", self.path("nowhere"))
 
 

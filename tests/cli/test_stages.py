@@ -127,6 +127,14 @@ class Stages(Case):
         report = self.report("train", "--resume", self.path("run"))
         self.assertEqual((report["state"], report["epochs"]), ("finished before; nothing to do", 24))
 
+    def test_a_metric_is_described_for_every_stage(self):
+        self.succeed("train", self.staged("dbm", train="batch: 500"), "-o", self.path("run"), "--quiet")
+        with h5py.File(self.path("run/metrics.h5")) as file:
+            told = file["metrics/free_energy"].attrs["description"]
+        self.assertTrue(told.startswith("free energy of the minibatch"), told)
+        self.assertIn("; in stage 'joint': variational free energy", told)
+        self.assertEqual(told.count("in stage"), 1)
+
     def test_a_layer_is_trained_by_its_stage_alone(self):
         learnt = {}
         for layer in (1, 2):
