@@ -78,11 +78,10 @@ def read_metrics(file):
 
 
 def image_shape(file, dataset, columns, given):
-    """Height and width of a row as an image: as given, or as the attributes of the dataset or its file say. Label units
-    behind the visible ones have no place in it."""
+    """Height and width of a row as an image: as given, or as the attributes of the dataset or its file say."""
     shapes = [given] if given else [(item.attrs.get("height"), item.attrs.get("width")) for item in (dataset, file)]
     for height, width in shapes:
-        if height and width and int(height) * int(width) in (columns, file.attrs.get("visible")):
+        if height and width and int(height) * int(width) == columns:
             return int(height), int(width)
     if given:
         raise Missing(f"{dataset.name}: --shape {given[0]}x{given[1]} does not make its {columns} columns")
@@ -130,11 +129,13 @@ def draw_filters(run, options):
     with open_file(run, "model.h5") as file:
         dataset = first_weights(file)
         weights = dataset[()].astype(float)
+        if "visible_and_label" in dataset.attrs.get("axes", ()):
+            weights = weights[:file.attrs["visible"]]  # label units have no place in an image
         height, width = image_shape(file, dataset, weights.shape[0], options.shape)
     if not numpy.isfinite(weights).all():
         raise Missing("the weights hold NaN or infinities")
-    chosen = strongest(weights[:height * width], TILES_MAX)
-    images = weights[:height * width, chosen].T.reshape(-1, height, width)
+    chosen = strongest(weights, TILES_MAX)
+    images = weights[:, chosen].T.reshape(-1, height, width)
     limit = numpy.quantile(numpy.abs(images), 0.995) or 1.0
     figure, axes = plt.subplots(figsize=(6.4, 6.6), layout="constrained")
     picture = show_sheet(axes, images, cmap="RdBu_r", vmin=-limit, vmax=limit)

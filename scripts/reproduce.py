@@ -124,6 +124,21 @@ def settings(*lists):
     return [word for setting in sum(lists, []) for word in ("--set", setting)]
 
 
+def is_trained(run_folder, training):
+    """Was it interrupted while it was evaluated? What it is made by is kept beside the folder."""
+    with open(training[training.index("train") + 1]) as file:
+        made_by = " ".join(training) + "\n" + file.read()
+    record = run_folder + ".made-by"
+    if os.path.exists(os.path.join(run_folder, "model.h5")):
+        with open(record) if os.path.exists(record) else open(os.devnull) as file:
+            if file.read() != made_by:
+                sys.exit(f"reproduce: {run_folder} holds a run that was made otherwise; choose another --folder")
+        return True
+    with open(record, "w") as file:
+        file.write(made_by)
+    return False
+
+
 def variant(quick, sets):
     return [*(["quick"] if quick else []), *sets]
 
@@ -141,7 +156,7 @@ def reproduce(name, harmonium, folder, ranks=1, threads=1, quick=False, sets=())
     run_folder = os.path.join(folder, "-".join([name, *variant(quick, sets)]).replace("/", "_"))
     training = [*start, "train", os.path.join(EXAMPLES, what["config"]), "-o", run_folder, "--quiet", "--json",
                 *settings([f"data.file={commands[-1][-1]}", f"threads={threads}"], more)]
-    if not os.path.exists(os.path.join(run_folder, "model.h5")):  # else it was interrupted while it was evaluated
+    if not is_trained(run_folder, training):
         run(training, stdout=subprocess.DEVNULL)
     methods = ["--method", what["methods"]] if "methods" in what else []
     report = json.loads(run([*start, "evaluate", run_folder, "--quiet", "--json", *methods], stdout=subprocess.PIPE))

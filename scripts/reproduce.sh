@@ -6,6 +6,6 @@
 #
 # Minutes to two hours; docs/results.md has what came out. DIR holds mnist/ and freyfaces/ with their IDX files.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-[ -x build/harmonium ] || scripts/setup.sh
-exec /usr/bin/python3 scripts/reproduce.py "$@"
+root=$(cd "$(dirname "$0")/.." && pwd)
+[ -x "$root/build/harmonium" ] || "$root/scripts/setup.sh"
+exec /usr/bin/python3 "$root/scripts/reproduce.py" "$@"

@@ -78,7 +78,7 @@ static void classifier_sources(const hm_model *model, int weights[], int biases[
 {
     const hm_stack *stack = model->stack;
     for (int l = 0; l < stack->pairs; l++) {
-        bool own = stack->untied && l < hm_stack_top(model);
+        bool own = stack->untied[l];
         weights[l + 1] = own ? stack->recognition[l] : stack->pair[l].weights[0];
         biases[l + 1] = stack->pair[l].layer[1].bias;
     }
@@ -187,8 +187,8 @@ void hm_stack_refresh(hm_model *model)
         hm_pack_both(&pair->up[0], &pair->down[0], W, model->team);
         if (l + 1 == stack->pairs) break;
         hm_matrix R = hm_pack_matrix(&model->layout, model->params, stack->recognition[l]);
-        stack->untied = hm_kernels_best()->dot(R.rows * R.columns, R.at, R.at) > 0;
-        hm_pack_weights(&stack->up[l], stack->untied ? R : W, model->team);
+        stack->untied[l] = hm_kernels_best()->dot(R.rows * R.columns, R.at, R.at) > 0;
+        hm_pack_weights(&stack->up[l], stack->untied[l] ? R : W, model->team);
     }
     if (model->classifier) hm_classifier_refresh(model);
     refresh_base(model);

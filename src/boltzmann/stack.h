@@ -15,7 +15,7 @@ struct hm_stack {
     hm_machine pair[HM_LAYERS_MAX]; /* the RBMs, from the lowest */
     int recognition[HM_LAYERS_MAX]; /* tensors R of the directed layers: pairs but the top one */
     hm_packed up[HM_LAYERS_MAX];    /* R, packed; of W while R has not been given weights */
-    bool untied;                    /* R has */
+    bool untied[HM_LAYERS_MAX];     /* R has */
 };
 
 /* model->stack and model->machine, with their tensors, for `count` >= 2 hidden layers; labels: label units of the top

@@ -20,7 +20,8 @@ hm_status hm_up_down_begin(hm_model *model, const hm_contrast_settings *how)
 {
     const hm_stack *stack = model->stack;
     (void)how;
-    for (int l = 0; !stack->untied && l < hm_stack_top(model); l++) {
+    for (int l = 0; l < hm_stack_top(model); l++) {
+        if (stack->untied[l]) continue;
         hm_matrix W = hm_pack_matrix(&model->layout, model->params, stack->pair[l].weights[0]);
         memcpy(hm_model_tensor(model, stack->recognition[l]), W.at, (size_t)(W.rows * W.columns) * sizeof(float));
     }

@@ -322,7 +322,8 @@ static hm_status run_methods(hm_assessment *e)
                "--classifier: a network judges made rows by --method scores, which is not among the methods");
     bool any = e->weighted || e->windowed || e->scored || e->classified;
     for (int method = 0; method < METHODS; method++) any = any || chosen[method];
-    HM_REQUIRE(any, HM_EUSAGE, "there is no estimate of this model's likelihood: none of the methods is of its units");
+    if (!any)
+        e->cli->log->warn(e->cli->log, "no method is of this model's units: there are free energies, and no log Z");
     if (e->weighted) HM_TRY(weigh_splits(e));
     if (e->windowed || e->scored) HM_TRY(make_and_judge(e));
     if (e->classified) HM_TRY(classify_splits(e));

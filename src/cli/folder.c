@@ -33,6 +33,15 @@ bool hm_folder_has(const hm_folder *folder, const char *name)
     return there;
 }
 
+hm_status hm_folder_check_finished(const char *path)
+{
+    const hm_folder run = {.path = path};
+    HM_REQUIRE(hm_folder_has(&run, "model.h5") || !hm_folder_has(&run, "config.yaml"), HM_EDATA,
+               "%s: its training has not ended, and there is no model yet; to go on: harmonium train --resume %s", path,
+               path);
+    return HM_OK;
+}
+
 bool hm_folder_holds_run(const hm_folder *folder)
 {
     for (int file = 0; file < RUN_FILES; file++)

@@ -25,6 +25,9 @@ void hm_folder_close(hm_folder *folder);
 /* Is there a file of that name? */
 bool hm_folder_has(const hm_folder *folder, const char *name);
 
+/* HM_EDATA when the folder holds a run whose training has not ended: config.yaml, the first file, and no model.h5. */
+hm_status hm_folder_check_finished(const char *path);
+
 /* Does it hold anything of a run? */
 bool hm_folder_holds_run(const hm_folder *folder);
 

@@ -328,6 +328,10 @@ static hm_status check_binarize(const hm_run *run)
     bool real = run->class->takes_reals && run->class->takes_reals(run->model_settings);
     HM_REQUIRE(!real || run->data.binarize == HM_BINARIZE_NONE, HM_EUSAGE,
                "a model of real numbers takes values as they are; set data.binarize to none");
+    bool draws = run->data.binarize == HM_BINARIZE_FIXED || run->data.binarize == HM_BINARIZE_DYNAMIC;
+    bool groups = run->class->group && run->class->group(run->model_settings) != 0;
+    HM_REQUIRE(!draws || !groups, HM_EUSAGE,
+               "columns are drawn one by one, and softmax units have one 1 in each group; set data.binarize to none");
     return HM_OK;
 }
 
@@ -482,16 +486,6 @@ static hm_status load_parameters(const char *path, const hm_run *run, int64_t vi
     return HM_OK;
 }
 
-/* config.yaml is the first file of a run, and model.h5 the last. */
-static hm_status check_finished(const char *folder)
-{
-    const hm_folder run = {.path = folder};
-    HM_REQUIRE(hm_folder_has(&run, "model.h5") || !hm_folder_has(&run, "config.yaml"), HM_EDATA,
-               "%s: its training has not ended, and there is no model yet; to go on: harmonium train --resume %s",
-               folder, folder);
-    return HM_OK;
-}
-
 hm_status hm_run_load(hm_run *run, hm_cli *cli, const char *folder, const hm_texts *sets, hm_model **model)
 {
     hm_model_info info = {0};
@@ -499,7 +493,7 @@ hm_status hm_run_load(hm_run *run, hm_cli *cli, const char *folder, const hm_tex
     *run = (hm_run){0};
     *model = NULL;
     hm_status status = hm_path_in(folder, "model.h5", &path);
-    if (status == HM_OK) status = check_finished(folder);
+    if (status == HM_OK) status = hm_folder_check_finished(folder);
     if (status == HM_OK) status = hm_model_file_info(path, &info);
     status = cli->comm->agree(cli->comm, status);
     if (status == HM_OK) status = hm_run_configure(run, cli, path, info.config, sets);

@@ -20,7 +20,7 @@ static int find_metric(const hm_stages *stages, const char *name)
 static void describe_again(hm_stages *stages, int metric, const hm_stage *stage, const char *description)
 {
     const char *before = stages->metrics[metric].description;
-    if (strstr(before, description)) return;
+    if (strncmp(before, description, strlen(description)) == 0) return; /* as in the first stage that has it */
     char text[sizeof stages->descriptions[metric]];
     snprintf(text, sizeof text, "%s; in stage '%s': %s", before, stage->name, description);
     memcpy(stages->descriptions[metric], text, sizeof text);

@@ -22,7 +22,7 @@ typedef struct hm_stages {
 
     /* The metrics of all stages, "stage" first; a stage leaves those that it does not have at NaN. */
     hm_monitor metrics[HM_RUN_METRICS_MAX];
-    char descriptions[HM_RUN_METRICS_MAX][512]; /* of those that mean another thing in another stage */
+    char descriptions[HM_RUN_METRICS_MAX][1024]; /* of those that mean another thing in another stage */
     int metric_count;
 } hm_stages;
 

@@ -240,6 +240,7 @@ static hm_status start_from_run(training *t)
 {
     const char *start = t->run.general.start;
     char *file, new[256] = "", left[256] = "", line[1024];
+    HM_TRY(agree(t, hm_folder_check_finished(start)));
     HM_TRY(agree(t, hm_path_in(start, "model.h5", &file)));
     hm_status status = agree(t, take_over(t, file, new, left, sizeof new));
     free(file);

@@ -163,16 +163,10 @@ static bool is_zero(const hm_model *model, const hm_layer *layer)
 /* A layer of the size of the one two below starts as that RBM turned round: its visible biases are the other's hidden
  * ones, so that p_top(h) is what p(h) was (Hinton, Osindero, Teh 2006, section 4). Only one that has learnt nothing:
  * biases stay 0 until then. */
-static hm_status start_transposed(hm_model *model, int l)
+static void start_transposed(hm_model *model, int l)
 {
-    HM_REQUIRE(
-        !model->stack->untied || l == hm_stack_top(model), HM_EUSAGE,
-        "objective pretrain: layer %d has recognition weights of its own since the up-down algorithm and is no RBM "
-        "any more; put this stage before up_down",
-        l + 1);
-    if (l == 0) return HM_OK;
     hm_machine lower = model->stack->pair[l - 1], pair = model->stack->pair[l];
-    if (!is_zero(model, &pair.layer[0]) || !is_zero(model, &pair.layer[1])) return HM_OK;
+    if (!is_zero(model, &pair.layer[0]) || !is_zero(model, &pair.layer[1])) return;
     hm_matrix below = hm_pack_matrix(&model->layout, model->params, lower.weights[0]);
     hm_matrix W = hm_pack_matrix(&model->layout, model->params, pair.weights[0]);
     memcpy(hm_model_tensor(model, pair.layer[0].mean), hm_model_tensor(model, lower.layer[1].mean),
@@ -186,11 +180,25 @@ static hm_status start_transposed(hm_model *model, int l)
         memcpy(hm_model_tensor(model, pair.layer[1].mean), hm_model_tensor(model, lower.layer[0].mean),
                (size_t)W.columns * sizeof(float));
     }
+}
+
+/* After the up-down algorithm a layer is an RBM again, whose weights upward are those downward. */
+static void tie(hm_model *model, int l)
+{
+    if (l == hm_stack_top(model)) return;
+    hm_matrix R = hm_pack_matrix(&model->layout, model->params, model->stack->recognition[l]);
+    memset(R.at, 0, (size_t)(R.rows * R.columns) * sizeof(float));
+}
+
+static hm_status begin_pretraining(hm_model *model, int l)
+{
+    if (l > 0) start_transposed(model, l);
+    tie(model, l);
     model->class->refresh(model);
     return HM_OK;
 }
 
-static const hm_pairs dbn_pairs = {.count = hm_stack_count, .at = hm_stack_upward, .begin = start_transposed};
+static const hm_pairs dbn_pairs = {.count = hm_stack_count, .at = hm_stack_upward, .begin = begin_pretraining};
 
 /* ---- the up-down algorithm -------------------------------------------------------------------------------------- */
 

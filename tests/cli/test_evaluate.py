@@ -115,6 +115,14 @@ class Evaluate(Case):
         self.assertIn("train_log_prob", report["raise"])
         self.refuse(2, "two rows", "evaluate", folder, "--method", "raise", "--set", "ais.raise_rows=1")
 
+    def test_the_verdict_knows_the_exact_log_z(self):
+        config = self.config(self.digits(), model="hidden: 12", train="epochs: 30, learning_rate: 0.1")
+        self.succeed("train", config, "-o", self.path("far"), "--quiet")
+        report = self.report("evaluate", self.path("far"), "--method", "exact,ais_uniform,reverse_ais", "--set",
+                             "ais.temperatures=2", "--set", "ais.burn_in=0")
+        self.assertLess(report["ais_uniform"]["log_z"], report["exact"]["log_z"] - 5)
+        self.assertIn("nats from the exact log Z: do not quote", report["bracket"]["verdict"])
+
     def test_ladders_and_methods(self):
         folder = self.train(12, epochs=2)
         exact = self.report("evaluate", folder, "--method", "exact", "--split", "test")["exact"]["log_z"]

@@ -97,6 +97,21 @@ class PlotRun(unittest.TestCase):
             pictures.append(matplotlib.image.imread(os.path.join(self.out, "filters.png"))[..., :3])
         self.assertGreater(numpy.abs(pictures[0] - pictures[1]).mean(), 0.02)
 
+    def test_filters_leave_out_label_units(self):
+        write_model(self.model)
+        self.assertEqual(self.plot("--only", "filters").returncode, 0)
+        with open(os.path.join(self.out, "filters.png"), "rb") as file:
+            without = file.read()
+        with h5py.File(self.model, "r+") as file:
+            weights = file["parameters/W"][...]
+            del file["parameters/W"]
+            file.attrs["visible"] = len(weights)
+            file["parameters/W"] = numpy.vstack([weights, 100 * weights[:3]])
+            file["parameters/W"].attrs["axes"] = ["visible_and_label", "hidden"]
+        self.assertEqual(self.plot("--only", "filters").returncode, 0)
+        with open(os.path.join(self.out, "filters.png"), "rb") as file:
+            self.assertEqual(file.read(), without)
+
     def test_reads_metrics_while_they_are_written(self):
         write_metrics(self.metrics)
         with h5py.File(self.metrics, "r+", libver="latest") as writer:

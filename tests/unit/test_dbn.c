@@ -275,11 +275,7 @@ static void up_down_is_the_delta_rule(void **state)
     train_start(&t, model, "up_down", &how, ROWS, 1);
     hm_matrix R = small_rbm_tensor(model, "R1"), W = small_rbm_tensor(model, "W1");
     assert_memory_equal(R.at, W.at, (size_t)(R.rows * R.columns) * sizeof(float)); /* begin unties them */
-    const hm_objective *pretrain = hm_objective_find(model->class, "pretrain");
-    assert_int_equal(pretrain->begin(model, &(hm_contrast_settings){.layer = 1}), HM_EUSAGE);
-    assert_non_null(strstr(hm_error_message(), "before up_down"));
-    hm_error_clear();
-    assert_ok(pretrain->begin(model, &(hm_contrast_settings){.layer = 2}));
+    assert_true(model->stack->untied[0]);
     small_rbm_normal(R, 0.7, 9, 0);
     model->class->refresh(model);
     hm_outer outer[HM_TENSORS_MAX];
@@ -327,6 +323,25 @@ static void up_down_is_the_delta_rule(void **state)
     hm_model_free(model);
 }
 
+/* A layer that is trained as an RBM after up_down has one kind of weights again. */
+static void pretraining_ties_a_layer(void **state)
+{
+    (void)state;
+    hm_model *model = make_model((const char *const[]){"hidden", "[3, 5, 2]", NULL}, 0.9, 0.5);
+    hm_contrast_settings how = {.layer = 1};
+    const hm_objective *pretrain = hm_objective_find(model->class, "pretrain");
+    assert_ok(hm_objective_find(model->class, "up_down")->begin(model, &how));
+    assert_true(model->stack->untied[0] && model->stack->untied[1]);
+    assert_ok(pretrain->begin(model, &how));
+    assert_true(!model->stack->untied[0] && model->stack->untied[1]);
+    hm_matrix R = small_rbm_tensor(model, "R2"), W = small_rbm_tensor(model, "W2");
+    R.at[0] = 42; /* what up_down has learnt of a layer stays */
+    assert_ok(hm_objective_find(model->class, "up_down")->begin(model, &how));
+    assert_true(model->stack->untied[0] && R.at[0] == 42);
+    assert_memory_equal(R.at + 1, W.at + 1, (size_t)(R.rows * R.columns - 1) * sizeof(float));
+    hm_model_free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -334,6 +349,7 @@ int main(void)
         cmocka_unit_test(second_layer_from_the_transpose_raises_the_bound),
         cmocka_unit_test(samples_have_the_exact_distribution),
         cmocka_unit_test(up_down_is_the_delta_rule),
+        cmocka_unit_test(pretraining_ties_a_layer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
