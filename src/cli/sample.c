@@ -401,10 +401,15 @@ static hm_status sample(sampling *s, const char *folder)
     return report(s, folder);
 }
 
-/* Datasets of samples share their group with the scales of their axes: sample, sample_100, visible. */
-static bool is_axis(const char *name)
+/* Datasets of samples share their group with the scales of their axes (sample, sample_100, visible) and with what is
+ * told of them (NAME_mean). */
+static bool is_taken(const char *name)
 {
-    static const char *const axes[] = {"sample", "visible"};
+    static const char *const axes[] = {"sample", "visible"}, *const ends[] = {"_mean", "_data", "_latent", "_rows"};
+    for (int end = 0; end < 4; end++) {
+        size_t length = strlen(ends[end]), whole = strlen(name);
+        if (whole >= length && strcmp(name + whole - length, ends[end]) == 0) return true;
+    }
     for (int axis = 0; axis < 2; axis++) {
         size_t length = strlen(axes[axis]);
         if (strncmp(name, axes[axis], length) != 0) continue;
@@ -425,8 +430,8 @@ static hm_status check_options(const sample_options *chosen, int positional)
                HM_SAMPLES_NAME_MAX);
     HM_REQUIRE(!chosen->name || (chosen->name[0] && !strchr(chosen->name, '/') && chosen->name[0] != '.'), HM_EUSAGE,
                "--name: '%s' is not the name of a dataset (no '/', no leading '.')", chosen->name);
-    HM_REQUIRE(!chosen->name || !is_axis(chosen->name), HM_EUSAGE, "--name: '%s' is the name of an axis of samples",
-               chosen->name);
+    HM_REQUIRE(!chosen->name || !is_taken(chosen->name), HM_EUSAGE,
+               "--name: '%s' is the name of an axis of samples, or of what is stored beside samples", chosen->name);
     return HM_OK;
 }
 

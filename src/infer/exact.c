@@ -105,7 +105,8 @@ static hm_status sum_all(enumeration *all, double *log_z)
 hm_status hm_exact_log_z(const hm_model *model, const hm_workers *workers, double *log_z)
 {
     const hm_enumeration *family = model->class->enumeration;
-    HM_REQUIRE(family, HM_EUSAGE, "exact log Z: family %s cannot be enumerated; use --method ais", model->class->name);
+    HM_REQUIRE(family, HM_EUSAGE, "exact log Z: family %s cannot be enumerated%s", model->class->name,
+               hm_model_anneals(model) ? "; use --method ais" : "");
     int64_t units = family->units(model);
     HM_REQUIRE(units < INT64_MAX, HM_EUSAGE,
                "exact log Z: no side of the model is of bernoulli units alone, to be enumerated");

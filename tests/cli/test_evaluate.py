@@ -196,6 +196,7 @@ class Sample(Case):
         self.refuse(2, "--name", "sample", folder, "--name", "a/b")
         self.refuse(2, "name of an axis", "sample", folder, "--name", "sample")
         self.refuse(2, "name of an axis", "sample", folder, "--name", "visible_784")
+        self.refuse(2, "stored beside samples", "sample", folder, "--name", "gibbs_mean")
         self.succeed("sample", folder, "-n", 3, "--steps", 1, "--name", "sampled", "--quiet")
         self.refuse(2, "200 letters", "sample", folder, "--name", "a" * 201)
         self.refuse(4, "nowhere/x.png", "sample", folder, "--png", self.path("nowhere/x.png"))
