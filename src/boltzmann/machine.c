@@ -90,6 +90,20 @@ int64_t hm_machine_group(const hm_machine_units *units)
     return units->group > 0 ? units->group : -1;
 }
 
+hm_status hm_visible_units(const hm_machine_units *kinds, int64_t visible, hm_layer *layer)
+{
+    layer->unit = (hm_unit)kinds->visible;
+    layer->group = kinds->group > 0 ? kinds->group : visible;
+    HM_REQUIRE(!kinds->learns_variance || layer->unit == HM_GAUSSIAN, HM_EUSAGE,
+               "model.learn_variance is of gaussian visible units, and these are %s", hm_unit_names[layer->unit]);
+    HM_REQUIRE(kinds->group == 0 || layer->unit == HM_SOFTMAX, HM_EUSAGE,
+               "model.visible_group is of softmax visible units, and these are %s", hm_unit_names[layer->unit]);
+    HM_REQUIRE(layer->unit != HM_SOFTMAX || visible % layer->group == 0, HM_EUSAGE,
+               "model.visible_group: the data's %lld columns are not made of groups of %lld", (long long)visible,
+               (long long)layer->group);
+    return HM_OK;
+}
+
 /* The kinds of all layers, from the settings. */
 static hm_status set_units(hm_model *model, const hm_machine_units *kinds)
 {
@@ -99,15 +113,7 @@ static hm_status set_units(hm_model *model, const hm_machine_units *kinds)
         machine->layer[l].unit = l > 0 && kinds->hidden > 0 ? HM_RECTIFIED : HM_BERNOULLI;
         machine->layer[l].log_variance = -1;
     }
-    visible->unit = (hm_unit)kinds->visible;
-    HM_REQUIRE(!kinds->learns_variance || visible->unit == HM_GAUSSIAN, HM_EUSAGE,
-               "model.learn_variance is of gaussian visible units, and these are %s", hm_unit_names[visible->unit]);
-    HM_REQUIRE(kinds->group == 0 || visible->unit == HM_SOFTMAX, HM_EUSAGE,
-               "model.visible_group is of softmax visible units, and these are %s", hm_unit_names[visible->unit]);
-    visible->group = kinds->group > 0 ? kinds->group : model->visible;
-    HM_REQUIRE(visible->unit != HM_SOFTMAX || model->visible % visible->group == 0, HM_EUSAGE,
-               "model.visible_group: the data's %lld columns are not made of groups of %lld", (long long)visible->units,
-               (long long)visible->group);
+    HM_TRY(hm_visible_units(kinds, model->visible, visible));
     if (!kinds->learns_variance) return HM_OK;
     return hm_layout_add(&model->layout,
                          (hm_tensor){.name = "log_variance",
@@ -207,19 +213,6 @@ static void init_weights(hm_model *model, uint64_t seed, double init_std, int l)
             W.at[i * W.columns + j] = (float)(init_std * hm_random_normal(&stream, i, j));
 }
 
-static const double LEAST_RATE = 1e-7; /* of a class that no row is of */
-
-/* The parameter b of unit i that has this mean without neighbours. */
-static float parameter_of(const hm_layer *layer, int64_t i, float mean)
-{
-    if (i >= layer->units - layer->labels) return (float)log(fmax((double)mean, LEAST_RATE));
-    switch (layer->unit) {
-    case HM_GAUSSIAN: return mean;
-    case HM_SOFTMAX: return (float)log((double)mean);
-    default: return (float)log((double)mean / (1.0 - (double)mean));
-    }
-}
-
 hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const float base_rates[])
 {
     const hm_machine *machine = model->machine;
@@ -233,7 +226,7 @@ hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const
     for (int64_t i = 0; i < visible->units; i++) {
         HM_REQUIRE(visible->unit == HM_GAUSSIAN || (base_rates[i] > 0 && base_rates[i] < 1), HM_EINTERNAL,
                    "base rate %lld is %g, not inside (0, 1)", (long long)i, (double)base_rates[i]);
-        hm_model_tensor(model, visible->bias)[i] = parameter_of(visible, i, base_rates[i]);
+        hm_model_tensor(model, visible->bias)[i] = hm_units_parameter(visible, i, base_rates[i]);
         hm_model_tensor(model, machine->base_rate)[i] = base_rates[i];
         hm_model_tensor(model, visible->mean)[i] = base_rates[i];
     }
@@ -270,7 +263,7 @@ void hm_machine_refresh(hm_model *model)
     if (model->classifier) hm_classifier_refresh(model);
     const float *rate = hm_model_tensor(model, machine->base_rate);
     for (int64_t i = 0; i < machine->layer[0].units; i++)
-        machine->base_bias[i] = parameter_of(&machine->layer[0], i, rate[i]);
+        machine->base_bias[i] = hm_units_parameter(&machine->layer[0], i, rate[i]);
 }
 
 void hm_weights_upward(const hm_machine *machine, int l, hm_matrix W, float times, float *out)

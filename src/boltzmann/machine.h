@@ -50,22 +50,23 @@ typedef struct hm_machine_units {
     bool labels;          /* units of layer 0 for the classes, behind the others */
 } hm_machine_units;
 
-/* Settings of a machine's units, for a family's table: keys visible_units, visible_group, learn_variance and
- * hidden_units. STRUCT has a member `units` of type hm_machine_units. */
-#define HM_MACHINE_UNITS(STRUCT)                                                                                       \
+/* Settings of the visible units, for a family's table: keys visible_units and visible_group. STRUCT has a member
+ * `units` of type hm_machine_units. */
+#define HM_VISIBLE_UNITS(STRUCT)                                                                                       \
     {.key = "visible_units",                                                                                           \
      .type = HM_SET_CHOICE,                                                                                            \
      .offset = offsetof(STRUCT, units.visible),                                                                        \
      .choices = hm_visible_unit_names,                                                                                 \
      .fallback = "bernoulli",                                                                                          \
      .describe = "kind of the visible units"},                                                                         \
-        {.key = "visible_group",                                                                                       \
-         .type = HM_SET_INT,                                                                                           \
-         .offset = offsetof(STRUCT, units.group),                                                                      \
-         .min = 0,                                                                                                     \
-         .max = 1e6,                                                                                                   \
-         .fallback = "0",                                                                                              \
-         .describe = "softmax units: how many of them are one group, of which one is on; 0: all"},                     \
+    {                                                                                                                  \
+        .key = "visible_group", .type = HM_SET_INT, .offset = offsetof(STRUCT, units.group), .min = 0, .max = 1e6,     \
+        .fallback = "0", .describe = "softmax units: how many of them are one group, of which one is on; 0: all"       \
+    }
+
+/* Those and the settings of machines that have more kinds: learn_variance and hidden_units. */
+#define HM_MACHINE_UNITS(STRUCT)                                                                                       \
+    HM_VISIBLE_UNITS(STRUCT),                                                                                          \
         {.key = "learn_variance",                                                                                      \
          .type = HM_SET_BOOL,                                                                                          \
          .offset = offsetof(STRUCT, units.learns_variance),                                                            \
@@ -77,6 +78,9 @@ typedef struct hm_machine_units {
         .describe = "kind of the hidden units; rectified: noisy rectified linear (Nair & Hinton 2010)"                 \
     }
 extern const char *const hm_visible_unit_names[], *const hm_hidden_unit_names[];
+
+/* Kind and groups of the visible layer, from the settings. HM_EUSAGE for kinds that contradict each other. */
+hm_status hm_visible_units(const hm_machine_units *kinds, int64_t visible, hm_layer *layer);
 
 /* `group` of a family's table (models/model.h). */
 int64_t hm_machine_group(const hm_machine_units *units);

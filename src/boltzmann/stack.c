@@ -84,7 +84,8 @@ static void classifier_sources(const hm_model *model, int weights[], int biases[
     }
 }
 
-hm_status hm_stack_declare(hm_model *model, int count, const int64_t hidden[], int64_t labels)
+hm_status hm_stack_declare(hm_model *model, const hm_machine_units *kinds, int count, const int64_t hidden[],
+                           int64_t labels)
 {
     int64_t units[HM_LAYERS_MAX] = {model->visible};
     HM_TRY(hm_alloc(&model->stack, 1, sizeof(hm_stack), "a stack of RBMs"));
@@ -98,6 +99,7 @@ hm_status hm_stack_declare(hm_model *model, int count, const int64_t hidden[], i
         pair->layer[0].units = units[l] + pair->layer[0].labels;
         pair->layer[1].units = hidden[l];
         pair->layer[0].log_variance = pair->layer[1].log_variance = -1;
+        if (l == 0) HM_TRY(hm_visible_units(kinds, model->visible, &pair->layer[0]));
         HM_TRY(declare_tensors(model, l, labelled ? "top_visible" : axes[l]));
         model->machine = pair;
     }
@@ -157,11 +159,12 @@ hm_status hm_stack_init(hm_model *model, uint64_t seed, double init_std, const f
             for (int64_t i = 0; i < pair->layer[side].units; i++)
                 hm_model_tensor(model, pair->layer[side].mean)[i] = 0.5f;
     }
+    const hm_layer *visible = &stack->pair[0].layer[0];
     for (int64_t i = 0; i < model->visible; i++) {
-        HM_REQUIRE(base_rates[i] > 0 && base_rates[i] < 1, HM_EINTERNAL, "base rate %lld is %g, not inside (0, 1)",
-                   (long long)i, (double)base_rates[i]);
-        hm_model_tensor(model, stack->pair[0].layer[0].bias)[i] = log_odds(base_rates[i]);
-        hm_model_tensor(model, stack->pair[0].layer[0].mean)[i] = base_rates[i];
+        HM_REQUIRE(visible->unit == HM_GAUSSIAN || (base_rates[i] > 0 && base_rates[i] < 1), HM_EINTERNAL,
+                   "base rate %lld is %g, not inside (0, 1)", (long long)i, (double)base_rates[i]);
+        hm_model_tensor(model, visible->bias)[i] = hm_units_parameter(visible, i, base_rates[i]);
+        hm_model_tensor(model, visible->mean)[i] = base_rates[i];
     }
     return HM_OK;
 }

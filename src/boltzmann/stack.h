@@ -1,6 +1,6 @@
 /* A stack of RBMs of which all but the top one have become directed layers (Hinton, Osindero, Teh 2006):
  *
- *   p(h_l = 1 | h_{l+1}) = sigmoid(W_{l+1} h_{l+1} + g_l)     generation, downward       (h_0 = v, g_0 = b)
+ *   p(h_l = 1 | h_{l+1}) = sigmoid(W_{l+1} h_{l+1} + g_l)     generation, downward; h_0 = v as its units are, g_0 = b
  *   q(h_{l+1} = 1 | h_l) = sigmoid(h_l R_{l+1} + c_{l+1})     recognition, upward
  *
  * R = W until R is given weights of its own. The top RBM is model->machine, and may have label units.
@@ -18,14 +18,17 @@ struct hm_stack {
     bool untied[HM_LAYERS_MAX];     /* R has */
 };
 
-/* model->stack and model->machine, with their tensors, for `count` >= 2 hidden layers; labels: label units of the top
- * RBM. A classifier is declared, allocated, packed and freed along when there are classes and no label units. */
-hm_status hm_stack_declare(hm_model *model, int count, const int64_t hidden[], int64_t labels);
+/* model->stack and model->machine, with their tensors, for `count` >= 2 binary hidden layers above visible units of the
+ * given kind (Gaussian ones of variance 1); labels: label units of the top RBM. A classifier is declared, allocated,
+ * packed and freed along when there are classes and no label units. */
+hm_status hm_stack_declare(hm_model *model, const hm_machine_units *kinds, int count, const int64_t hidden[],
+                           int64_t labels);
 hm_status hm_stack_allocate(hm_model *model);
 void hm_stack_free(hm_model *model);
 void hm_stack_refresh(hm_model *model);
 
-/* W ~ N(0, init_std^2); the lowest biases = the log-odds of the base rates, all others 0. */
+/* W ~ N(0, init_std^2); the lowest biases = the log-odds of the base rates (Gaussian units: the means), all others 0.
+ */
 hm_status hm_stack_init(hm_model *model, uint64_t seed, double init_std, const float base_rates[]);
 
 static inline int hm_stack_top(const hm_model *model) { return model->stack->pairs - 1; }

@@ -173,6 +173,18 @@ void hm_units_draw(const hm_layer *layer, const float *mean, const float *varian
     if (layer->labels > 0) draw_groups(layer->labels, layer->labels, mean + own, stream, row, own, out + own);
 }
 
+static const double LEAST_RATE = 1e-7; /* of a class that no row is of */
+
+float hm_units_parameter(const hm_layer *layer, int64_t i, float mean)
+{
+    if (i >= layer->units - layer->labels) return (float)log(fmax((double)mean, LEAST_RATE));
+    switch (layer->unit) {
+    case HM_GAUSSIAN: return mean;
+    case HM_SOFTMAX: return (float)log((double)mean);
+    default: return (float)log((double)mean / (1.0 - (double)mean));
+    }
+}
+
 /* ---- log-probabilities ------------------------------------------------------------------------------------------ */
 
 /* log of the integral of exp(-(v - b)^2 / 2 s^2 + scale v x / s^2) = log sqrt(2 pi s^2) + ((b + scale x)^2 - b^2) / 2

@@ -42,6 +42,9 @@ void hm_units_conditional(const hm_layer *layer, int64_t rows, const float *x, f
 void hm_units_draw(const hm_layer *layer, const float *mean, const float *variance, const hm_stream *stream,
                    int64_t row, float *out);
 
+/* The parameter b of unit i that has this mean without neighbours; a class that no row is of counts as a rare one. */
+float hm_units_parameter(const hm_layer *layer, int64_t i, float mean);
+
 /* log of the sum (or integral) over the states of one row of units of exp(b x + scale (input) x), Gaussian units with
  * their quadratic term; of rectified units with all of that times `scale`; nats. bias: NULL for 0. */
 double hm_units_log_partition(const hm_layer *layer, const float *x, float scale, const float *bias,

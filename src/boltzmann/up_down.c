@@ -37,11 +37,12 @@ size_t hm_up_down_bytes(const hm_model *model, const hm_contrast_settings *how, 
            hm_arena_bytes(rows * model->visible) + hm_pretrain_positive_bytes(model, hm_stack_top(model), rows);
 }
 
-/* Delta rule: target (rows, units) - sigmoid(inputs + bias), times weight, into `error`, which holds the inputs. */
-static void delta_rule(int64_t rows, int64_t units, const float *target, const float *bias, float weight, float *error)
+/* Delta rule: target (rows, units) - the units' mean, times weight, into `error`, which holds their inputs. */
+static void delta_rule(const hm_layer *layer, int64_t rows, const float *target, const float *bias, float weight,
+                       float *error)
 {
-    hm_kernels_best()->activate(rows, units, error, 1.0f, bias, error, NULL, NULL, 0);
-    for (int64_t i = 0; i < rows * units; i++) error[i] = weight * (target[i] - error[i]);
+    hm_units_conditional(layer, rows, error, 1.0f, bias, NULL, error, NULL, NULL, 0);
+    for (int64_t i = 0; i < rows * layer->units; i++) error[i] = weight * (target[i] - error[i]);
 }
 
 /* W_l learns to give the states x[l] from those above, on the data. */
@@ -53,7 +54,7 @@ static hm_status wake(const hm_model *model, hm_shard *shard, float *const x[], 
         float *error;
         HM_TRY(hm_arena_floats(shard->scratch, rows * lower, &error));
         hm_product((hm_matrix){x[l + 1], rows, upper}, &pair->down[0], error);
-        delta_rule(rows, lower, x[l], hm_model_tensor(model, pair->layer[0].bias), 1.0f, error);
+        delta_rule(&pair->layer[0], rows, x[l], hm_model_tensor(model, pair->layer[0].bias), 1.0f, error);
         shard->outer[pair->weights[0]] = (hm_outer){.a = {error, rows, lower}, .b = {x[l + 1], rows, upper}};
         hm_kernels_best()->add_columns(rows, lower, error, 1.0f,
                                        hm_shard_direct(shard, &model->layout, pair->layer[0].bias));
@@ -70,7 +71,7 @@ static hm_status sleep_phase(const hm_model *model, hm_shard *shard, float *cons
         float *error;
         HM_TRY(hm_arena_floats(shard->scratch, rows * upper, &error));
         hm_product((hm_matrix){x[l], rows, lower}, &model->stack->up[l], error);
-        delta_rule(rows, upper, x[l + 1], hm_model_tensor(model, pair->layer[1].bias), weight, error);
+        delta_rule(&pair->layer[1], rows, x[l + 1], hm_model_tensor(model, pair->layer[1].bias), weight, error);
         shard->outer[model->stack->recognition[l]] = (hm_outer){.a = {x[l], rows, lower}, .b = {error, rows, upper}};
         hm_kernels_best()->add_columns(rows, upper, error, 1.0f,
                                        hm_shard_direct(shard, &model->layout, pair->layer[1].bias));

@@ -2,7 +2,7 @@
  * from the one above,
  *
  *   p(v, h_1 .. h_L) = p(v | h_1) p(h_1 | h_2) .. p(h_{L-2} | h_{L-1}) p_top(h_{L-1}, h_L),
- *   p(h_{l} = 1 | h_{l+1}) = sigmoid(W_{l+1} h_{l+1} + g_l)                                      (h_0 = v, g_0 = b)
+ *   p(h_{l} = 1 | h_{l+1}) = sigmoid(W_{l+1} h_{l+1} + g_l)        (h_0 = v, g_0 = b; other visible units by their own)
  *   q(h_{l+1} = 1 | h_l) = sigmoid(h_l R_{l+1} + c_{l+1})                                        recognition, upward
  *
  * (Goodfellow, Bengio, Courville 2016, section 20.3.) Layer by layer it is a stack of RBMs, each with W, lower biases g
@@ -26,6 +26,7 @@
 
 typedef struct dbn_settings {
     hm_deep deep;
+    hm_machine_units units;
     bool labels, transpose;
     int64_t draws;
 } dbn_settings;
@@ -33,6 +34,7 @@ typedef struct dbn_settings {
 #define FIELD(NAME) .offset = offsetof(dbn_settings, NAME)
 static const hm_setting dbn_entries[] = {
     HM_DEEP_SETTINGS(dbn_settings),
+    HM_VISIBLE_UNITS(dbn_settings),
     {.key = "transpose",
      .type = HM_SET_BOOL,
      FIELD(transpose),
@@ -57,6 +59,8 @@ static const hm_setting dbn_entries[] = {
 #undef FIELD
 
 static const dbn_settings *settings_of(const hm_model *model) { return model->settings; }
+static bool takes_reals(const void *settings) { return ((const dbn_settings *)settings)->units.visible == HM_GAUSSIAN; }
+static int64_t group_of(const void *settings) { return hm_machine_group(&((const dbn_settings *)settings)->units); }
 static int64_t classes_of(const void *settings) { return ((const dbn_settings *)settings)->deep.classes; }
 
 static hm_status dbn_check(const void *settings)
@@ -73,7 +77,7 @@ static hm_status dbn_declare(hm_model *model)
     int64_t hidden[HM_LAYERS_MAX];
     HM_TRY(dbn_check(dbn));
     int layers = hm_deep_units(&dbn->deep, hidden);
-    return hm_stack_declare(model, layers, hidden, dbn->labels ? dbn->deep.classes : 0);
+    return hm_stack_declare(model, &dbn->units, layers, hidden, dbn->labels ? dbn->deep.classes : 0);
 }
 
 static hm_status dbn_init(hm_model *model, uint64_t seed, const float base_rates[])
@@ -85,11 +89,17 @@ static bool has_labels(const hm_model *model) { return model->machine->layer[0].
 
 /* ---- the bound -------------------------------------------------------------------------------------------------- */
 
-/* out[row] += sign * log of the probability of x (rows, units) under sigmoid(inputs + bias), inputs overwritten. */
-static void add_log_probability(int64_t rows, int64_t units, const float *x, const float *inputs, const float *bias,
-                                double sign, double out[])
+/* out[row] += sign * log of the probability (density) of x (rows, units) given the inputs of its units. */
+static void add_log_probability(const hm_layer *layer, int64_t rows, const float *x, const float *inputs,
+                                const float *bias, double sign, double out[])
 {
-    for (int64_t row = 0; row < rows; row++)
+    int64_t units = layer->units;
+    for (int64_t row = 0; layer->unit != HM_BERNOULLI && row < rows; row++) {
+        const float *x_row = x + row * units, *input = inputs + row * units;
+        out[row] += sign * (hm_units_score(layer, x_row, bias, NULL) + hm_kernels_best()->dot(units, x_row, input) -
+                            hm_units_log_partition(layer, input, 1.0f, bias, NULL));
+    }
+    for (int64_t row = 0; layer->unit == HM_BERNOULLI && row < rows; row++)
         for (int64_t i = 0; i < units; i++) {
             double z = (double)inputs[row * units + i] + (double)bias[i];
             /* x z - softplus(z): of grey values, the mean of a draw. */
@@ -112,11 +122,10 @@ static hm_status draw_bound(const hm_model *model, hm_matrix v, uint64_t draw, h
         hm_half_step step = {.side = HM_ODD, .from = &states, .sample = &states, .draw = &stream, .beta = 1};
         HM_TRY(hm_machine_half(model, &up, &step, scratch));
         hm_product(hm_layer_of(&up, &states, 0), &up.up[0], inputs);
-        add_log_probability(v.rows, pair.layer[1].units, above, inputs, hm_model_tensor(model, pair.layer[1].bias), -1,
-                            out);
+        add_log_probability(&pair.layer[1], v.rows, above, inputs, hm_model_tensor(model, pair.layer[1].bias), -1, out);
         HM_TRY(hm_arena_floats(scratch, v.rows * pair.layer[0].units, &inputs));
         hm_product(hm_layer_of(&pair, &states, 1), &pair.down[0], inputs);
-        add_log_probability(v.rows, pair.layer[0].units, x, inputs, hm_model_tensor(model, pair.layer[0].bias), 1, out);
+        add_log_probability(&pair.layer[0], v.rows, x, inputs, hm_model_tensor(model, pair.layer[0].bias), 1, out);
         x = above;
     }
     float *room;
@@ -171,7 +180,8 @@ static void start_transposed(hm_model *model, int l)
     hm_matrix W = hm_pack_matrix(&model->layout, model->params, pair.weights[0]);
     memcpy(hm_model_tensor(model, pair.layer[0].mean), hm_model_tensor(model, lower.layer[1].mean),
            (size_t)below.columns * sizeof(float));
-    if (settings_of(model)->transpose && W.rows == below.columns && W.columns == below.rows) {
+    bool turns = lower.layer[0].unit == HM_BERNOULLI && W.rows == below.columns && W.columns == below.rows;
+    if (settings_of(model)->transpose && turns) {
         hm_kernels_best()->transpose(below.rows, below.columns, below.at, below.columns, W.at, W.columns);
         memcpy(hm_model_tensor(model, pair.layer[0].bias), hm_model_tensor(model, lower.layer[1].bias),
                (size_t)W.rows * sizeof(float));
@@ -285,10 +295,12 @@ static const hm_objective *const dbn_objectives[] = {&hm_pretrain_objective, &up
 
 const hm_model_class hm_model_dbn = {
     .name = "dbn",
-    .describe = "deep belief network: binary layers drawn from one another below an RBM",
+    .describe = "deep belief network: layers drawn from one another below an RBM, binary but for the visible units",
     .settings = {"model", dbn_entries},
     .settings_size = sizeof(dbn_settings),
     .check = dbn_check,
+    .takes_reals = takes_reals,
+    .group = group_of,
     .classes = classes_of,
     .declare = dbn_declare,
     .allocate = hm_stack_allocate,

@@ -4,7 +4,7 @@ import unittest
 import h5py
 import numpy
 
-from harmonium import Case, main
+from harmonium import Case, main, parameters
 
 
 class Whiten(Case):
@@ -73,6 +73,27 @@ class Whiten(Case):
         report = self.report("evaluate", self.path("run"), "--set", "ais.temperatures=200", "--set", "ais.burn_in=50")
         self.assertIn("raise", report)
         self.assertLess(abs(report["bracket"]["gap"]), 1)
+
+    def test_a_dbn_of_real_numbers(self):
+        self.whiten()
+        config = self.write("run.yaml", f"data: {{file: {self.path('white.h5')}}}\n"
+                            "model: {family: dbn, hidden: [20, 10], visible_units: gaussian}\n"
+                            "train: {epochs: 3, batch: 40, learning_rate: 0.01}\nstages:\n"
+                            "  - {name: first, objective: pretrain, layer: 1}\n"
+                            "  - {name: second, objective: pretrain, layer: 2}\n"
+                            "  - {name: all, objective: up_down, estimator: cd}\n")
+        self.succeed("train", config, "-o", self.path("one"), "--quiet")
+        self.succeed("train", config, "-o", self.path("two"), "--quiet", "--set", "threads=2", ranks=2)
+        one, two = parameters(self.path("one")), parameters(self.path("two"))
+        for name in one:
+            self.assertTrue((one[name] == two[name]).all(), name)
+        report = self.report("evaluate", self.path("one"), "--method", "exact,ais,reverse_ais")
+        self.assertAlmostEqual(report["ais"]["log_z"], report["exact"]["log_z"], delta=0.1)
+        self.assertGreater(report["exact"]["test_log_prob"], -2 * self.x.shape[1])
+        self.succeed("sample", self.path("one"), "-n", 30, "--quiet")
+        with h5py.File(self.path("one/model.h5")) as file:
+            self.assertEqual(file["samples/gibbs"].shape, (30, self.x.shape[1]))
+            self.assertAlmostEqual((file["samples/gibbs"][...] - file["samples/gibbs_mean"][...]).std(), 1, delta=0.1)
 
     def test_bad_wishes_are_refused(self):
         into = ("-o", self.path("y.h5"))

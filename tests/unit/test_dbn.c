@@ -264,6 +264,114 @@ static void samples_have_the_exact_distribution(void **state)
     hm_model_free(model);
 }
 
+/* ---- other visible units ---------------------------------------------------------------------------------------- */
+
+enum { OTHER_H2 = 2 };
+
+static hm_model *make_other(bool gaussian)
+{
+    const char *const real[] = {"hidden", "[3, 2]", "visible_units", "gaussian", "bound_draws", "4000", NULL};
+    const char *const groups[] = {"hidden", "[3, 2]",      "visible_units", "softmax", "visible_group",
+                                  "2",      "bound_draws", "4000",          NULL};
+    return make_model(gaussian ? real : groups, 0.9, 0.5);
+}
+
+/* Means of the visible units given h1. */
+static void means_given(const hm_model *model, bool gaussian, int64_t h1, double mean[V])
+{
+    for (int i = 0; i < V; i++) {
+        mean[i] = (double)values(model, "b")[i];
+        for (int j = 0; j < H1; j++) mean[i] += (h1 >> j & 1) ? (double)values(model, "W1")[i * H1 + j] : 0;
+    }
+    for (int i = 0; !gaussian && i < V; i += 2) {
+        double first = 1 / (1 + exp(mean[i + 1] - mean[i]));
+        mean[i] = first, mean[i + 1] = 1 - first;
+    }
+}
+
+/* log p(v | h1): N(v; mean, 1), or one of each group of two. */
+static double visible_log_p(const hm_model *model, bool gaussian, const float v[V], int64_t h1)
+{
+    double mean[V], total = 0;
+    means_given(model, gaussian, h1, mean);
+    for (int i = 0; i < V; i++)
+        total += gaussian ? -0.5 * pow((double)v[i] - mean[i], 2) - 0.5 * log(2 * M_PI) : (double)v[i] * log(mean[i]);
+    return total;
+}
+
+static void check_other_bound(const hm_model *model, bool gaussian, const float v[V])
+{
+    double sum = 0, bound = 0, square = 0, energy;
+    for (int64_t h1 = 0; h1 < 1 << H1; h1++) {
+        double joint = visible_log_p(model, gaussian, v, h1) + log_top(model, h1, OTHER_H2), log_q = 0;
+        for (int j = 0; j < H1; j++) {
+            double input = (double)values(model, "c1")[j];
+            for (int i = 0; i < V; i++) input += (double)v[i] * (double)values(model, "W1")[i * H1 + j];
+            log_q += log((h1 >> j & 1) ? sigmoid(input) : sigmoid(-input));
+        }
+        sum += exp(joint);
+        bound += exp(log_q) * (joint - log_q);
+        square += exp(log_q) * pow(joint - log_q, 2);
+    }
+    float row[64] = {0};
+    hm_arena scratch;
+    memcpy(row, v, V * sizeof *v);
+    assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, 1), "scratch"));
+    assert_ok(model->class->free_energy(model, (hm_matrix){row, 1, V}, &scratch, &energy));
+    hm_arena_free(&scratch);
+    assert_true(bound <= log(sum));
+    assert_close(-energy, bound, 4.5 * sqrt(fmax(square - bound * bound, 1e-12) / 4000) + 1e-5);
+}
+
+/* Means of samples from above, and of the means that they are drawn from. */
+static void check_other_samples(const hm_model *model, bool gaussian)
+{
+    enum { CHAINS = 20000, STEPS = 60 };
+    float *states = calloc(CHAINS * H1 + 64, sizeof *states), *v = calloc(CHAINS * V + 64, sizeof *v),
+          *means = calloc(CHAINS * V + 64, sizeof *means);
+    hm_stream stream = {5, HM_RNG_SAMPLE_VISIBLE, (uint64_t)1 << 43};
+    hm_arena scratch;
+    assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, CHAINS), "scratch"));
+    assert_ok(model->class->gibbs(model, 5, (hm_matrix){states, CHAINS, H1}, 0, 0, STEPS, &scratch, NULL));
+    hm_arena_reset(&scratch);
+    assert_ok(model->class->show(model, (hm_matrix){states, CHAINS, H1}, &stream, 0, &scratch, v, means));
+    for (int i = 0; i < V; i++) {
+        double expected = 0, given[V], drawn = 0, square = 0, mean = 0;
+        for (int64_t h1 = 0; h1 < 1 << H1; h1++) {
+            means_given(model, gaussian, h1, given);
+            expected += given[i] * exp(log_top(model, h1, OTHER_H2) - log_z_top(model, OTHER_H2));
+        }
+        for (int chain = 0; chain < CHAINS; chain++) {
+            drawn += (double)v[chain * V + i] / CHAINS;
+            square += pow((double)v[chain * V + i], 2) / CHAINS;
+            mean += (double)means[chain * V + i] / CHAINS;
+        }
+        double allowed = 4.5 * sqrt((square - drawn * drawn) / CHAINS);
+        assert_close(drawn, expected, allowed);
+        assert_close(mean, expected, allowed);
+    }
+    hm_arena_free(&scratch);
+    free(states), free(v), free(means);
+}
+
+static void other_visible_units_have_their_own_density(void **state)
+{
+    (void)state;
+    for (int gaussian = 0; gaussian < 2; gaussian++) {
+        const float rows[2][3][V] = {{{1, 0, 1, 0}, {0, 1, 1, 0}, {1, 0, 0, 1}},
+                                     {{0.3f, -1.2f, 2, 0}, {-1, 0.5f, 0.1f, 1.5f}, {0, 0, 0, 0}}};
+        hm_model *model = make_other(gaussian);
+        for (int row = 0; row < 3; row++) check_other_bound(model, gaussian, rows[gaussian][row]);
+        check_other_samples(model, gaussian);
+        hm_model_free(model);
+    }
+    refuse_small_model(
+        "dbn", (const char *const[]){"hidden", "[3, 2]", "visible_units", "softmax", "visible_group", "3", NULL}, V,
+        "groups of 3");
+}
+
+/* ---- the up-down algorithm -------------------------------------------------------------------------------------- */
+
 /* Every row of an up-down update is what the delta rule makes of states that are 0 or 1. */
 static void up_down_is_the_delta_rule(void **state)
 {
@@ -323,6 +431,49 @@ static void up_down_is_the_delta_rule(void **state)
     hm_model_free(model);
 }
 
+/* v - (b + W h) of Gaussian visible units. */
+static void up_down_of_real_rows_is_the_delta_rule(void **state)
+{
+    enum { ROWS = 3 };
+    (void)state;
+    hm_model *model = make_other(true);
+    const hm_objective *up_down = hm_objective_find(model->class, "up_down");
+    hm_contrast_settings how = {.estimator = HM_CD, .k = 1, .offset_rate = 0.01};
+    float data[ROWS * V + 64] = {0.3f, -1.2f, 2, 0, -1, 0.5f, 0.1f, 1.5f, 0, 0.2f, -0.4f, 3},
+                          *direct = calloc((size_t)model->layout.size, sizeof *direct);
+    hm_outer outer[HM_TENSORS_MAX];
+    hm_arena scratch;
+    memset(outer, 0, sizeof outer);
+    assert_ok(up_down->begin(model, &how));
+    assert_ok(hm_arena_init(&scratch, up_down->scratch_bytes(model, &how, 1, ROWS, 0), "scratch"));
+    hm_shard shard = {.shards = 1,
+                      .seed = SEED,
+                      .data = {data, ROWS, V},
+                      .batch = ROWS,
+                      .how = &how,
+                      .scratch = &scratch,
+                      .outer = outer,
+                      .direct = direct,
+                      .direct_begin = hm_layout_direct_begin(&model->layout)};
+    assert_ok(up_down->gradient(model, &shard));
+    const hm_outer *wake = &outer[hm_layout_find(&model->layout, "W1")];
+    for (int row = 0; row < ROWS; row++) {
+        int64_t h1 = 0;
+        double mean[V];
+        for (int j = 0; j < H1; j++) h1 |= (int64_t)(wake->b.at[row * H1 + j] > 0) << j;
+        means_given(model, true, h1, mean);
+        for (int i = 0; i < V; i++)
+            assert_true(fabs((double)wake->a.at[row * V + i] - ((double)data[row * V + i] - mean[i])) < 1e-5);
+    }
+    hm_arena_reset(&scratch);
+    shard.monitors = (double[8]){0};
+    assert_ok(up_down->monitor(model, &shard));
+    assert_true(isfinite(shard.monitors[0]));
+    free(direct);
+    hm_arena_free(&scratch);
+    hm_model_free(model);
+}
+
 /* A layer that is trained as an RBM after up_down has one kind of weights again. */
 static void pretraining_ties_a_layer(void **state)
 {
@@ -348,7 +499,9 @@ int main(void)
         cmocka_unit_test(bound_is_its_definition),
         cmocka_unit_test(second_layer_from_the_transpose_raises_the_bound),
         cmocka_unit_test(samples_have_the_exact_distribution),
+        cmocka_unit_test(other_visible_units_have_their_own_density),
         cmocka_unit_test(up_down_is_the_delta_rule),
+        cmocka_unit_test(up_down_of_real_rows_is_the_delta_rule),
         cmocka_unit_test(pretraining_ties_a_layer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
