@@ -115,12 +115,12 @@ static hm_status begin(hm_model *model, const hm_contrast_settings *how)
     int weights[HM_LAYERS_MAX + 1] = {0}, biases[HM_LAYERS_MAX + 1] = {0}, top = net->layers + 1;
     (void)how;
     if (hm_classifier_is_made(model)) return HM_OK;
-    net->sources(model, weights, biases);
+    const float *variance = net->sources(model, weights, biases);
     hm_matrix U = weights_of(model, top);
     hm_stream stream = {.seed = model->seed, .purpose = HM_RNG_INIT, .step = (uint64_t)net->weights[top]};
     for (int l = 1; l <= net->layers; l++) {
         hm_matrix W = hm_pack_matrix(&model->layout, model->params, weights[l]), N = weights_of(model, l);
-        hm_weights_upward(model->machine, l - 1, W, 1.0f, N.at);
+        hm_weights_upward(l == 1 ? variance : NULL, W, 1.0f, N.at);
         memcpy(hm_model_tensor(model, net->biases[l]), hm_model_tensor(model, biases[l]),
                (size_t)net->units[l] * sizeof(float));
         if (net->extra[l] == 0) continue;

@@ -17,8 +17,9 @@
 /* Marginals of hidden layers 2 .. L of rows v, into states (which have room for all layers). */
 typedef hm_status (*hm_marginals)(const hm_model *model, hm_matrix v, hm_arena *scratch, hm_states *states);
 
-/* The tensors that hidden layers 1 .. L start from: weights[l] of the stack's W_l, biases[l]. */
-typedef void (*hm_classifier_sources)(const hm_model *model, int weights[], int biases[]);
+/* The tensors that hidden layers 1 .. L start from: weights[l] of the stack's W_l, biases[l]. Returns variances that
+ * rows of the lowest weights are to be divided by, or NULL. */
+typedef const float *(*hm_classifier_sources)(const hm_model *model, int weights[], int biases[]);
 
 struct hm_classifier {
     int layers;                       /* L, hidden */

@@ -63,13 +63,14 @@ static hm_status declare_layer(hm_model *model, int l, bool numbered)
                          &layer->mean);
 }
 
-static void classifier_sources(const hm_model *model, int weights[], int biases[])
+static const float *classifier_sources(const hm_model *model, int weights[], int biases[])
 {
     const hm_machine *machine = model->machine;
     for (int l = 1; l < machine->layers; l++) {
         weights[l] = machine->weights[l - 1];
         biases[l] = machine->layer[l].bias;
     }
+    return machine->variance;
 }
 
 /* Of a machine with several hidden layers, it is also given their marginals. */
@@ -90,8 +91,9 @@ int64_t hm_machine_group(const hm_machine_units *units)
     return units->group > 0 ? units->group : -1;
 }
 
-hm_status hm_visible_units(const hm_machine_units *kinds, int64_t visible, hm_layer *layer)
+hm_status hm_visible_units(hm_model *model, const hm_machine_units *kinds, const char *axis, hm_layer *layer)
 {
+    int64_t visible = model->visible;
     layer->unit = (hm_unit)kinds->visible;
     layer->group = kinds->group > 0 ? kinds->group : visible;
     HM_REQUIRE(!kinds->learns_variance || layer->unit == HM_GAUSSIAN, HM_EUSAGE,
@@ -101,7 +103,14 @@ hm_status hm_visible_units(const hm_machine_units *kinds, int64_t visible, hm_la
     HM_REQUIRE(layer->unit != HM_SOFTMAX || visible % layer->group == 0, HM_EUSAGE,
                "model.visible_group: the data's %lld columns are not made of groups of %lld", (long long)visible,
                (long long)layer->group);
-    return HM_OK;
+    if (!kinds->learns_variance) return HM_OK;
+    return hm_layout_add(&model->layout,
+                         (hm_tensor){.name = "log_variance",
+                                     .dims = 1,
+                                     .shape = {layer->units},
+                                     .axes = {axis},
+                                     .description = "log of the variance of each Gaussian visible unit; labels have 0"},
+                         &layer->log_variance);
 }
 
 /* The kinds of all layers, from the settings. */
@@ -113,15 +122,7 @@ static hm_status set_units(hm_model *model, const hm_machine_units *kinds)
         machine->layer[l].unit = l > 0 && kinds->hidden > 0 ? HM_RECTIFIED : HM_BERNOULLI;
         machine->layer[l].log_variance = -1;
     }
-    HM_TRY(hm_visible_units(kinds, model->visible, visible));
-    if (!kinds->learns_variance) return HM_OK;
-    return hm_layout_add(&model->layout,
-                         (hm_tensor){.name = "log_variance",
-                                     .dims = 1,
-                                     .shape = {visible->units},
-                                     .axes = {visible_axis(machine)},
-                                     .description = "log of the variance of each Gaussian visible unit; labels have 0"},
-                         &visible->log_variance);
+    return hm_visible_units(model, kinds, visible_axis(machine), visible);
 }
 
 hm_status hm_deep_check(const hm_deep *deep, int least)
@@ -170,6 +171,20 @@ hm_status hm_machine_declare(hm_model *model, const hm_machine_units *kinds, int
         &machine->base_rate);
 }
 
+hm_status hm_variance_allocate(hm_machine *machine)
+{
+    if (machine->layer[0].log_variance < 0) return HM_OK;
+    HM_TRY(hm_alloc(&machine->variance, machine->layer[0].units, sizeof(float), "variances"));
+    return hm_alloc(&machine->scaled, machine->layer[0].units * machine->layer[1].units, sizeof(float),
+                    "weights over variances");
+}
+
+void hm_variance_free(hm_machine *machine)
+{
+    free(machine->variance);
+    free(machine->scaled);
+}
+
 hm_status hm_machine_allocate(hm_model *model)
 {
     hm_machine *machine = model->machine;
@@ -180,11 +195,7 @@ hm_status hm_machine_allocate(hm_model *model)
         machine->down[l].tables = true;
     }
     if (model->classifier) HM_TRY(hm_classifier_allocate(model));
-    if (machine->layer[0].log_variance >= 0) {
-        HM_TRY(hm_alloc(&machine->variance, machine->layer[0].units, sizeof(float), "variances"));
-        HM_TRY(hm_alloc(&machine->scaled, machine->layer[0].units * machine->layer[1].units, sizeof(float),
-                        "weights over variances"));
-    }
+    HM_TRY(hm_variance_allocate(machine));
     return hm_alloc(&machine->base_bias, hm_side_units(machine, HM_EVEN), sizeof(float), "base biases");
 }
 
@@ -198,8 +209,7 @@ void hm_machine_free(hm_model *model)
         hm_packed_free(&machine->down[l]);
     }
     free(machine->base_bias);
-    free(machine->variance);
-    free(machine->scaled);
+    hm_variance_free(machine);
     free(machine);
     model->machine = NULL;
 }
@@ -234,9 +244,8 @@ hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const
 }
 
 /* Rows of W_0 over the variance: what the visible units say to the hidden ones. */
-static hm_matrix scale_weights(hm_model *model)
+static hm_matrix scale_weights(const hm_model *model, hm_machine *machine)
 {
-    hm_machine *machine = model->machine;
     hm_matrix W = hm_pack_matrix(&model->layout, model->params, machine->weights[0]);
     const float *log_variance = hm_model_tensor(model, machine->layer[0].log_variance);
     for (int64_t i = 0; i < W.rows; i++) {
@@ -248,27 +257,31 @@ static hm_matrix scale_weights(hm_model *model)
     return W;
 }
 
-void hm_machine_refresh(hm_model *model)
+void hm_machine_pack(const hm_model *model, hm_machine *machine)
 {
-    hm_machine *machine = model->machine;
     for (int l = 0; l + 1 < machine->layers; l++) {
         hm_matrix W = hm_pack_matrix(&model->layout, model->params, machine->weights[l]);
         if (l > 0 || !machine->variance) {
             hm_pack_both(&machine->up[l], &machine->down[l], W, model->team);
             continue;
         }
-        hm_pack_weights(&machine->up[l], scale_weights(model), model->team);
+        hm_pack_weights(&machine->up[l], scale_weights(model, machine), model->team);
         hm_pack_transposed(&machine->down[l], W, model->team);
     }
+}
+
+void hm_machine_refresh(hm_model *model)
+{
+    hm_machine *machine = model->machine;
+    hm_machine_pack(model, machine);
     if (model->classifier) hm_classifier_refresh(model);
     const float *rate = hm_model_tensor(model, machine->base_rate);
     for (int64_t i = 0; i < machine->layer[0].units; i++)
         machine->base_bias[i] = hm_units_parameter(&machine->layer[0], i, rate[i]);
 }
 
-void hm_weights_upward(const hm_machine *machine, int l, hm_matrix W, float times, float *out)
+void hm_weights_upward(const float *variance, hm_matrix W, float times, float *out)
 {
-    const float *variance = hm_layer_variance(machine, l);
     for (int64_t i = 0; i < W.rows; i++) {
         float scale = variance ? times / variance[i] : times;
         for (int64_t j = 0; j < W.columns; j++) out[i * W.columns + j] = scale * W.at[i * W.columns + j];

@@ -50,8 +50,8 @@ typedef struct hm_machine_units {
     bool labels;          /* units of layer 0 for the classes, behind the others */
 } hm_machine_units;
 
-/* Settings of the visible units, for a family's table: keys visible_units and visible_group. STRUCT has a member
- * `units` of type hm_machine_units. */
+/* Settings of the visible units, for a family's table: keys visible_units, visible_group and learn_variance. STRUCT has
+ * a member `units` of type hm_machine_units. */
 #define HM_VISIBLE_UNITS(STRUCT)                                                                                       \
     {.key = "visible_units",                                                                                           \
      .type = HM_SET_CHOICE,                                                                                            \
@@ -59,19 +59,22 @@ typedef struct hm_machine_units {
      .choices = hm_visible_unit_names,                                                                                 \
      .fallback = "bernoulli",                                                                                          \
      .describe = "kind of the visible units"},                                                                         \
+        {.key = "visible_group",                                                                                       \
+         .type = HM_SET_INT,                                                                                           \
+         .offset = offsetof(STRUCT, units.group),                                                                      \
+         .min = 0,                                                                                                     \
+         .max = 1e6,                                                                                                   \
+         .fallback = "0",                                                                                              \
+         .describe = "softmax units: how many of them are one group, of which one is on; 0: all"},                     \
     {                                                                                                                  \
-        .key = "visible_group", .type = HM_SET_INT, .offset = offsetof(STRUCT, units.group), .min = 0, .max = 1e6,     \
-        .fallback = "0", .describe = "softmax units: how many of them are one group, of which one is on; 0: all"       \
+        .key = "learn_variance", .type = HM_SET_BOOL, .offset = offsetof(STRUCT, units.learns_variance),               \
+        .fallback = "false",                                                                                           \
+        .describe = "Gaussian units: a variance of each, learnt (Cho, Ilin, Raiko 2011); false: 1"                     \
     }
 
-/* Those and the settings of machines that have more kinds: learn_variance and hidden_units. */
+/* Those, and hidden_units. */
 #define HM_MACHINE_UNITS(STRUCT)                                                                                       \
     HM_VISIBLE_UNITS(STRUCT),                                                                                          \
-        {.key = "learn_variance",                                                                                      \
-         .type = HM_SET_BOOL,                                                                                          \
-         .offset = offsetof(STRUCT, units.learns_variance),                                                            \
-         .fallback = "false",                                                                                          \
-         .describe = "Gaussian units: a variance of each, learnt (Cho, Ilin, Raiko 2011); false: 1"},                  \
     {                                                                                                                  \
         .key = "hidden_units", .type = HM_SET_CHOICE, .offset = offsetof(STRUCT, units.hidden),                        \
         .choices = hm_hidden_unit_names, .fallback = "bernoulli",                                                      \
@@ -79,8 +82,9 @@ typedef struct hm_machine_units {
     }
 extern const char *const hm_visible_unit_names[], *const hm_hidden_unit_names[];
 
-/* Kind and groups of the visible layer, from the settings. HM_EUSAGE for kinds that contradict each other. */
-hm_status hm_visible_units(const hm_machine_units *kinds, int64_t visible, hm_layer *layer);
+/* Kind and groups of the visible layer, from the settings, and the tensor of its variances, if they are learnt.
+ * HM_EUSAGE for kinds that contradict each other. */
+hm_status hm_visible_units(hm_model *model, const hm_machine_units *kinds, const char *axis, hm_layer *layer);
 
 /* `group` of a family's table (models/model.h). */
 int64_t hm_machine_group(const hm_machine_units *units);
@@ -134,9 +138,14 @@ hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const
 /* Packs the weights. */
 void hm_machine_refresh(hm_model *model);
 
-/* out (as W, which is the weights above layer l) = what a pass upward multiplies by: W, rows over the variance of
- * Gaussian units, so many times. */
-void hm_weights_upward(const hm_machine *machine, int l, hm_matrix W, float times, float *out);
+/* The same of any machine's weights alone. Room for a learnt variance, if the machine has one. */
+void hm_machine_pack(const hm_model *model, hm_machine *machine);
+hm_status hm_variance_allocate(hm_machine *machine);
+void hm_variance_free(hm_machine *machine);
+
+/* out (as W) = what a pass upward multiplies by: W, rows over the variance of Gaussian units (NULL: 1), so many times.
+ */
+void hm_weights_upward(const float *variance, hm_matrix W, float times, float *out);
 
 /* Layers l and l + 1 as a machine of their own, which shares tensors and packed weights with `machine` and needs no
  * freeing. Inputs through the weights count so many times upward and downward. */

@@ -76,7 +76,7 @@ void hm_recognition_start(hm_model *model, const hm_recognition *recognition)
     for (int l = 1; l <= recognition->layers; l++) {
         hm_matrix W = hm_pack_matrix(&model->layout, model->params, machine->weights[l - 1]);
         float *R = hm_model_tensor(model, recognition->weights[l]), twice = l < recognition->layers ? 2.0f : 1.0f;
-        hm_weights_upward(machine, l - 1, W, twice, R);
+        hm_weights_upward(hm_layer_variance(machine, l - 1), W, twice, R);
         memcpy(hm_model_tensor(model, recognition->biases[l]), hm_model_tensor(model, machine->layer[l].bias),
                (size_t)recognition->units[l] * sizeof(float));
     }

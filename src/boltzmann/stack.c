@@ -74,7 +74,7 @@ static hm_status declare_tensors(hm_model *model, int l, const char *lower)
     return HM_OK;
 }
 
-static void classifier_sources(const hm_model *model, int weights[], int biases[])
+static const float *classifier_sources(const hm_model *model, int weights[], int biases[])
 {
     const hm_stack *stack = model->stack;
     for (int l = 0; l < stack->pairs; l++) {
@@ -82,6 +82,7 @@ static void classifier_sources(const hm_model *model, int weights[], int biases[
         weights[l + 1] = own ? stack->recognition[l] : stack->pair[l].weights[0];
         biases[l + 1] = stack->pair[l].layer[1].bias;
     }
+    return stack->untied[0] ? NULL : stack->pair[0].variance;
 }
 
 hm_status hm_stack_declare(hm_model *model, const hm_machine_units *kinds, int count, const int64_t hidden[],
@@ -99,8 +100,8 @@ hm_status hm_stack_declare(hm_model *model, const hm_machine_units *kinds, int c
         pair->layer[0].units = units[l] + pair->layer[0].labels;
         pair->layer[1].units = hidden[l];
         pair->layer[0].log_variance = pair->layer[1].log_variance = -1;
-        if (l == 0) HM_TRY(hm_visible_units(kinds, model->visible, &pair->layer[0]));
         HM_TRY(declare_tensors(model, l, labelled ? "top_visible" : axes[l]));
+        if (l == 0) HM_TRY(hm_visible_units(model, kinds, axes[0], &pair->layer[0]));
         model->machine = pair;
     }
     if (model->classes == 0 || labels > 0) return HM_OK;
@@ -119,6 +120,7 @@ hm_status hm_stack_allocate(hm_model *model)
         HM_TRY(hm_packed_init(&pair->up[0], lower, upper));
         HM_TRY(hm_packed_init(&pair->down[0], upper, lower));
         if (l + 1 < stack->pairs) HM_TRY(hm_packed_init(&stack->up[l], lower, upper));
+        HM_TRY(hm_variance_allocate(pair));
         pair->up[0].tables = l > 0; /* hidden states; visible ones may be images */
         stack->up[l].tables = l > 0;
         pair->down[0].tables = true;
@@ -135,6 +137,7 @@ void hm_stack_free(hm_model *model)
         hm_packed_free(&stack->pair[l].up[0]);
         hm_packed_free(&stack->pair[l].down[0]);
         hm_packed_free(&stack->up[l]);
+        hm_variance_free(&stack->pair[l]);
     }
     if (stack && model->machine) free(model->machine->base_bias);
     free(stack);
@@ -186,9 +189,10 @@ void hm_stack_refresh(hm_model *model)
     hm_stack *stack = model->stack;
     for (int l = 0; l < stack->pairs; l++) {
         hm_machine *pair = &stack->pair[l];
-        hm_matrix W = hm_pack_matrix(&model->layout, model->params, pair->weights[0]);
-        hm_pack_both(&pair->up[0], &pair->down[0], W, model->team);
+        hm_machine_pack(model, pair);
         if (l + 1 == stack->pairs) break;
+        hm_matrix W = hm_pack_matrix(&model->layout, model->params, pair->weights[0]);
+        if (pair->variance) W.at = pair->scaled;
         hm_matrix R = hm_pack_matrix(&model->layout, model->params, stack->recognition[l]);
         stack->untied[l] = hm_kernels_best()->dot(R.rows * R.columns, R.at, R.at) > 0;
         hm_pack_weights(&stack->up[l], stack->untied[l] ? R : W, model->team);

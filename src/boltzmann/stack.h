@@ -19,7 +19,7 @@ struct hm_stack {
 };
 
 /* model->stack and model->machine, with their tensors, for `count` >= 2 binary hidden layers above visible units of the
- * given kind (Gaussian ones of variance 1); labels: label units of the top RBM. A classifier is declared, allocated,
+ * given kind; labels: label units of the top RBM. A classifier is declared, allocated,
  * packed and freed along when there are classes and no label units. */
 hm_status hm_stack_declare(hm_model *model, const hm_machine_units *kinds, int count, const int64_t hidden[],
                            int64_t labels);

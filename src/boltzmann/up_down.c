@@ -23,7 +23,7 @@ hm_status hm_up_down_begin(hm_model *model, const hm_contrast_settings *how)
     for (int l = 0; l < hm_stack_top(model); l++) {
         if (stack->untied[l]) continue;
         hm_matrix W = hm_pack_matrix(&model->layout, model->params, stack->pair[l].weights[0]);
-        memcpy(hm_model_tensor(model, stack->recognition[l]), W.at, (size_t)(W.rows * W.columns) * sizeof(float));
+        hm_weights_upward(stack->pair[l].variance, W, 1.0f, hm_model_tensor(model, stack->recognition[l]));
     }
     model->class->refresh(model);
     return HM_OK;
@@ -45,6 +45,22 @@ static void delta_rule(const hm_layer *layer, int64_t rows, const float *target,
     for (int64_t i = 0; i < rows * layer->units; i++) error[i] = weight * (target[i] - error[i]);
 }
 
+/* Of Gaussian units with variance s^2 = e^z the error counts as (v - mean) / s^2, and dz = ((v - mean)^2 / s^2 - 1)
+ * / 2. */
+static void divide_by_variance(const hm_model *model, hm_shard *shard, const hm_machine *pair, int64_t rows,
+                               float *error)
+{
+    int64_t units = pair->layer[0].units;
+    if (!pair->variance) return;
+    float *dz = hm_shard_direct(shard, &model->layout, pair->layer[0].log_variance);
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t i = 0; i < units; i++) {
+            float off = error[row * units + i], s2 = pair->variance[i];
+            dz[i] += 0.5f * (off * off / s2 - 1.0f);
+            error[row * units + i] = off / s2;
+        }
+}
+
 /* W_l learns to give the states x[l] from those above, on the data. */
 static hm_status wake(const hm_model *model, hm_shard *shard, float *const x[], int64_t rows)
 {
@@ -55,6 +71,7 @@ static hm_status wake(const hm_model *model, hm_shard *shard, float *const x[], 
         HM_TRY(hm_arena_floats(shard->scratch, rows * lower, &error));
         hm_product((hm_matrix){x[l + 1], rows, upper}, &pair->down[0], error);
         delta_rule(&pair->layer[0], rows, x[l], hm_model_tensor(model, pair->layer[0].bias), 1.0f, error);
+        divide_by_variance(model, shard, pair, rows, error);
         shard->outer[pair->weights[0]] = (hm_outer){.a = {error, rows, lower}, .b = {x[l + 1], rows, upper}};
         hm_kernels_best()->add_columns(rows, lower, error, 1.0f,
                                        hm_shard_direct(shard, &model->layout, pair->layer[0].bias));

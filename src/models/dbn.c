@@ -90,14 +90,16 @@ static bool has_labels(const hm_model *model) { return model->machine->layer[0].
 /* ---- the bound -------------------------------------------------------------------------------------------------- */
 
 /* out[row] += sign * log of the probability (density) of x (rows, units) given the inputs of its units. */
-static void add_log_probability(const hm_layer *layer, int64_t rows, const float *x, const float *inputs,
-                                const float *bias, double sign, double out[])
+static void add_log_probability(const hm_layer *layer, const float *variance, int64_t rows, const float *x,
+                                const float *inputs, const float *bias, double sign, double out[])
 {
     int64_t units = layer->units;
     for (int64_t row = 0; layer->unit != HM_BERNOULLI && row < rows; row++) {
         const float *x_row = x + row * units, *input = inputs + row * units;
-        out[row] += sign * (hm_units_score(layer, x_row, bias, NULL) + hm_kernels_best()->dot(units, x_row, input) -
-                            hm_units_log_partition(layer, input, 1.0f, bias, NULL));
+        double score = hm_units_score(layer, x_row, bias, variance);
+        for (int64_t i = 0; i < units; i++)
+            score += (double)x_row[i] * (double)input[i] / (variance ? (double)variance[i] : 1);
+        out[row] += sign * (score - hm_units_log_partition(layer, input, 1.0f, bias, variance));
     }
     for (int64_t row = 0; layer->unit == HM_BERNOULLI && row < rows; row++)
         for (int64_t i = 0; i < units; i++) {
@@ -122,10 +124,12 @@ static hm_status draw_bound(const hm_model *model, hm_matrix v, uint64_t draw, h
         hm_half_step step = {.side = HM_ODD, .from = &states, .sample = &states, .draw = &stream, .beta = 1};
         HM_TRY(hm_machine_half(model, &up, &step, scratch));
         hm_product(hm_layer_of(&up, &states, 0), &up.up[0], inputs);
-        add_log_probability(&pair.layer[1], v.rows, above, inputs, hm_model_tensor(model, pair.layer[1].bias), -1, out);
+        add_log_probability(&pair.layer[1], NULL, v.rows, above, inputs, hm_model_tensor(model, pair.layer[1].bias), -1,
+                            out);
         HM_TRY(hm_arena_floats(scratch, v.rows * pair.layer[0].units, &inputs));
         hm_product(hm_layer_of(&pair, &states, 1), &pair.down[0], inputs);
-        add_log_probability(&pair.layer[0], v.rows, x, inputs, hm_model_tensor(model, pair.layer[0].bias), 1, out);
+        add_log_probability(&pair.layer[0], pair.variance, v.rows, x, inputs,
+                            hm_model_tensor(model, pair.layer[0].bias), 1, out);
         x = above;
     }
     float *room;

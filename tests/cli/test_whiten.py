@@ -77,7 +77,7 @@ class Whiten(Case):
     def test_a_dbn_of_real_numbers(self):
         self.whiten()
         config = self.write("run.yaml", f"data: {{file: {self.path('white.h5')}}}\n"
-                            "model: {family: dbn, hidden: [20, 10], visible_units: gaussian}\n"
+                            "model: {family: dbn, hidden: [20, 10], visible_units: gaussian, learn_variance: true}\n"
                             "train: {epochs: 3, batch: 40, learning_rate: 0.01}\nstages:\n"
                             "  - {name: first, objective: pretrain, layer: 1}\n"
                             "  - {name: second, objective: pretrain, layer: 2}\n"
@@ -93,7 +93,9 @@ class Whiten(Case):
         self.succeed("sample", self.path("one"), "-n", 30, "--quiet")
         with h5py.File(self.path("one/model.h5")) as file:
             self.assertEqual(file["samples/gibbs"].shape, (30, self.x.shape[1]))
-            self.assertAlmostEqual((file["samples/gibbs"][...] - file["samples/gibbs_mean"][...]).std(), 1, delta=0.1)
+            noise = (file["samples/gibbs"][...] - file["samples/gibbs_mean"][...]) / numpy.exp(one["log_variance"] / 2)
+            self.assertAlmostEqual(noise.std(), 1, delta=4.5 / (2 * noise.size) ** 0.5)
+        self.assertGreater(abs(one["log_variance"]).max(), 0)
 
     def test_bad_wishes_are_refused(self):
         into = ("-o", self.path("y.h5"))

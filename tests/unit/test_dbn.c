@@ -267,46 +267,58 @@ static void samples_have_the_exact_distribution(void **state)
 /* ---- other visible units ---------------------------------------------------------------------------------------- */
 
 enum { OTHER_H2 = 2 };
+enum other { SOFTMAX, GAUSSIAN, LEARNT, OTHERS }; /* groups of two; variance 1; variances of their own */
 
-static hm_model *make_other(bool gaussian)
+static hm_model *make_other(enum other kind)
 {
-    const char *const real[] = {"hidden", "[3, 2]", "visible_units", "gaussian", "bound_draws", "4000", NULL};
+    const char *const real[] = {"hidden",      "[3, 2]", "visible_units",  "gaussian",
+                                "bound_draws", "4000",   "learn_variance", kind == LEARNT ? "true" : "false",
+                                NULL};
     const char *const groups[] = {"hidden", "[3, 2]",      "visible_units", "softmax", "visible_group",
                                   "2",      "bound_draws", "4000",          NULL};
-    return make_model(gaussian ? real : groups, 0.9, 0.5);
+    return make_model(kind == SOFTMAX ? groups : real, 0.9, 0.5);
+}
+
+static double variance_of(const hm_model *model, int i)
+{
+    bool learnt = hm_layout_find(&model->layout, "log_variance") >= 0;
+    return learnt ? exp((double)values(model, "log_variance")[i]) : 1;
 }
 
 /* Means of the visible units given h1. */
-static void means_given(const hm_model *model, bool gaussian, int64_t h1, double mean[V])
+static void means_given(const hm_model *model, enum other kind, int64_t h1, double mean[V])
 {
     for (int i = 0; i < V; i++) {
         mean[i] = (double)values(model, "b")[i];
         for (int j = 0; j < H1; j++) mean[i] += (h1 >> j & 1) ? (double)values(model, "W1")[i * H1 + j] : 0;
     }
-    for (int i = 0; !gaussian && i < V; i += 2) {
+    for (int i = 0; kind == SOFTMAX && i < V; i += 2) {
         double first = 1 / (1 + exp(mean[i + 1] - mean[i]));
         mean[i] = first, mean[i + 1] = 1 - first;
     }
 }
 
-/* log p(v | h1): N(v; mean, 1), or one of each group of two. */
-static double visible_log_p(const hm_model *model, bool gaussian, const float v[V], int64_t h1)
+/* log p(v | h1): N(v; mean, s^2), or one of each group of two. */
+static double visible_log_p(const hm_model *model, enum other kind, const float v[V], int64_t h1)
 {
     double mean[V], total = 0;
-    means_given(model, gaussian, h1, mean);
-    for (int i = 0; i < V; i++)
-        total += gaussian ? -0.5 * pow((double)v[i] - mean[i], 2) - 0.5 * log(2 * M_PI) : (double)v[i] * log(mean[i]);
+    means_given(model, kind, h1, mean);
+    for (int i = 0; i < V; i++) {
+        double s2 = variance_of(model, i), off = (double)v[i] - mean[i];
+        total += kind == SOFTMAX ? (double)v[i] * log(mean[i]) : -off * off / (2 * s2) - 0.5 * log(2 * M_PI * s2);
+    }
     return total;
 }
 
-static void check_other_bound(const hm_model *model, bool gaussian, const float v[V])
+static void check_other_bound(const hm_model *model, enum other kind, const float v[V])
 {
     double sum = 0, bound = 0, square = 0, energy;
     for (int64_t h1 = 0; h1 < 1 << H1; h1++) {
-        double joint = visible_log_p(model, gaussian, v, h1) + log_top(model, h1, OTHER_H2), log_q = 0;
+        double joint = visible_log_p(model, kind, v, h1) + log_top(model, h1, OTHER_H2), log_q = 0;
         for (int j = 0; j < H1; j++) {
             double input = (double)values(model, "c1")[j];
-            for (int i = 0; i < V; i++) input += (double)v[i] * (double)values(model, "W1")[i * H1 + j];
+            for (int i = 0; i < V; i++)
+                input += (double)v[i] / variance_of(model, i) * (double)values(model, "W1")[i * H1 + j];
             log_q += log((h1 >> j & 1) ? sigmoid(input) : sigmoid(-input));
         }
         sum += exp(joint);
@@ -324,7 +336,7 @@ static void check_other_bound(const hm_model *model, bool gaussian, const float 
 }
 
 /* Means of samples from above, and of the means that they are drawn from. */
-static void check_other_samples(const hm_model *model, bool gaussian)
+static void check_other_samples(const hm_model *model, enum other kind)
 {
     enum { CHAINS = 20000, STEPS = 60 };
     float *states = calloc(CHAINS * H1 + 64, sizeof *states), *v = calloc(CHAINS * V + 64, sizeof *v),
@@ -338,7 +350,7 @@ static void check_other_samples(const hm_model *model, bool gaussian)
     for (int i = 0; i < V; i++) {
         double expected = 0, given[V], drawn = 0, square = 0, mean = 0;
         for (int64_t h1 = 0; h1 < 1 << H1; h1++) {
-            means_given(model, gaussian, h1, given);
+            means_given(model, kind, h1, given);
             expected += given[i] * exp(log_top(model, h1, OTHER_H2) - log_z_top(model, OTHER_H2));
         }
         for (int chain = 0; chain < CHAINS; chain++) {
@@ -357,12 +369,12 @@ static void check_other_samples(const hm_model *model, bool gaussian)
 static void other_visible_units_have_their_own_density(void **state)
 {
     (void)state;
-    for (int gaussian = 0; gaussian < 2; gaussian++) {
+    for (enum other kind = 0; kind < OTHERS; kind++) {
         const float rows[2][3][V] = {{{1, 0, 1, 0}, {0, 1, 1, 0}, {1, 0, 0, 1}},
                                      {{0.3f, -1.2f, 2, 0}, {-1, 0.5f, 0.1f, 1.5f}, {0, 0, 0, 0}}};
-        hm_model *model = make_other(gaussian);
-        for (int row = 0; row < 3; row++) check_other_bound(model, gaussian, rows[gaussian][row]);
-        check_other_samples(model, gaussian);
+        hm_model *model = make_other(kind);
+        for (int row = 0; row < 3; row++) check_other_bound(model, kind, rows[kind != SOFTMAX][row]);
+        check_other_samples(model, kind);
         hm_model_free(model);
     }
     refuse_small_model(
@@ -431,12 +443,12 @@ static void up_down_is_the_delta_rule(void **state)
     hm_model_free(model);
 }
 
-/* v - (b + W h) of Gaussian visible units. */
+/* (v - b - W h) / s^2 of Gaussian visible units, and the derivative of log N(v) by log s^2. */
 static void up_down_of_real_rows_is_the_delta_rule(void **state)
 {
     enum { ROWS = 3 };
     (void)state;
-    hm_model *model = make_other(true);
+    hm_model *model = make_other(LEARNT);
     const hm_objective *up_down = hm_objective_find(model->class, "up_down");
     hm_contrast_settings how = {.estimator = HM_CD, .k = 1, .offset_rate = 0.01};
     float data[ROWS * V + 64] = {0.3f, -1.2f, 2, 0, -1, 0.5f, 0.1f, 1.5f, 0, 0.2f, -0.4f, 3},
@@ -457,14 +469,22 @@ static void up_down_of_real_rows_is_the_delta_rule(void **state)
                       .direct_begin = hm_layout_direct_begin(&model->layout)};
     assert_ok(up_down->gradient(model, &shard));
     const hm_outer *wake = &outer[hm_layout_find(&model->layout, "W1")];
+    double by_variance[V] = {0};
     for (int row = 0; row < ROWS; row++) {
         int64_t h1 = 0;
         double mean[V];
         for (int j = 0; j < H1; j++) h1 |= (int64_t)(wake->b.at[row * H1 + j] > 0) << j;
-        means_given(model, true, h1, mean);
-        for (int i = 0; i < V; i++)
-            assert_true(fabs((double)wake->a.at[row * V + i] - ((double)data[row * V + i] - mean[i])) < 1e-5);
+        means_given(model, LEARNT, h1, mean);
+        for (int i = 0; i < V; i++) {
+            double s2 = variance_of(model, i), off = (double)data[row * V + i] - mean[i];
+            assert_true(fabs((double)wake->a.at[row * V + i] - off / s2) < 1e-5);
+            by_variance[i] += 0.5 * (off * off / s2 - 1);
+        }
     }
+    const hm_tensor *z = &model->layout.tensors[hm_layout_find(&model->layout, "log_variance")];
+    for (int i = 0; i < V; i++)
+        assert_true(fabs((double)direct[z->offset - hm_layout_direct_begin(&model->layout) + i] - by_variance[i]) <
+                    1e-4);
     hm_arena_reset(&scratch);
     shard.monitors = (double[8]){0};
     assert_ok(up_down->monitor(model, &shard));
