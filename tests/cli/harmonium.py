@@ -19,6 +19,8 @@ MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OM
        "OMPI_MCA_pml": "ob1", "OMPI_MCA_btl": "self,vader", "OMPI_MCA_mpi_yield_when_idle": "1",
        "OMP_WAIT_POLICY": "passive"}
 
+A_HANG = 1000  # seconds: a machine that is slow and busy may take minutes for what usually takes half a minute
+
 
 def command(*arguments, ranks=0):
     """The command line; alone, or on `ranks` ranks."""
@@ -28,7 +30,7 @@ def command(*arguments, ranks=0):
 
 def run(*arguments, ranks=0, env=None, cwd=None, **options):
     """The finished process."""
-    return subprocess.run(command(*arguments, ranks=ranks), capture_output=True, text=True, timeout=250, cwd=cwd,
+    return subprocess.run(command(*arguments, ranks=ranks), capture_output=True, text=True, timeout=A_HANG, cwd=cwd,
                           env={**os.environ, **MPI, **(env or {})}, **options)
 
 
@@ -40,7 +42,7 @@ def start(*arguments, ranks=0, env=None):
 
 def finish(process):
     """The process, when it has ended, as run() returns it."""
-    out, err = process.communicate(timeout=250)
+    out, err = process.communicate(timeout=A_HANG)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 

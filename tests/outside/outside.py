@@ -61,7 +61,7 @@ ais: {{temperatures: 100, chains: 20}}
 
     def call(self, *command, **options):
         """The tool's output."""
-        process = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=self.folder, timeout=100,
+        process = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=self.folder, timeout=400,
                                  **options)
         self.assertEqual(process.returncode, 0, process.stderr)
         return process.stdout

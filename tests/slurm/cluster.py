@@ -39,7 +39,7 @@ class Cluster(Case):
         """cluster.sh; its processes outlive it, so its output goes to files."""
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
             process = subprocess.run([os.path.join(self.scripts, "cluster.sh"), action, self.cluster, *arguments], stdout=out,
-                                     stderr=err, stdin=subprocess.DEVNULL, env={**os.environ, **MPI}, timeout=100)
+                                     stderr=err, stdin=subprocess.DEVNULL, env={**os.environ, **MPI}, timeout=400)
             for file in (out, err):
                 file.seek(0)
             process = subprocess.CompletedProcess(process.args, process.returncode, out.read(), err.read())
@@ -63,7 +63,7 @@ class Cluster(Case):
         plain = {name: value for name, value in os.environ.items() if not name.startswith("OMPI_")}
         environment = {**plain, "OMPI_MCA_mpi_yield_when_idle": "1", "SLURM_CONF": os.path.join(self.cluster, "slurm.conf"),
                        "HARMONIUM": self.program, "SBATCH_EXPORT": "ALL"}
-        process = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, env=environment, timeout=100)
+        process = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, env=environment, timeout=400)
         self.assertEqual(process.returncode, 0, process.stderr)
         return process.stdout
 
