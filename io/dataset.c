@@ -164,11 +164,8 @@ hm_status hm_dataset_labels(const char *path, const char *split, int32_t **label
 /* Puts the place of a refused label before the message. */
 static hm_status in_split(const char *path, const char *split, hm_status status)
 {
-    char message[512];
     if (status != HM_EDATA) return status;
-    snprintf(message, sizeof message, "%s", hm_error_message());
-    hm_error_clear();
-    return hm_fail(HM_EDATA, "%s: /%s/y: %s", path, split, message);
+    return hm_fail_at(HM_EDATA, "%s: /%s/y: ", path, split);
 }
 
 hm_status hm_dataset_open_labelled(const char *path, const char *split, int64_t classes, hm_source **out)

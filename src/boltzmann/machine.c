@@ -243,16 +243,21 @@ hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const
     return HM_OK;
 }
 
+void hm_weights_upward(const float *variance, hm_matrix W, float times, float *out)
+{
+    for (int64_t i = 0; i < W.rows; i++) {
+        float scale = variance ? times / variance[i] : times;
+        for (int64_t j = 0; j < W.columns; j++) out[i * W.columns + j] = scale * W.at[i * W.columns + j];
+    }
+}
+
 /* Rows of W_0 over the variance: what the visible units say to the hidden ones. */
 static hm_matrix scale_weights(const hm_model *model, hm_machine *machine)
 {
     hm_matrix W = hm_pack_matrix(&model->layout, model->params, machine->weights[0]);
     const float *log_variance = hm_model_tensor(model, machine->layer[0].log_variance);
-    for (int64_t i = 0; i < W.rows; i++) {
-        machine->variance[i] = (float)exp((double)log_variance[i]);
-        float scale = 1 / machine->variance[i];
-        for (int64_t j = 0; j < W.columns; j++) machine->scaled[i * W.columns + j] = scale * W.at[i * W.columns + j];
-    }
+    for (int64_t i = 0; i < W.rows; i++) machine->variance[i] = (float)exp((double)log_variance[i]);
+    hm_weights_upward(machine->variance, W, 1.0f, machine->scaled);
     W.at = machine->scaled;
     return W;
 }
@@ -278,14 +283,6 @@ void hm_machine_refresh(hm_model *model)
     const float *rate = hm_model_tensor(model, machine->base_rate);
     for (int64_t i = 0; i < machine->layer[0].units; i++)
         machine->base_bias[i] = hm_units_parameter(&machine->layer[0], i, rate[i]);
-}
-
-void hm_weights_upward(const float *variance, hm_matrix W, float times, float *out)
-{
-    for (int64_t i = 0; i < W.rows; i++) {
-        float scale = variance ? times / variance[i] : times;
-        for (int64_t j = 0; j < W.columns; j++) out[i * W.columns + j] = scale * W.at[i * W.columns + j];
-    }
 }
 
 hm_machine hm_machine_pair(const hm_machine *machine, int l, float up_scale, float down_scale)

@@ -145,8 +145,6 @@ void hm_stack_free(hm_model *model)
     model->stack = NULL;
 }
 
-static float log_odds(float rate) { return (float)log((double)rate / (1.0 - (double)rate)); }
-
 hm_status hm_stack_init(hm_model *model, uint64_t seed, double init_std, const float base_rates[])
 {
     const hm_stack *stack = model->stack;
@@ -180,7 +178,7 @@ static void refresh_base(hm_model *model)
     const float *mean = hm_model_tensor(model, top->layer[0].mean);
     for (int64_t i = 0; i < top->layer[0].units; i++) {
         float rate = fminf(fmaxf(mean[i], 0.001f), 0.999f);
-        top->base_bias[i] = i < own ? log_odds(rate) : logf(rate);
+        top->base_bias[i] = i < own ? hm_units_parameter(&top->layer[0], i, rate) : logf(rate);
     }
 }
 

@@ -204,11 +204,7 @@ hm_status hm_read_everywhere(hm_comm *comm, const char *path, char **text)
 /* Puts the place of `key` in the configuration before the message of the failure. */
 static hm_status at_key(const hm_run *run, const char *key, hm_status status)
 {
-    char message[1024];
-    if (status == HM_OK) return HM_OK;
-    snprintf(message, sizeof message, "%s", hm_error_message());
-    hm_error_clear();
-    return hm_fail(status, "%s: %s", hm_config_where(run->config, key), message);
+    return hm_fail_at(status, "%s: ", hm_config_where(run->config, key));
 }
 
 /* Ranks each own the same number of shards. */

@@ -56,13 +56,9 @@ void hm_stages_row(const hm_stages *stages, const double row[], double values[])
 /* What would stop a stage in its turn is found before the first one begins. */
 static hm_status check_stage(const hm_stages *stages, const hm_stage *stage)
 {
-    char message[1024];
     hm_status status = hm_feed_check(stages->source, stage->train.batch);
     if (status == HM_OK) status = hm_objective_check(stage->objective, stages->model, &stage->contrast);
-    if (status == HM_OK || !stages->run->staged) return status;
-    snprintf(message, sizeof message, "%s", hm_error_message());
-    hm_error_clear();
-    return hm_fail(status, "%s ('%s'): %s", stage->section, stage->name, message);
+    return stages->run->staged ? hm_fail_at(status, "%s ('%s'): ", stage->section, stage->name) : status;
 }
 
 /* ---- stages ----------------------------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char message[2048];
@@ -23,6 +24,22 @@ hm_status hm_fail(hm_status status, const char *format, ...)
         va_end(arguments);
         hm_make_printable(message);
     }
+    pthread_mutex_unlock(&lock);
+    return status;
+}
+
+hm_status hm_fail_at(hm_status status, const char *format, ...)
+{
+    char whole[sizeof message];
+    va_list arguments;
+    if (status == HM_OK) return HM_OK;
+    va_start(arguments, format);
+    int used = vsnprintf(whole, sizeof whole, format, arguments);
+    va_end(arguments);
+    pthread_mutex_lock(&lock);
+    if (used >= 0 && (size_t)used < sizeof whole) snprintf(whole + used, sizeof whole - (size_t)used, "%s", message);
+    memcpy(message, whole, sizeof message);
+    hm_make_printable(message);
     pthread_mutex_unlock(&lock);
     return status;
 }

@@ -26,6 +26,10 @@ void hm_make_printable(char *text);
  * printable. Thread-safe. */
 hm_status hm_fail(hm_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Puts a place (printf-style, with what parts it from the rest) before the recorded message; returns `status`. Nothing
+ * for HM_OK. Thread-safe. */
+hm_status hm_fail_at(hm_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* The recorded message, "" when there is none. Valid until hm_error_clear. */
 const char *hm_error_message(void);
 void hm_error_clear(void);

@@ -79,11 +79,8 @@ static hm_status unknown_layer(const char *key, const char *name)
 /* "model.encoder, layer 3, ..." before a message about a layer. */
 static hm_status in_layer(const char *key, int number, hm_status status)
 {
-    char message[512];
     if (status != HM_EUSAGE) return status;
-    snprintf(message, sizeof message, "%s", hm_error_message());
-    hm_error_clear();
-    return hm_fail(status, "model.%s, layer %d, %s", key, number, message);
+    return hm_fail_at(status, "model.%s, layer %d, ", key, number);
 }
 
 bool hm_next_item(const char **at, char item[HM_LAYER_WORDS])

@@ -384,6 +384,26 @@ static void other_visible_units_have_their_own_density(void **state)
 
 /* ---- the up-down algorithm -------------------------------------------------------------------------------------- */
 
+/* One shard's gradient of up_down; the shard borrows all of it, scratch and direct are the caller's to free. */
+static void take_gradient(const hm_model *model, const hm_contrast_settings *how, hm_matrix data, hm_outer outer[],
+                          float *direct, hm_arena *scratch, hm_shard *shard)
+{
+    const hm_objective *up_down = hm_objective_find(model->class, "up_down");
+    memset(outer, 0, HM_TENSORS_MAX * sizeof *outer);
+    assert_ok(hm_arena_init(scratch, up_down->scratch_bytes(model, how, 1, data.rows, 0), "scratch"));
+    *shard = (hm_shard){.shards = 1,
+                        .seed = SEED,
+                        .step = 3,
+                        .data = data,
+                        .batch = data.rows,
+                        .how = how,
+                        .scratch = scratch,
+                        .outer = outer,
+                        .direct = direct,
+                        .direct_begin = hm_layout_direct_begin(&model->layout)};
+    assert_ok(up_down->gradient(model, shard));
+}
+
 /* Every row of an up-down update is what the delta rule makes of states that are 0 or 1. */
 static void up_down_is_the_delta_rule(void **state)
 {
@@ -399,22 +419,11 @@ static void up_down_is_the_delta_rule(void **state)
     small_rbm_normal(R, 0.7, 9, 0);
     model->class->refresh(model);
     hm_outer outer[HM_TENSORS_MAX];
-    memset(outer, 0, sizeof outer);
     float data[ROWS * V], *direct = calloc((size_t)model->layout.size, sizeof *direct);
     hm_arena scratch;
+    hm_shard shard;
     for (int i = 0; i < ROWS * V; i++) data[i] = t.data[i] > 0 ? 1.0f : 0.0f;
-    assert_ok(hm_arena_init(&scratch, model->class->objectives[1]->scratch_bytes(model, &how, 1, ROWS, 0), "scratch"));
-    hm_shard shard = {.shards = 1,
-                      .seed = SEED,
-                      .step = 3,
-                      .data = {data, ROWS, V},
-                      .batch = ROWS,
-                      .how = &how,
-                      .scratch = &scratch,
-                      .outer = outer,
-                      .direct = direct,
-                      .direct_begin = hm_layout_direct_begin(&model->layout)};
-    assert_ok(model->class->objectives[1]->gradient(model, &shard));
+    take_gradient(model, &how, (hm_matrix){data, ROWS, V}, outer, direct, &scratch, &shard);
     const hm_outer *wake = &outer[hm_layout_find(&model->layout, "W1")];
     const hm_outer *dream = &outer[hm_layout_find(&model->layout, "R1")];
     assert_true(wake->a.rows == ROWS && dream->a.rows == ROWS);
@@ -455,19 +464,9 @@ static void up_down_of_real_rows_is_the_delta_rule(void **state)
                           *direct = calloc((size_t)model->layout.size, sizeof *direct);
     hm_outer outer[HM_TENSORS_MAX];
     hm_arena scratch;
-    memset(outer, 0, sizeof outer);
+    hm_shard shard;
     assert_ok(up_down->begin(model, &how));
-    assert_ok(hm_arena_init(&scratch, up_down->scratch_bytes(model, &how, 1, ROWS, 0), "scratch"));
-    hm_shard shard = {.shards = 1,
-                      .seed = SEED,
-                      .data = {data, ROWS, V},
-                      .batch = ROWS,
-                      .how = &how,
-                      .scratch = &scratch,
-                      .outer = outer,
-                      .direct = direct,
-                      .direct_begin = hm_layout_direct_begin(&model->layout)};
-    assert_ok(up_down->gradient(model, &shard));
+    take_gradient(model, &how, (hm_matrix){data, ROWS, V}, outer, direct, &scratch, &shard);
     const hm_outer *wake = &outer[hm_layout_find(&model->layout, "W1")];
     double by_variance[V] = {0};
     for (int row = 0; row < ROWS; row++) {
