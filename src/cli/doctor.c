@@ -44,13 +44,38 @@ static void report_ranks(const hm_cli *cli, hm_report *report)
 
 /* ---- kernels and libraries -------------------------------------------------------------------------------------- */
 
-/* OpenBLAS's names of kernels that use AVX-512. */
-static bool is_avx512_core(const char *core)
+/* OpenBLAS's names of kernels that use an instruction set. */
+typedef struct blas_cores {
+    const char *isa, *title;
+    const char *names[8]; /* the first is what to ask for */
+} blas_cores;
+static const blas_cores wide_cores[] = {
+    {"avx512", "AVX-512", {"SkylakeX", "Cooperlake", "Sapphirerapids", "Zen5"}},
+    {"avx2", "AVX2", {"Haswell", "Zen", "Excavator"}},
+};
+
+/* Warns when OpenBLAS uses kernels for lesser processors: because it was told to, or as it is older than the processor
+ * and does not know it. */
+static void warn_of_slow_blas(const hm_cli *cli, const char *best_isa, const char *core, const char *forced)
 {
-    static const char *const names[] = {"SkylakeX", "Cooperlake", "Sapphirerapids", "Zen5"};
-    for (size_t at = 0; at < sizeof names / sizeof names[0]; at++)
-        if (strcasecmp(core, names[at]) == 0) return true;
-    return false;
+    char message[320];
+    for (size_t at = 0; at < sizeof wide_cores / sizeof wide_cores[0]; at++) {
+        const blas_cores *cores = &wide_cores[at];
+        if (strcmp(best_isa, cores->isa) != 0) continue;
+        for (const char *const *name = cores->names; *name; name++)
+            if (strcasecmp(core, *name) == 0) return;
+        if (forced)
+            snprintf(message, sizeof message,
+                     "OPENBLAS_CORETYPE=%s forces %s kernels on a processor with %s, which halves the speed of "
+                     "OpenBLAS or worse (not of Harmonium's own products); unset it, or set it to %s",
+                     forced, core, cores->title, cores->names[0]);
+        else
+            snprintf(message, sizeof message,
+                     "OpenBLAS does not know this processor, which has %s, and uses %s kernels: that takes most of "
+                     "its speed (not of Harmonium's own products); set OPENBLAS_CORETYPE=%s",
+                     cores->title, core, cores->names[0]);
+        cli->log->warn(cli->log, message);
+    }
 }
 
 static void report_kernels(const hm_cli *cli, hm_report *report)
@@ -70,13 +95,7 @@ static void report_kernels(const hm_cli *cli, hm_report *report)
         snprintf(message, sizeof message, "HARMONIUM_ISA forces %s kernels where %s would run", used, isas[0].name);
         cli->log->warn(cli->log, message);
     }
-    if (forced && strcmp(isas[0].name, "avx512") == 0 && !is_avx512_core(core)) {
-        snprintf(message, sizeof message,
-                 "OPENBLAS_CORETYPE=%s forces %s kernels on a processor with AVX-512, which halves the speed "
-                 "of OpenBLAS (not of Harmonium's own products); unset it",
-                 forced, core);
-        cli->log->warn(cli->log, message);
-    }
+    warn_of_slow_blas(cli, isas[0].name, core, forced);
 }
 
 static hm_status report_libraries(const hm_cli *cli, MPI_Comm mpi, hm_report *report)

@@ -247,6 +247,9 @@ class Look(Case):
             self.assertIn("HARMONIUM_ISA forces scalar", process.stderr)
         if report["kernels_best"] == "avx512":
             self.assertIn("OPENBLAS_CORETYPE=Haswell forces", run("doctor", env={"OPENBLAS_CORETYPE": "Haswell"}).stderr)
+            self.assertNotIn("OpenBLAS", run("doctor", env={"OPENBLAS_CORETYPE": "SkylakeX"}).stderr)
+        if report["openblas_core"] == "Prescott" and report["openblas_coretype"] == "not set":
+            self.assertIn("OpenBLAS does not know this processor", run("doctor").stderr)
 
 
 if __name__ == "__main__":
