@@ -86,8 +86,8 @@ class Peer:
 
     def measure(self, options, folder):
         return run_json(mpirun(self.ranks) + [sys.executable, self.script, "--threads", str(self.threads), "--seconds",
-                                              str(options.seconds), *self.work.peer_options],
-                        HARMONIUM_DATA=options.data)
+                                              str(options.seconds), "--blas-core", options.blas_core,
+                                              *self.work.peer_options], HARMONIUM_DATA=options.data)
 
 
 def contenders_of(work):
@@ -201,6 +201,7 @@ def hold_one(work, options, peak):
 def hold(works, description):
     options = arguments(works, description)
     peak = run_json([options.harmonium, "doctor", "--json", "--quiet"])["peak_gflops_per_core"]
+    options.blas_core = tools.fastest_blas_core()
     results = []
     for work in works:
         if results:

@@ -18,17 +18,20 @@ def arguments(description, work):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--threads", type=int, default=1, help="threads of this process (default 1)")
     parser.add_argument("--seconds", type=float, default=work.SECONDS, help="time to measure after the warm-up, in s")
+    parser.add_argument("--blas-core", default="", metavar="NAME", help="kernels of OpenBLAS (default: its own choice)")
     if hasattr(work, "SAMPLES"):
         parser.add_argument("--samples", type=int, default=work.SAMPLES, help="draws of the latent variables of each row")
     options = parser.parse_args()
-    limit_threads(options.threads)
+    set_environment(options.threads, options.blas_core)
     return options
 
 
-def limit_threads(threads):
+def set_environment(threads, blas_core):
     """Must run before numpy or torch is imported: their libraries read the environment when they are loaded."""
     for name in [name for name in os.environ if name.startswith("OPENBLAS_")]:
         del os.environ[name]
+    if blas_core:
+        os.environ["OPENBLAS_CORETYPE"] = blas_core
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
     os.environ["OMP_WAIT_POLICY"] = "passive"  # spinning OpenMP threads starve OpenBLAS's own: 76 updates/s, not 193
