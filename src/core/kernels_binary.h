@@ -22,6 +22,10 @@ enum {
     LINE = 64, /* bytes that are fetched together */
 };
 
+/* One addition for the address that `vectors` loads share: with an index in each of them, Intel's processors take two
+ * steps for a load and its addition. */
+#define KEEP_POINTER(pointer) __asm__("" : "+r"(pointer))
+
 typedef uint32_t row_words[WORDS]; /* bit k % 32 of word k / 32: x[k] */
 
 /* Are all of x[0 .. depth) zero or one? Then words are their bits. */
@@ -75,6 +79,7 @@ INLINE void look_up(const int vectors, int64_t rows, const uint32_t *words, cons
 #pragma GCC unroll 8
         for (int four = 0; four < FOURS; four++) {
             const float *sum = sums + (word >> (four * FOUR) & (SUMS - 1)) * VL;
+            KEEP_POINTER(sum);
 #pragma GCC unroll 3
             for (int v = 0; v < vectors; v++) acc[v] = vf_add(acc[v], vf_load(sum + (four * vectors + v) * SUMS * VL));
         }

@@ -17,26 +17,35 @@ enum { TILE_ROWS = 4, TILE_VECTORS = 3 };
 enum { TILE_ROWS = 1, TILE_VECTORS = 1 };
 #endif
 
-/* out[r][v] = sum over steps of a[r][k] b[k][v], k = list[step], or k = step without a list; a's and b's elements lie
- * at the given strides. Leaving out a k where all of a is zero changes no bit of a sum, fma(0, b, sum) = sum, as long
- * as b is finite, but for one: a -0, of a product too small for a float, stays one. settle() makes it +0 in the end. */
+/* sum[r][v] += a[k][r] b[k][v] step by step, k = list[step], or k = step without a list; the rows of a and b lie at the
+ * given strides. Leaving out a k where all of a is zero changes no bit of a sum, fma(0, b, sum) = sum, as long as b is
+ * finite, but for one: a -0, of a product too small for a float, stays one. settle() makes it +0 in the end. */
 INLINE void tile_sum(const int rows, const int vectors, int64_t steps, const uint16_t *list, const float *a,
-                     int64_t a_row, int64_t a_k, const float *b, int64_t b_k, vf out[TILE_ROWS][TILE_VECTORS])
+                     int64_t lda, const float *b, int64_t ldb, vf sum[TILE_ROWS][TILE_VECTORS])
 {
+    enum { AHEAD = 8 }; /* b is fetched from the second cache so many steps ahead */
     vf acc[TILE_ROWS][TILE_VECTORS];
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++) acc[r][v] = vf_set(0.0f);
+        for (int v = 0; v < vectors; v++) acc[r][v] = sum[r][v];
     for (int64_t step = 0; step < steps; step++) {
         int64_t k = list ? list[step] : step;
         vf column[TILE_VECTORS];
-        for (int v = 0; v < vectors; v++) column[v] = vf_load(b + k * b_k + v * VL);
+        for (int v = 0; v < vectors; v++) column[v] = vf_load(b + k * ldb + v * VL);
+        for (int v = 0; v < vectors; v++)
+            __builtin_prefetch((const void *)((uintptr_t)(b + k * ldb + v * VL) + AHEAD * (uintptr_t)ldb * sizeof *b));
         for (int r = 0; r < rows; r++) {
-            vf x = vf_set(a[r * a_row + k * a_k]);
+            vf x = vf_set(a[k * lda + r]);
             for (int v = 0; v < vectors; v++) acc[r][v] = vf_fma(x, column[v], acc[r][v]);
         }
     }
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++) out[r][v] = acc[r][v];
+        for (int v = 0; v < vectors; v++) sum[r][v] = acc[r][v];
+}
+
+INLINE void tile_zero(const int rows, const int vectors, vf sum[TILE_ROWS][TILE_VECTORS])
+{
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) sum[r][v] = vf_set(0.0f);
 }
 
 /* A finished sum: -0 is +0, so that its sign does not tell which steps the tile left out. */
@@ -47,6 +56,12 @@ INLINE void store_row(const int vectors, const vf sum[], int last, float *c)
 {
     for (int v = 0; v < vectors - 1; v++) vf_store(c + v * VL, settle(sum[v]));
     vf_store_first(c + (vectors - 1) * VL, settle(sum[vectors - 1]), last);
+}
+
+INLINE void load_row(const int vectors, const float *c, int last, vf sum[])
+{
+    for (int v = 0; v < vectors - 1; v++) sum[v] = vf_load(c + v * VL);
+    sum[vectors - 1] = vf_load_first(c + (vectors - 1) * VL, last);
 }
 
 /* Vectors of a tile that begins so many columns before the end; lanes of its last one. */
@@ -67,12 +82,28 @@ enum { WIDE = TILE_VECTORS, MIDDLE = TILE_VECTORS > 1 ? 2 : 1 };
 #define TILE_HEIGHTS(CASE) CASE(1)
 #endif
 
-/* The k at which a tile has work: grey images and binary states are mostly zeros, and in images zero together. */
-enum { LIST_MAX = 4096 };
-typedef struct steps {
-    int64_t count;
-    const uint16_t *list; /* NULL: 0 .. count - 1 */
-} steps;
+/* Rows i and i + rows / 2 interleaved, log2(rows) times over: x, (rows, VL), becomes (VL, rows). */
+INLINE void interleave_rows(const int rows, vf x[])
+{
+    vf next[VL];
+#pragma GCC unroll 4
+    for (int round = 1; round < rows; round *= 2) {
+#pragma GCC unroll 8
+        for (int i = 0; i < rows / 2; i++) vf_interleave(x[i], x[i + rows / 2], &next[2 * i], &next[2 * i + 1]);
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++) x[i] = next[i];
+    }
+}
+
+/* A block of a tile's columns, side by side, so that a step reads them from one place; and those columns in which some
+ * row is not zero: grey images and binary states are mostly zeros, and in images zero together. */
+enum { BLOCK = 512 };
+typedef struct row_tile {
+    int height;
+    int64_t count; /* of the list; the list of a block without zeros is not looked at */
+    uint16_t list[BLOCK];
+    float x[BLOCK][TILE_ROWS];
+} row_tile;
 
 /* Appends first + i for every bit i < VL of `work`. */
 INLINE int64_t append_steps(int64_t first, uint32_t work, int64_t filled, uint16_t *list)
@@ -85,96 +116,117 @@ INLINE int64_t append_steps(int64_t first, uint32_t work, int64_t filled, uint16
     return filled;
 }
 
-/* Steps of a tile of `rows` rows of a, k < depth. list: room for LIST_MAX. */
-static steps product_steps(int rows, int64_t depth, const float *a, int64_t lda, uint16_t *list)
+/* a: (height, depth) with leading dimension lda, depth at most BLOCK. */
+static void pack_tile(int height, int64_t depth, const float *a, int64_t lda, row_tile *tile)
 {
-    int64_t filled = 0;
-    if (depth > LIST_MAX) return (steps){depth, NULL};
+    tile->height = height;
+    tile->count = 0;
     for (int64_t k = 0; k < depth; k += VL) {
         int n = depth - k < VL ? (int)(depth - k) : VL;
+        vf row[TILE_ROWS];
         vi any = vi_set(0);
-        for (int r = 0; r < rows; r++) any = vi_or(any, vf_bits(vf_load_first(a + r * lda + k, n)));
+#pragma GCC unroll 8
+        for (int r = 0; r < TILE_ROWS; r++) {
+            row[r] = r < height ? vf_load_first(a + r * lda + k, n) : vf_set(0.0f);
+            any = vi_or(any, vf_bits(row[r]));
+        }
         uint32_t zeros = vm_bits(vf_equal(vf_from_bits(any), vf_set(0.0f))); /* of either sign */
-        filled = append_steps(k, ~zeros & ((1u << VL) - 1), filled, list);
+        uint32_t work = ~zeros & ((1u << VL) - 1);
+        if (work == 0) continue;
+        tile->count = append_steps(k, work, tile->count, tile->list);
+        interleave_rows(TILE_ROWS, row);
+        for (int r = 0; r < TILE_ROWS; r++) vf_store(tile->x[k] + r * VL, row[r]);
     }
-    return (steps){filled, list};
 }
 
-/* One tile of a product: `rows` x `vectors`, the last vector holding `last` lanes of the result. */
-INLINE void product_tile(const int rows, const int vectors, steps k, const float *a, int64_t lda, const float *panel,
-                         int64_t width, int last, float *c, int64_t ldc)
+/* Packed columns of a tile, of which the last vector holds `last` lanes of the result. */
+typedef struct tile_columns {
+    const float *w; /* of the block's first step */
+    int64_t width;
+    int vectors, last;
+} tile_columns;
+
+/* c += the block's steps, or = when they are the first ones. Sums wait in c for the next block, which changes no bit.
+ */
+INLINE void product_tile(const int rows, const int vectors, bool first, int64_t depth, const row_tile *tile,
+                         const tile_columns *at, float *c, int64_t ldc)
 {
-    vf out[TILE_ROWS][TILE_VECTORS];
-    if (k.list)
-        tile_sum(rows, vectors, k.count, k.list, a, lda, 1, panel, width, out);
+    vf sum[TILE_ROWS][TILE_VECTORS];
+    if (first)
+        tile_zero(rows, vectors, sum);
     else
-        tile_sum(rows, vectors, k.count, NULL, a, lda, 1, panel, width, out);
-    for (int r = 0; r < rows; r++) store_row(vectors, out[r], last, c + r * ldc);
+        for (int r = 0; r < rows; r++) load_row(vectors, c + r * ldc, at->last, sum[r]);
+    if (tile->count < depth)
+        tile_sum(rows, vectors, tile->count, tile->list, tile->x[0], TILE_ROWS, at->w, at->width, sum);
+    else
+        tile_sum(rows, vectors, depth, NULL, tile->x[0], TILE_ROWS, at->w, at->width, sum);
+    for (int r = 0; r < rows; r++) store_row(vectors, sum[r], at->last, c + r * ldc);
 }
 
 #define DEFINE_PRODUCT_TILE(ROWS)                                                                                      \
-    static void product_tile_##ROWS(int vectors, steps k, const float *a, int64_t lda, const float *panel,             \
-                                    int64_t width, int last, float *c, int64_t ldc)                                    \
+    static void product_tile_##ROWS(bool first, int64_t depth, const row_tile *tile, const tile_columns *at, float *c, \
+                                    int64_t ldc)                                                                       \
     {                                                                                                                  \
-        if (vectors == WIDE)                                                                                           \
-            product_tile(ROWS, WIDE, k, a, lda, panel, width, last, c, ldc);                                           \
-        else if (vectors == MIDDLE)                                                                                    \
-            product_tile(ROWS, MIDDLE, k, a, lda, panel, width, last, c, ldc);                                         \
+        if (at->vectors == WIDE)                                                                                       \
+            product_tile(ROWS, WIDE, first, depth, tile, at, c, ldc);                                                  \
+        else if (at->vectors == MIDDLE)                                                                                \
+            product_tile(ROWS, MIDDLE, first, depth, tile, at, c, ldc);                                                \
         else                                                                                                           \
-            product_tile(ROWS, 1, k, a, lda, panel, width, last, c, ldc);                                              \
+            product_tile(ROWS, 1, first, depth, tile, at, c, ldc);                                                     \
     }
 TILE_HEIGHTS(DEFINE_PRODUCT_TILE)
 
-typedef void product_tile_fn(int, steps, const float *, int64_t, const float *, int64_t, int, float *, int64_t);
+typedef void product_tile_fn(bool, int64_t, const row_tile *, const tile_columns *, float *, int64_t);
 #define LIST_PRODUCT_TILE(ROWS) product_tile_##ROWS,
 static product_tile_fn *const product_tiles[] = {NULL, TILE_HEIGHTS(LIST_PRODUCT_TILE)};
 
 #include "core/kernels_binary.h"
 
-/* A few tiles of rows at a time, so that a panel is read from memory once for all of them. */
-enum { TILES = 8 };
+/* So many rows at a time, so that a panel is read from memory once for all of them. */
+enum { GROUP_ROWS = 128, GROUP_TILES = GROUP_ROWS / TILE_ROWS };
 
-typedef struct row_tile {
-    const float *a;
-    float *c;
-    int height;
-    steps k;
-    uint16_t list[LIST_MAX];
-} row_tile;
+/* Steps from .. from + steps of a packed matrix. */
+typedef struct packed_block {
+    const float *panels;
+    int64_t depth, columns, from, steps;
+} packed_block;
 
-static void product_panel(int tiles, const row_tile *tile, int64_t lda, const float *panel, int64_t columns,
-                          int64_t ldc)
+INLINE tile_columns columns_of_block(const packed_block *block, int64_t j)
 {
-    int64_t width = (columns + 15) / 16 * 16;
-    for (int t = 0; t < tiles; t++)
-        for (int64_t first = 0; first < columns; first += TILE_VECTORS * VL) {
-            int last, vectors = vectors_for(columns - first, &last);
-            product_tiles[tile[t].height](vectors, tile[t].k, tile[t].a, lda, panel + first, width, last,
-                                          tile[t].c + first, ldc);
-        }
+    int64_t panel = j / HM_PANEL * HM_PANEL, left = block->columns - panel;
+    if (left > HM_PANEL) left = HM_PANEL;
+    tile_columns at = {.width = (left + 15) / 16 * 16};
+    at.w = block->panels + panel * block->depth + block->from * at.width + (j - panel);
+    at.vectors = vectors_for(left - (j - panel), &at.last);
+    return at;
+}
+
+static void product_block(const packed_block *block, int tiles, const row_tile *tile, float *c)
+{
+    for (int64_t j = 0; j < block->columns; j += TILE_VECTORS * VL) {
+        tile_columns at = columns_of_block(block, j);
+        float *row = c + j;
+        for (int t = 0; t < tiles; row += tile[t++].height * block->columns)
+            product_tiles[tile[t].height](block->from == 0, block->steps, &tile[t], &at, row, block->columns);
+    }
 }
 
 /* Rows of any numbers. */
 static void dense_product(int64_t rows, int64_t depth, int64_t columns, const float *a, const float *panels, float *c)
 {
-    row_tile tile[TILES];
-    for (int64_t row = 0; row < rows;) {
-        int tiles = 0;
-        for (; tiles < TILES && row < rows; tiles++) {
-            /* Tiles of even height: 12 rows are 6 + 6, not 8 + 4. */
-            int64_t left = (rows - row + TILE_ROWS - 1) / TILE_ROWS;
-            int height = (int)((rows - row + left - 1) / left);
-            tile[tiles].a = a + row * depth;
-            tile[tiles].c = c + row * columns;
-            tile[tiles].height = height;
-            tile[tiles].k = product_steps(height, depth, tile[tiles].a, depth, tile[tiles].list);
-            row += height;
-        }
-        for (int64_t first = 0; first < columns; first += HM_PANEL) {
-            int64_t wide = columns - first < HM_PANEL ? columns - first : HM_PANEL;
-            for (int t = 0; t < tiles; t++) tile[t].c += first > 0 ? HM_PANEL : 0;
-            product_panel(tiles, tile, depth, panels + first * depth, wide, columns);
-        }
+    row_tile tile[GROUP_TILES];
+    for (int64_t row = 0, group; row < rows; row += group) {
+        group = rows - row < GROUP_ROWS ? rows - row : GROUP_ROWS;
+        int tiles = (int)((group + TILE_ROWS - 1) / TILE_ROWS); /* of even height: 12 rows are 6 + 6, not 8 + 4 */
+        packed_block block = {panels, depth, columns, 0, 0};
+        do { /* a matrix without steps has one block */
+            block.steps = depth - block.from < BLOCK ? depth - block.from : BLOCK;
+            for (int t = 0; t < tiles; t++) {
+                int64_t begin = row + group * t / tiles, end = row + group * (t + 1) / tiles;
+                pack_tile((int)(end - begin), block.steps, a + begin * depth + block.from, depth, &tile[t]);
+            }
+            product_block(&block, tiles, tile, c + row * columns);
+        } while ((block.from += block.steps) < depth);
     }
 }
 
@@ -201,19 +253,12 @@ static void product(bool tables, int64_t rows, int64_t depth, int64_t columns, c
     (tables ? mixed_product : dense_product)(rows, depth, columns, a, panels, c);
 }
 
-/* A VL x VL block: interleaving rows i and i + VL / 2, log2(VL) times over, exchanges rows and columns. */
 INLINE void transpose_block(const float *from, int64_t ld_from, float *to, int64_t ld_to)
 {
-    vf rows[VL], next[VL];
+    vf rows[VL];
 #pragma GCC unroll 16
     for (int i = 0; i < VL; i++) rows[i] = vf_load(from + i * ld_from);
-#pragma GCC unroll 4
-    for (int round = 1; round < VL; round *= 2) {
-#pragma GCC unroll 8
-        for (int i = 0; i < VL / 2; i++) vf_interleave(rows[i], rows[i + VL / 2], &next[2 * i], &next[2 * i + 1]);
-#pragma GCC unroll 16
-        for (int i = 0; i < VL; i++) rows[i] = next[i];
-    }
+    interleave_rows(VL, rows);
 #pragma GCC unroll 16
     for (int i = 0; i < VL; i++) vf_store(to + i * ld_to, rows[i]);
 }
@@ -232,6 +277,13 @@ static void transpose(int64_t rows, int64_t columns, const float *from, int64_t 
 }
 
 /* ---- outer products of shards, added as a tree ------------------------------------------------------------------- */
+
+/* The rows of a shard at which a tile of the gradient has work. */
+enum { LIST_MAX = 4096 };
+typedef struct steps {
+    int64_t count;
+    const uint16_t *list; /* NULL: 0 .. count - 1 */
+} steps;
 
 /* The sum of a subtree waits in a level until its sibling is done, which is then added to it. */
 INLINE void tile_store(const int rows, const int vectors, vf tile[TILE_ROWS][TILE_VECTORS], float *level)
@@ -253,10 +305,11 @@ INLINE void outer_tile(const int rows, const int vectors, int leaves, const hm_o
     int s = 0;
     do { /* at least one leaf */
         const hm_outer_leaf *l = &leaf[s];
+        tile_zero(rows, vectors, tile);
         if (r[s].list)
-            tile_sum(rows, vectors, r[s].count, r[s].list, l->a + i, 1, l->lda, l->b + j, l->ldb, tile);
+            tile_sum(rows, vectors, r[s].count, r[s].list, l->a + i, l->lda, l->b + j, l->ldb, tile);
         else
-            tile_sum(rows, vectors, r[s].count, NULL, l->a + i, 1, l->lda, l->b + j, l->ldb, tile);
+            tile_sum(rows, vectors, r[s].count, NULL, l->a + i, l->lda, l->b + j, l->ldb, tile);
         /* A binary counter: after shard s, each trailing one bit of s is a finished left sibling. */
         int level = 0;
         for (int bits = s; bits & 1; bits >>= 1) tile_add(rows, vectors, levels[level++], tile);
