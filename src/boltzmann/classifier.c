@@ -69,7 +69,7 @@ hm_status hm_classifier_allocate(hm_model *model)
     hm_classifier *net = model->classifier;
     for (int l = 1; l <= net->layers + 1; l++) {
         HM_TRY(hm_packed_init(&net->up[l], inputs_of(net, l), net->units[l]));
-        HM_TRY(hm_packed_init(&net->down[l], net->units[l], net->units[l - 1]));
+        if (l > 1) HM_TRY(hm_packed_init(&net->down[l], net->units[l], net->units[l - 1]));
     }
     return HM_OK;
 }
@@ -96,8 +96,7 @@ void hm_classifier_refresh(hm_model *model)
     hm_classifier *net = model->classifier;
     for (int l = 1; l <= net->layers + 1; l++) {
         hm_matrix N = weights_of(model, l);
-        hm_pack_weights(&net->up[l], N, model->team);
-        hm_pack_transposed(&net->down[l], hm_rows(N, 0, net->units[l - 1]), model->team);
+        hm_pack_both(&net->up[l], l > 1 ? &net->down[l] : NULL, N, model->team);
     }
 }
 
@@ -195,10 +194,8 @@ static hm_status drop(const hm_classifier *net, int l, const hm_shard *shard, in
     HM_TRY(hm_arena_floats(shard->scratch, width, &uniform));
     for (int64_t row = 0; row < shard->data.rows; row++) {
         hm_kernels_best()->uniform(&stream, shard->first_row + row, width, uniform);
-        for (int64_t i = 0; i < width; i++) {
-            float *value = &values[row * width + i], keep = i < own ? keep_own : keep_hidden;
-            *value = uniform[i] < keep ? *value / keep : 0.0f;
-        }
+        hm_kernels_best()->drop(own, uniform, keep_own, values + row * width);
+        hm_kernels_best()->drop(width - own, uniform + own, keep_hidden, values + row * width + own);
     }
     shard->scratch->used = mark;
     return HM_OK;

@@ -27,7 +27,8 @@ struct hm_classifier {
     int64_t extra[HM_LAYERS_MAX + 1]; /* columns of m_{l+1} in the input of layer l */
     int weights[HM_LAYERS_MAX + 1];   /* tensors: [l] N_l, (units[l - 1] + extra[l], units[l]); [L + 1] U */
     int biases[HM_LAYERS_MAX + 1];    /* tensors: e_l, d */
-    hm_packed up[HM_LAYERS_MAX + 1], down[HM_LAYERS_MAX + 1]; /* N_l; the rows of x_{l-1} in it, transposed */
+    hm_packed up[HM_LAYERS_MAX + 1];   /* N_l */
+    hm_packed down[HM_LAYERS_MAX + 1]; /* the rows of x_{l-1} in it, l > 1, transposed */
     hm_classifier_sources sources;
     hm_marginals marginals; /* NULL: no extra inputs */
     size_t (*marginals_bytes)(const hm_model *model, int64_t rows);

@@ -55,6 +55,9 @@ typedef struct hm_kernels {
     /* sample[c] ~ Bernoulli(prob[c]) for one row. */
     void (*bernoulli)(int64_t columns, const float *prob, const hm_stream *stream, int64_t row, float *sample);
 
+    /* x[i] /= keep where uniform[i] < keep, elsewhere it is 0: dropout. */
+    void (*drop)(int64_t n, const float *uniform, float keep, float *x);
+
     /* out[i] = exp(x[i]), tanh(x[i]) to 1e-7; out may be x. */
     void (*exp)(int64_t n, const float *x, float *out);
     void (*tanh)(int64_t n, const float *x, float *out);

@@ -263,6 +263,16 @@ static void bernoulli(int64_t columns, const float *prob, const hm_stream *strea
     }
 }
 
+static void drop(int64_t n, const float *uniform, float keep, float *x)
+{
+    const vf share = vf_set(keep);
+    for (int64_t i = 0; i < n; i += VL) {
+        int lanes = n - i < VL ? (int)(n - i) : VL;
+        vm kept = vf_less(vf_load_first(uniform + i, lanes), share);
+        vf_store_first(x + i, vf_select(kept, vf_div(vf_load_first(x + i, lanes), share), vf_set(0.0f)), lanes);
+    }
+}
+
 static void exp_each(int64_t n, const float *x, float *out)
 {
     for (int64_t i = 0; i < n; i += VL) {
@@ -455,6 +465,7 @@ const hm_kernels HM_KERNEL_TABLE = {
     .uniform = uniform,
     .activate = activate,
     .bernoulli = bernoulli,
+    .drop = drop,
     .normal = normal,
     .exp = exp_each,
     .tanh = tanh_each,

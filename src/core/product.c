@@ -72,7 +72,8 @@ static hm_status pack_block(void *context, int64_t block)
     hm_range rows = {block * HM_PANEL, block * HM_PANEL + HM_PANEL};
     if (rows.end > w.rows) rows.end = w.rows;
     if (job->up) pack_rows(job->up, w, rows);
-    if (job->down)
+    if (job->down && rows.end > job->down->columns) rows.end = job->down->columns;
+    if (job->down && rows.end > rows.begin)
         hm_kernels_best()->transpose(hm_count(rows), w.columns, w.at + rows.begin * w.columns, w.columns,
                                      panel_at(job->down, block), panel_width(job->down, block));
     return HM_OK;

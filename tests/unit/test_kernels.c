@@ -31,6 +31,7 @@ static void run_activate_in_place(const hm_kernels *k, trial *t)
     k->activate(ROWS, t->n, t->out2, -1.5f, t->bias, NULL, t->out2, &stream, FIRST_ROW);
 }
 static void run_bernoulli(const hm_kernels *k, trial *t) { k->bernoulli(t->n, t->x, &stream, 9, t->out1); }
+static void run_drop(const hm_kernels *k, trial *t) { k->drop(ROWS * t->n, t->x, 0.8f, t->out2); }
 static void run_normal(const hm_kernels *k, trial *t) { k->normal(&stream, 7, t->n, t->out1); }
 static void run_exp_tanh(const hm_kernels *k, trial *t)
 {
@@ -74,6 +75,7 @@ static const struct kernel_run {
     {"activate, no samples", run_activate_probabilities},
     {"activate, in place", run_activate_in_place},
     {"bernoulli", run_bernoulli},
+    {"drop", run_drop},
     {"normal", run_normal},
     {"exp and tanh", run_exp_tanh},
     {"softplus", run_softplus},

@@ -122,17 +122,23 @@ static void weights_packed_together_are_as_packed_alone(void **state)
             const hm_team team = {threads}, alone = {1};
             int64_t rows = shapes[at].depth, columns = shapes[at].columns;
             hm_matrix w = {numbers(rows * columns, 3, NUMBERS_PLAIN), rows, columns};
-            hm_packed up[2], down[2];
+            hm_packed up[2], down[2], first[2]; /* first: of some of the rows of w */
             for (int way = 0; way < 2; way++) {
                 assert_int_equal(hm_packed_init(&up[way], rows, columns), HM_OK);
                 assert_int_equal(hm_packed_init(&down[way], columns, rows), HM_OK);
+                assert_int_equal(hm_packed_init(&first[way], columns, (rows + 1) / 2), HM_OK);
             }
             hm_pack_weights(&up[0], w, &alone);
             hm_pack_transposed(&down[0], w, &alone);
             hm_pack_both(&up[1], &down[1], w, &team);
+            hm_pack_transposed(&first[0], hm_rows(w, 0, first[0].columns), &alone);
+            hm_pack_both(NULL, &first[1], w, &team);
             numbers_same("hm_pack_both", "up", (columns + 15) / 16 * 16 * rows, up[1].panels, up[0].panels);
             numbers_same("hm_pack_both", "down", (rows + 15) / 16 * 16 * columns, down[1].panels, down[0].panels);
-            for (int way = 0; way < 2; way++) hm_packed_free(&up[way]), hm_packed_free(&down[way]);
+            numbers_same("hm_pack_both", "down, first columns", (first[0].columns + 15) / 16 * 16 * columns,
+                         first[1].panels, first[0].panels);
+            for (int way = 0; way < 2; way++)
+                hm_packed_free(&up[way]), hm_packed_free(&down[way]), hm_packed_free(&first[way]);
             free(w.at);
         }
 }
