@@ -22,11 +22,11 @@ typedef hm_status (*hm_marginals)(const hm_model *model, hm_matrix v, hm_arena *
 typedef const float *(*hm_classifier_sources)(const hm_model *model, int weights[], int biases[]);
 
 struct hm_classifier {
-    int layers;                       /* L, hidden */
-    int64_t units[HM_LAYERS_MAX + 1]; /* of layers 0 .. L, then classes */
-    int64_t extra[HM_LAYERS_MAX + 1]; /* columns of m_{l+1} in the input of layer l */
-    int weights[HM_LAYERS_MAX + 1];   /* tensors: [l] N_l, (units[l - 1] + extra[l], units[l]); [L + 1] U */
-    int biases[HM_LAYERS_MAX + 1];    /* tensors: e_l, d */
+    int layers;                        /* L, hidden */
+    int64_t units[HM_LAYERS_MAX + 1];  /* of layers 0 .. L, then classes */
+    int64_t extra[HM_LAYERS_MAX + 1];  /* columns of m_{l+1} in the input of layer l */
+    int weights[HM_LAYERS_MAX + 1];    /* tensors: [l] N_l, (units[l - 1] + extra[l], units[l]); [L + 1] U */
+    int biases[HM_LAYERS_MAX + 1];     /* tensors: e_l, d */
     hm_packed up[HM_LAYERS_MAX + 1];   /* N_l */
     hm_packed down[HM_LAYERS_MAX + 1]; /* the rows of x_{l-1} in it, l > 1, transposed */
     hm_classifier_sources sources;

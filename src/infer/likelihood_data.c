@@ -16,7 +16,7 @@ static hm_status add_energies(void *context, hm_matrix rows, int64_t first_row, 
     const energies *all = context;
     const hm_model *model = all->model;
     double energy[HM_ROW_BLOCK];
-    HM_TRY(model->class->free_energy(model, rows, scratch, energy));
+    HM_TRY(model->class->free_energy(model, rows, first_row, scratch, energy));
     if (all->each) memcpy(all->each + first_row, energy, (size_t)rows.rows * sizeof(double));
     for (int64_t row = 0; row < rows.rows; row++) {
         HM_REQUIRE(isfinite(energy[row]), HM_ENUMERIC,

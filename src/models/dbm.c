@@ -140,8 +140,9 @@ static hm_status infer(const hm_model *model, const hm_mean_field *how, const hm
 }
 
 /* The bound, with mean field to convergence. */
-static hm_status dbm_free_energy(const hm_model *model, hm_matrix v, hm_arena *scratch, double out[])
+static hm_status dbm_free_energy(const hm_model *model, hm_matrix v, int64_t first_row, hm_arena *scratch, double out[])
 {
+    (void)first_row;
     const hm_machine *machine = model->machine;
     hm_mean_field_result result;
     hm_states states = {0};

@@ -110,14 +110,15 @@ static void add_log_probability(const hm_layer *layer, const float *variance, in
 }
 
 /* One draw of the bound: log p(v | h_1) .. + log p*_top(h_{L-1}) - log q. */
-static hm_status draw_bound(const hm_model *model, hm_matrix v, uint64_t draw, hm_arena *scratch, double out[])
+static hm_status draw_bound(const hm_model *model, hm_matrix v, int64_t first_row, uint64_t draw, hm_arena *scratch,
+                            double out[])
 {
     size_t mark = scratch->used;
     hm_states top = {.rows = v.rows};
     float *x = v.at, *above, *inputs;
     for (int l = 0; l < hm_stack_top(model); l++) {
         hm_machine pair = model->stack->pair[l], up = hm_stack_upward(model, l);
-        hm_draw stream = {0x5eed, {HM_RNG_UPWARD, HM_RNG_UPWARD}, draw * HM_LAYERS_MAX + (uint64_t)l, 0};
+        hm_draw stream = {0x5eed, {HM_RNG_UPWARD, HM_RNG_UPWARD}, draw * HM_LAYERS_MAX + (uint64_t)l, first_row};
         HM_TRY(hm_arena_floats(scratch, v.rows * pair.layer[1].units, &above));
         HM_TRY(hm_arena_floats(scratch, v.rows * pair.layer[1].units, &inputs));
         hm_states states = {.rows = v.rows, .at = {x, above}};
@@ -147,11 +148,11 @@ static hm_status draw_bound(const hm_model *model, hm_matrix v, uint64_t draw, h
     return HM_OK;
 }
 
-static hm_status dbn_free_energy(const hm_model *model, hm_matrix v, hm_arena *scratch, double out[])
+static hm_status dbn_free_energy(const hm_model *model, hm_matrix v, int64_t first_row, hm_arena *scratch, double out[])
 {
     int64_t draws = settings_of(model)->draws;
     memset(out, 0, (size_t)v.rows * sizeof out[0]);
-    for (int64_t draw = 0; draw < draws; draw++) HM_TRY(draw_bound(model, v, (uint64_t)draw, scratch, out));
+    for (int64_t draw = 0; draw < draws; draw++) HM_TRY(draw_bound(model, v, first_row, (uint64_t)draw, scratch, out));
     for (int64_t row = 0; row < v.rows; row++) out[row] /= -(double)draws;
     return HM_OK;
 }
@@ -238,7 +239,7 @@ static hm_status up_down_monitor(const hm_model *model, hm_shard *shard)
     double *bound = (double *)(void *)room; /* arenas are aligned for any type */
     hm_shard_visible(model, shard, v.at);
     memset(bound, 0, (size_t)v.rows * sizeof bound[0]);
-    HM_TRY(draw_bound(model, v, 0, shard->scratch, bound));
+    HM_TRY(draw_bound(model, v, shard->first_row, 0, shard->scratch, bound));
     for (int64_t row = 0; row < v.rows; row++) shard->monitors[0] -= bound[row];
     return HM_OK;
 }

@@ -285,9 +285,10 @@ struct hm_model_class {
     const hm_pairs *pairs;
 
     /* -- likelihood and samples, of families with an energy -- */
-    /* out[row] = -log p*(v), nats, or, for a family whose `bound` says so, a number above it. v: (rows, visible).
+    /* out[row] = -log p*(v), nats, or, for a family whose `bound` says so, a number above it. v: (rows, visible), of
+     * which the first is row first_row of the data: a bound that is drawn has draws of its own for each row.
      * Thread-safe. */
-    hm_status (*free_energy)(const hm_model *model, hm_matrix v, hm_arena *scratch, double out[]);
+    hm_status (*free_energy)(const hm_model *model, hm_matrix v, int64_t first_row, hm_arena *scratch, double out[]);
     const char *bound; /* NULL: it is exact; else what makes it a bound: "mean field" */
     /* Has this model learnt to tell classes? NULL: its family knows none. */
     bool (*classifies)(const hm_model *model);

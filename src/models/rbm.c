@@ -102,8 +102,9 @@ static size_t rbm_sampling_bytes(const hm_model *model, int64_t rows)
 }
 
 /* With label units, those are summed out too. */
-static hm_status rbm_free_energy(const hm_model *model, hm_matrix v, hm_arena *scratch, double out[])
+static hm_status rbm_free_energy(const hm_model *model, hm_matrix v, int64_t first_row, hm_arena *scratch, double out[])
 {
+    (void)first_row;
     hm_states states = {.rows = v.rows, .at = {v.at}};
     if (has_labels(model))
         HM_TRY(hm_labels_probability(model, model->machine, v, scratch, out, NULL));

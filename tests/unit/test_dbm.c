@@ -68,7 +68,7 @@ static void bound_is_the_best_factorial_one(void **state)
         hm_arena scratch;
         visible_states(v);
         assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, VISIBLE_STATES), "scratch"));
-        assert_ok(model->class->free_energy(model, (hm_matrix){v, VISIBLE_STATES, V}, &scratch, energy));
+        assert_ok(model->class->free_energy(model, (hm_matrix){v, VISIBLE_STATES, V}, 0, &scratch, energy));
         for (int64_t s = 0; s < VISIBLE_STATES; s++) {
             double log_p_star = exact_dbm_log_sum(&exact, s, V), bound = exact_dbm_bound(&exact, s, q);
             if (!(fabs(-energy[s] - bound) <= 1e-4)) fail_msg("v %d: bound %.8f, best %.8f", (int)s, -energy[s], bound);
@@ -359,7 +359,7 @@ static void recognition_does_not_change_the_bound(void **state)
             model->class->refresh(model);
         }
         assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, VISIBLE_STATES), "scratch"));
-        assert_ok(model->class->free_energy(model, (hm_matrix){v, VISIBLE_STATES, V}, &scratch, energy[with]));
+        assert_ok(model->class->free_energy(model, (hm_matrix){v, VISIBLE_STATES, V}, 0, &scratch, energy[with]));
         hm_arena_free(&scratch);
         hm_model_free(model);
     }

@@ -85,8 +85,29 @@ static void free_energies(const hm_model *model, double energy[STATES])
     hm_arena scratch;
     visible_states(v);
     assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, STATES), "scratch"));
-    assert_ok(model->class->free_energy(model, (hm_matrix){v, STATES, V}, &scratch, energy));
+    assert_ok(model->class->free_energy(model, (hm_matrix){v, STATES, V}, 0, &scratch, energy));
     hm_arena_free(&scratch);
+}
+
+/* A row's draws are those of its number, whatever rows come with it. */
+static void bound_draws_are_the_rows_own(void **state)
+{
+    static const char *const draws[] = {"hidden", "[3, 2]", "bound_draws", "3", NULL};
+    (void)state;
+    hm_model *model = make_model(draws, 0.9, 0.5);
+    float v[STATES * V];
+    double together[STATES], half[STATES / 2], elsewhere[STATES / 2];
+    hm_arena scratch;
+    hm_matrix rows = {v, STATES, V}, last = {v + STATES / 2 * V, STATES / 2, V};
+    visible_states(v);
+    assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, STATES), "scratch"));
+    assert_ok(model->class->free_energy(model, rows, 0, &scratch, together));
+    assert_ok(model->class->free_energy(model, last, STATES / 2, &scratch, half));
+    assert_ok(model->class->free_energy(model, last, 1000, &scratch, elsewhere));
+    assert_memory_equal(half, together + STATES / 2, sizeof half);
+    assert_memory_not_equal(half, elsewhere, sizeof half);
+    hm_arena_free(&scratch);
+    hm_model_free(model);
 }
 
 /* Draws of the bound have the expectation that enumeration gives, which is never above log p. */
@@ -329,7 +350,7 @@ static void check_other_bound(const hm_model *model, enum other kind, const floa
     hm_arena scratch;
     memcpy(row, v, V * sizeof *v);
     assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, 1), "scratch"));
-    assert_ok(model->class->free_energy(model, (hm_matrix){row, 1, V}, &scratch, &energy));
+    assert_ok(model->class->free_energy(model, (hm_matrix){row, 1, V}, 0, &scratch, &energy));
     hm_arena_free(&scratch);
     assert_true(bound <= log(sum));
     assert_close(-energy, bound, 4.5 * sqrt(fmax(square - bound * bound, 1e-12) / 4000) + 1e-5);
@@ -515,6 +536,7 @@ static void pretraining_ties_a_layer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bound_draws_are_the_rows_own),
         cmocka_unit_test(bound_is_its_definition),
         cmocka_unit_test(second_layer_from_the_transpose_raises_the_bound),
         cmocka_unit_test(samples_have_the_exact_distribution),

@@ -100,7 +100,7 @@ static void probabilities_are_their_definition(void **state)
         for (int i = 0; i < V; i++) v[s * V + i] = (float)(s >> i & 1);
     size_t bytes = model->class->sampling_bytes(model, 1 << V) + model->class->classify_bytes(model, 1 << V);
     assert_ok(hm_arena_init(&scratch, bytes, "scratch"));
-    assert_ok(model->class->free_energy(model, (hm_matrix){v, 1 << V, V}, &scratch, energy));
+    assert_ok(model->class->free_energy(model, (hm_matrix){v, 1 << V, V}, 0, &scratch, energy));
     hm_arena_reset(&scratch);
     assert_true(model->class->classifies(model));
     assert_ok(model->class->classify(model, (hm_matrix){v, 1 << V, V}, &scratch, probs));

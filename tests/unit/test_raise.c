@@ -91,7 +91,7 @@ static double free_energy(const hm_model *model, const float *v)
     hm_arena scratch;
     double energy;
     assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, 1), "scratch"));
-    assert_ok(model->class->free_energy(model, (hm_matrix){(float *)v, 1, model->visible}, &scratch, &energy));
+    assert_ok(model->class->free_energy(model, (hm_matrix){(float *)v, 1, model->visible}, 0, &scratch, &energy));
     hm_arena_free(&scratch);
     return energy;
 }

@@ -22,7 +22,7 @@ static void free_energy_is_enumeration(void **state)
     for (int64_t s = 0; s < STATES; s++)
         for (int i = 0; i < V; i++) v[s * V + i] = (float)(s >> i & 1);
     assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, STATES), "scratch"));
-    assert_ok(model->class->free_energy(model, (hm_matrix){v, STATES, V}, &scratch, ours));
+    assert_ok(model->class->free_energy(model, (hm_matrix){v, STATES, V}, 0, &scratch, ours));
     for (int64_t s = 0; s < STATES; s++) {
         double expected = -rbm_log_p_star(theta, V, H, s);
         if (!(fabs(ours[s] - expected) <= 2e-6)) fail_msg("F(%d) = %.9f, expected %.9f", (int)s, ours[s], expected);

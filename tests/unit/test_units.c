@@ -122,7 +122,7 @@ static void gaussian_free_energy_is_its_definition(void **state)
         float rows[GV + 64] = {(float)v[0], (float)v[1]};
         hm_arena_reset(&scratch);
         v[0] = (double)rows[0], v[1] = (double)rows[1];
-        assert_ok(model->class->free_energy(model, (hm_matrix){rows, 1, GV}, &scratch, &energy));
+        assert_ok(model->class->free_energy(model, (hm_matrix){rows, 1, GV}, 0, &scratch, &energy));
         assert_true(fabs(energy + gaussian_log_p_star(&g, v)) < 1e-4);
     }
     hm_arena_free(&scratch);
