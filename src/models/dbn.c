@@ -19,7 +19,6 @@
 #include "boltzmann/up_down.h"
 #include "core/kernels.h"
 
-#include <math.h>
 #include <string.h>
 
 /* ---- settings and tensors --------------------------------------------------------------------------------------- */
@@ -89,24 +88,20 @@ static bool has_labels(const hm_model *model) { return model->machine->layer[0].
 
 /* ---- the bound -------------------------------------------------------------------------------------------------- */
 
-/* out[row] += sign * log of the probability (density) of x (rows, units) given the inputs of its units. */
+/* out[row] += sign * log of the probability (density) of x (rows, units) given the inputs of its units; of grey values,
+ * the mean of a draw. */
 static void add_log_probability(const hm_layer *layer, const float *variance, int64_t rows, const float *x,
                                 const float *inputs, const float *bias, double sign, double out[])
 {
     int64_t units = layer->units;
-    for (int64_t row = 0; layer->unit != HM_BERNOULLI && row < rows; row++) {
-        const float *x_row = x + row * units, *input = inputs + row * units;
-        double score = hm_units_score(layer, x_row, bias, variance);
-        for (int64_t i = 0; i < units; i++)
-            score += (double)x_row[i] * (double)input[i] / (variance ? (double)variance[i] : 1);
-        out[row] += sign * (score - hm_units_log_partition(layer, input, 1.0f, bias, variance));
+    for (int64_t row = 0; row < rows; row++, x += units, inputs += units) {
+        double score = hm_units_score(layer, x, bias, variance);
+        if (variance)
+            for (int64_t i = 0; i < units; i++) score += (double)x[i] * (double)inputs[i] / (double)variance[i];
+        else
+            score += hm_kernels_best()->dot(units, x, inputs);
+        out[row] += sign * (score - hm_units_log_partition(layer, inputs, 1.0f, bias, variance));
     }
-    for (int64_t row = 0; layer->unit == HM_BERNOULLI && row < rows; row++)
-        for (int64_t i = 0; i < units; i++) {
-            double z = (double)inputs[row * units + i] + (double)bias[i];
-            /* x z - softplus(z): of grey values, the mean of a draw. */
-            out[row] += sign * ((double)x[row * units + i] * z - (fmax(z, 0) + log1p(exp(-fabs(z)))));
-        }
 }
 
 /* One draw of the bound: log p(v | h_1) .. + log p*_top(h_{L-1}) - log q. */
