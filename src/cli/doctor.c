@@ -44,38 +44,52 @@ static void report_ranks(const hm_cli *cli, hm_report *report)
 
 /* ---- kernels and libraries -------------------------------------------------------------------------------------- */
 
-/* OpenBLAS's names of kernels that use an instruction set. */
-typedef struct blas_cores {
+/* OpenBLAS's names of kernels that use an instruction set, widest first. The first name is what to ask for. */
+static const struct blas_cores {
     const char *isa, *title;
-    const char *names[8]; /* the first is what to ask for */
-} blas_cores;
-static const blas_cores wide_cores[] = {
-    {"avx512", "AVX-512", {"SkylakeX", "Cooperlake", "Sapphirerapids", "Zen5"}},
+    const char *names[8];
+} wide_cores[] = {
+    {"avx512", "AVX-512", {"SkylakeX", "Cooperlake", "Sapphirerapids"}},
     {"avx2", "AVX2", {"Haswell", "Zen", "Excavator"}},
 };
+enum { WIDE_CORES = sizeof wide_cores / sizeof wide_cores[0] };
+
+/* The place in the table; WIDE_CORES for lesser ones. */
+static int width_of_core(const char *core)
+{
+    for (int at = 0; at < WIDE_CORES; at++)
+        for (const char *const *name = wide_cores[at].names; *name; name++)
+            if (strcasecmp(core, *name) == 0) return at;
+    return WIDE_CORES;
+}
+static int width_of_isa(const char *isa)
+{
+    int at = 0;
+    while (at < WIDE_CORES && strcmp(isa, wide_cores[at].isa) != 0) at++;
+    return at;
+}
 
 /* Warns when OpenBLAS uses kernels for lesser processors: because it was told to, or as it is older than the processor
  * and does not know it. */
 static void warn_of_slow_blas(const hm_cli *cli, const char *best_isa, const char *core, const char *forced)
 {
     char message[320];
-    for (size_t at = 0; at < sizeof wide_cores / sizeof wide_cores[0]; at++) {
-        const blas_cores *cores = &wide_cores[at];
-        if (strcmp(best_isa, cores->isa) != 0) continue;
-        for (const char *const *name = cores->names; *name; name++)
-            if (strcasecmp(core, *name) == 0) return;
-        if (forced)
-            snprintf(message, sizeof message,
-                     "OPENBLAS_CORETYPE=%s forces %s kernels on a processor with %s, which halves the speed of "
-                     "OpenBLAS or worse (not of Harmonium's own products); unset it, or set it to %s",
-                     forced, core, cores->title, cores->names[0]);
-        else
-            snprintf(message, sizeof message,
-                     "OpenBLAS does not know this processor, which has %s, and uses %s kernels: that takes most of "
-                     "its speed (not of Harmonium's own products); set OPENBLAS_CORETYPE=%s",
-                     cores->title, core, cores->names[0]);
-        cli->log->warn(cli->log, message);
-    }
+    int able = width_of_isa(best_isa), used = width_of_core(core);
+    if (used <= able) return;
+    const struct blas_cores *wanted = &wide_cores[able];
+    if (forced && *forced)
+        snprintf(message, sizeof message,
+                 "OPENBLAS_CORETYPE=%s forces %s kernels on a processor with %s, which halves the speed of OpenBLAS or "
+                 "worse (not of Harmonium's own products); unset it, or set it to %s",
+                 forced, core, wanted->title, wanted->names[0]);
+    else if (used == WIDE_CORES && strstr(openblas_get_config(), "DYNAMIC_ARCH"))
+        snprintf(message, sizeof message,
+                 "OpenBLAS does not know this processor, which has %s, and uses %s kernels: that takes most of its "
+                 "speed (not of Harmonium's own products); set OPENBLAS_CORETYPE=%s",
+                 wanted->title, core, wanted->names[0]);
+    else
+        return; /* its own choice among what it was built with */
+    cli->log->warn(cli->log, message);
 }
 
 static void report_kernels(const hm_cli *cli, hm_report *report)

@@ -27,7 +27,8 @@ hm_status hm_packed_init(hm_packed *packed, int64_t depth, int64_t columns);
 void hm_packed_free(hm_packed *packed);
 
 /* Packs w, or its transpose, over the team's threads. w: (depth, columns), transposed: (columns, depth). A layer that
- * needs both takes them together, so that w is read once: up for x w, down for y w', or for its first columns alone. */
+ * needs both takes them together, so that w is read once: up for x w, down for y w'. Either may be NULL; a down of
+ * fewer columns than w has rows is of those first rows of w. */
 void hm_pack_both(hm_packed *up, hm_packed *down, hm_matrix w, const hm_team *team);
 void hm_pack_weights(hm_packed *packed, hm_matrix w, const hm_team *team);
 void hm_pack_transposed(hm_packed *packed, hm_matrix w, const hm_team *team);

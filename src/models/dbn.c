@@ -96,8 +96,9 @@ static void add_log_probability(const hm_layer *layer, const float *variance, in
     int64_t units = layer->units;
     for (int64_t row = 0; row < rows; row++, x += units, inputs += units) {
         double score = hm_units_score(layer, x, bias, variance);
-        if (variance)
-            for (int64_t i = 0; i < units; i++) score += (double)x[i] * (double)inputs[i] / (double)variance[i];
+        if (layer->unit == HM_GAUSSIAN) /* in float64: large terms that cancel */
+            for (int64_t i = 0; i < units; i++)
+                score += (double)x[i] * (double)inputs[i] / (variance ? (double)variance[i] : 1);
         else
             score += hm_kernels_best()->dot(units, x, inputs);
         out[row] += sign * (score - hm_units_log_partition(layer, inputs, 1.0f, bias, variance));

@@ -2,6 +2,7 @@
 #include "small_rbm.h"
 
 #include "boltzmann/stack.h"
+#include "infer/likelihood_data.h"
 #include "train/contrast.h"
 
 enum { V = 4, H1 = 3, SEED = 7, STATES = 1 << V };
@@ -106,6 +107,29 @@ static void bound_draws_are_the_rows_own(void **state)
     assert_ok(model->class->free_energy(model, last, 1000, &scratch, elsewhere));
     assert_memory_equal(half, together + STATES / 2, sizeof half);
     assert_memory_not_equal(half, elsewhere, sizeof half);
+    hm_arena_free(&scratch);
+    hm_model_free(model);
+}
+
+static void bound_draws_are_the_rows_own_in_a_data_set(void **state)
+{
+    enum { ROWS = 2 * HM_ROW_BLOCK + 1 }; /* all the same row */
+    static const char *const draws[] = {"hidden", "[3, 2]", "bound_draws", "3", NULL};
+    (void)state;
+    hm_model *model = make_model(draws, 0.9, 0.5);
+    hm_workers workers = serial_workers(&one_thread, 1, 9);
+    static float v[ROWS * V];
+    static double each[ROWS], direct[ROWS];
+    hm_mean_energy mean;
+    hm_source *source;
+    hm_arena scratch;
+    assert_ok(hm_source_memory(HM_FLOAT32, ROWS, V, v, &source));
+    assert_ok(hm_mean_free_energy(model, source, &hm_row_values, &workers, each, &mean));
+    source->close(source);
+    assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, ROWS), "scratch"));
+    assert_ok(model->class->free_energy(model, (hm_matrix){v, ROWS, V}, 0, &scratch, direct));
+    assert_memory_equal(each, direct, sizeof direct);
+    assert_memory_not_equal(each, each + HM_ROW_BLOCK, HM_ROW_BLOCK * sizeof each[0]);
     hm_arena_free(&scratch);
     hm_model_free(model);
 }
@@ -537,6 +561,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bound_draws_are_the_rows_own),
+        cmocka_unit_test(bound_draws_are_the_rows_own_in_a_data_set),
         cmocka_unit_test(bound_is_its_definition),
         cmocka_unit_test(second_layer_from_the_transpose_raises_the_bound),
         cmocka_unit_test(samples_have_the_exact_distribution),

@@ -66,6 +66,22 @@ static void run_adam(const hm_kernels *k, trial *t)
     k->adam(t->n, &step, t->x, t->out2, t->out3, t->out1);
 }
 
+/* Kept is what lies below the share, divided by it; what is dropped is 0 whatever it was. */
+static void dropped_units_are_zero(void **state)
+{
+    (void)state;
+    const hm_isa *isas;
+    const float uniform[] = {0.5f, 0.49f, 0.0f, 0.75f, 0.9f, 0.2f}, kept[] = {0, 4, -2, 0, 0, -0.0f};
+    int count = hm_isa_list(&isas);
+    for (int isa = 0; isa < count; isa++) {
+        float x[] = {3, 2, -1, NAN, INFINITY, -0.0f};
+        isas[isa].kernels->drop(6, uniform, 0.5f, x);
+        assert_memory_equal(x, kept, sizeof x);
+        isas[isa].kernels->drop(6, uniform, 1.0f, x);
+        assert_memory_equal(x, kept, sizeof x);
+    }
+}
+
 static const struct kernel_run {
     const char *name;
     void (*run)(const hm_kernels *kernels, trial *trial);
@@ -195,6 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_instruction_set_gives_the_same_bits),
+        cmocka_unit_test(dropped_units_are_zero),
         cmocka_unit_test(sums_have_their_order),
         cmocka_unit_test(alignment_does_not_matter),
     };

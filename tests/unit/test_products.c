@@ -12,11 +12,12 @@ typedef struct shape {
     int64_t rows, depth, columns;
 } shape;
 
-/* Tiles of every height and width; more rows than one table serves; 5000 is deeper than lists of work and tables have
- * room for. */
-static const shape shapes[] = {{1, 1, 1},     {2, 3, 16},    {3, 5, 7},    {7, 15, 17},    {8, 16, 48},
-                               {12, 49, 47},  {13, 63, 49},  {64, 17, 65}, {16, 784, 500}, {17, 500, 784},
-                               {70, 33, 100}, {300, 35, 33}, {5, 5000, 20}};
+/* Tiles of every height and width; more rows than one table or group of tiles serves; steps of one block, of several
+ * and of none; 5000 is deeper than tables have room for. */
+static const shape shapes[] = {{1, 1, 1},     {2, 3, 16},    {3, 5, 7},     {7, 15, 17},     {8, 16, 48},
+                               {12, 49, 47},  {13, 63, 49},  {64, 17, 65},  {16, 784, 500},  {17, 500, 784},
+                               {70, 33, 100}, {300, 35, 33}, {5, 5000, 20}, {133, 1025, 50}, {9, 512, 48},
+                               {9, 513, 17},  {4, 0, 20},    {0, 5, 7}};
 enum { SHAPES = sizeof shapes / sizeof shapes[0], TABLE_DEPTH = 4096 };
 
 /* Which rows are of zeros and ones. */
