@@ -146,8 +146,7 @@ typedef struct tile_columns {
     int vectors, last;
 } tile_columns;
 
-/* c += the block's steps, or = when they are the first ones. Sums wait in c for the next block, which changes no bit.
- */
+/* c += the steps of a block, or = when they are the first; sums wait in c for the next block, which changes no bit. */
 INLINE void product_tile(const int rows, const int vectors, bool first, int64_t depth, const row_tile *tile,
                          const tile_columns *at, float *c, int64_t ldc)
 {
