@@ -99,7 +99,7 @@ static hm_status open_encoded(const hm_run *run, const hm_model *model, hm_split
                                .close = encoded_close};
     data->rows = rows;
     data->model = model;
-    data->transform = hm_run_transform(run, split);
+    data->transform = hm_run_transform(run, split, 0);
     *out = &data->source;
     return HM_OK;
 }

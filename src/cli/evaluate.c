@@ -77,7 +77,7 @@ static hm_status open_split(const hm_assessment *e, hm_split split, int64_t clas
 /* Rows of a split, evenly spread: the same on every rank. The caller frees rows->at, also after a failure. */
 static hm_status read_rows(const hm_assessment *e, hm_split split, int64_t most, hm_matrix *rows)
 {
-    hm_transform transform = hm_run_transform(&e->run, split);
+    hm_transform transform = hm_run_transform(&e->run, split, 0);
     hm_source *source;
     unsigned char *raw = NULL;
     HM_TRY(open_split(e, split, 0, &source));
@@ -169,7 +169,7 @@ static hm_status transform_rows(const void *context, int64_t first_row, hm_type 
 
 static hm_status classify_split(hm_assessment *e, hm_split split)
 {
-    hm_transform transform = hm_run_transform(&e->run, split);
+    hm_transform transform = hm_run_transform(&e->run, split, e->model->classes);
     hm_row_transform rows = {transform_rows, &transform};
     hm_source *source = NULL;
     hm_status status = open_split(e, split, e->model->classes, &source);
@@ -198,7 +198,7 @@ static hm_status open_some(hm_assessment *e, hm_matrix *rows, hm_source **out)
 
 static hm_status weigh_split(hm_assessment *e, hm_split split)
 {
-    hm_transform transform = hm_run_transform(&e->run, split);
+    hm_transform transform = hm_run_transform(&e->run, split, 0);
     hm_row_transform rows = {transform_rows, &transform};
     hm_matrix some = {0};
     hm_source *source = e->split[split];
@@ -239,7 +239,7 @@ static hm_status window_rows(hm_assessment *e, hm_matrix made, hm_source *rows, 
 static hm_status judge(hm_assessment *e, hm_matrix made)
 {
     hm_split split = judged_split(e);
-    hm_transform transform = hm_run_transform(&e->run, split), of_train = hm_run_transform(&e->run, HM_TRAIN);
+    hm_transform transform = hm_run_transform(&e->run, split, 0), of_train = hm_run_transform(&e->run, HM_TRAIN, 0);
     hm_row_transform rows = {transform_rows, &transform}, train = {transform_rows, &of_train};
     if (e->windowed) HM_TRY(window_rows(e, made, e->split[split], &rows));
     if (e->scored) HM_TRY(hm_assess_scores(e, made, e->split[split], &rows));
@@ -339,7 +339,7 @@ static hm_status run_methods(hm_assessment *e)
 
 static hm_status measure_split(hm_assessment *e, hm_split split)
 {
-    hm_transform transform = hm_run_transform(&e->run, split);
+    hm_transform transform = hm_run_transform(&e->run, split, 0);
     hm_row_transform rows = {transform_rows, &transform};
     if (split == HM_TEST)
         HM_TRY(e->cli->comm->agree(e->cli->comm,

@@ -447,7 +447,7 @@ hm_status hm_run_check_same(const hm_run *stored, const hm_run *run, const char 
 
 /* ---- data and models -------------------------------------------------------------------------------------------- */
 
-hm_transform hm_run_transform(const hm_run *run, hm_split split)
+hm_transform hm_run_transform(const hm_run *run, hm_split split, int64_t labels)
 {
     const hm_model_class *class = run->class;
     return (hm_transform){.binarize = run->data.binarize,
@@ -456,7 +456,7 @@ hm_transform hm_run_transform(const hm_run *run, hm_split split)
                           .split = split,
                           .real = class->takes_reals && class->takes_reals(run->model_settings),
                           .group = class->group ? class->group(run->model_settings) : 0,
-                          .labels = class->classes ? class->classes(run->model_settings) : 0};
+                          .labels = labels};
 }
 
 const char *const hm_split_names[] = {[HM_TRAIN] = "train", [HM_TEST] = "test"};

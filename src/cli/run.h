@@ -94,8 +94,8 @@ hm_status hm_run_check_same(const hm_run *stored, const hm_run *run, const char 
 /* The stage called so, or -1. */
 int hm_run_stage(const hm_run *run, const char *name);
 
-/* The run's transform of a split's rows. */
-hm_transform hm_run_transform(const hm_run *run, hm_split split);
+/* The run's transform of a split's rows, whose last columns are so many labels. */
+hm_transform hm_run_transform(const hm_run *run, hm_split split, int64_t labels);
 
 /* "train" and "test", by hm_split. */
 extern const char *const hm_split_names[];

@@ -151,7 +151,7 @@ static hm_status read_data(sampling *s)
     HM_TRY(comm->agree(comm, hm_dataset_has(s->run.data.file, hm_split_names[HM_TEST], &tested)));
     hm_split split = tested ? HM_TEST : HM_TRAIN;
     HM_TRY(hm_open_split(comm, s->run.data.file, hm_split_names[split], 0, &source));
-    hm_transform transform = hm_run_transform(&s->run, split);
+    hm_transform transform = hm_run_transform(&s->run, split, 0);
     hm_status status = HM_OK;
     if (s->options->count > source->rows || source->columns != s->model->visible)
         status = hm_fail(HM_EUSAGE, "-n: %lld rows of %lld columns are there", (long long)source->rows,

@@ -80,7 +80,7 @@ hm_status hm_stages_feed(const hm_stages *stages, int stage, hm_feed **feed)
 {
     const hm_run *run = stages->run;
     const hm_comm *comm = stages->cli->comm;
-    hm_transform transform = hm_run_transform(run, HM_TRAIN);
+    hm_transform transform = hm_run_transform(run, HM_TRAIN, stages->model->classes);
     hm_range own = hm_part(run->general.shards, comm->size, comm->rank);
     return hm_feed_open(stages->source, &transform, run->data.window, run->stages[stage].train.batch,
                         (int)run->general.shards, own, feed);

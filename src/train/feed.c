@@ -226,10 +226,28 @@ void hm_feed_rows(const hm_feed *feed, int shard, hm_matrix out)
 
 /* ---- base rates ------------------------------------------------------------------------------------------------- */
 
+static const char *const split_names[] = {[HM_TRAIN] = "train", [HM_TEST] = "test"};
+
+/* Of each group of softmax units one is on, or its probabilities are given: of bytes each is up to half of 1/255
+ * off. */
+static hm_status check_groups(const hm_transform *transform, int64_t columns, const float *values, int64_t row)
+{
+    int64_t own = columns - transform->labels, group = transform->group < 0 ? own : transform->group;
+    for (int64_t begin = 0; group > 0 && begin + group <= own; begin += group) {
+        double sum = 0;
+        for (int64_t c = begin; c < begin + group; c++) sum += (double)values[c];
+        HM_REQUIRE(fabs(sum - 1) < 1e-3 + 0.002 * (double)group, HM_EDATA,
+                   "%s/x row %lld: columns %lld to %lld add up to %g; softmax units have one 1 in each group "
+                   "(model.visible_group)",
+                   split_names[transform->split], (long long)row, (long long)begin, (long long)(begin + group - 1),
+                   sum);
+    }
+    return HM_OK;
+}
+
 hm_status hm_transform_rates(const hm_transform *transform, hm_type type, int64_t columns, const void *raw, int64_t row,
                              float *out)
 {
-    static const char *const names[] = {[HM_TRAIN] = "train", [HM_TEST] = "test"};
     hm_transform expectation = *transform;
     if (expectation.binarize != HM_BINARIZE_THRESHOLD) expectation.binarize = HM_BINARIZE_NONE;
     hm_transform_row(&expectation, type, columns, raw, row, 0, out);
@@ -237,8 +255,8 @@ hm_status hm_transform_rates(const hm_transform *transform, hm_type type, int64_
         HM_REQUIRE(transform->real || (out[column] >= 0.0f && out[column] <= 1.0f), HM_EDATA,
                    "%s/x row %lld, column %lld is %g; binary units need values in [0, 1] (import with --scale, or set "
                    "data.binarize: threshold)",
-                   names[transform->split], (long long)row, (long long)column, (double)out[column]);
-    return HM_OK;
+                   split_names[transform->split], (long long)row, (long long)column, (double)out[column]);
+    return check_groups(transform, columns, out, row);
 }
 
 /* 32 bits of a row and its number, by multiplication and folding of its 8-byte words (as FNV does with bytes). */
@@ -255,22 +273,6 @@ static uint32_t row_hash(uint64_t row, const unsigned char *bytes, size_t size)
     return (uint32_t)hash;
 }
 
-/* Of each group of softmax units one is on, or its probabilities are given: of bytes each is up to half of 1/255 off.
- */
-static hm_status check_groups(const hm_transform *transform, int64_t columns, const float *values, int64_t row)
-{
-    int64_t own = columns - transform->labels, group = transform->group < 0 ? own : transform->group;
-    for (int64_t begin = 0; group > 0 && begin + group <= own; begin += group) {
-        double sum = 0;
-        for (int64_t c = begin; c < begin + group; c++) sum += (double)values[c];
-        HM_REQUIRE(fabs(sum - 1) < 1e-3 + 0.002 * (double)group, HM_EDATA,
-                   "train/x row %lld: columns %lld to %lld add up to %g; softmax units have one 1 in each group "
-                   "(model.visible_group)",
-                   (long long)row, (long long)begin, (long long)(begin + group - 1), sum);
-    }
-    return HM_OK;
-}
-
 /* Adds the rows of a shard's part to sums: (columns), then the sum of the rows' hashes modulo 2^32. */
 static hm_status add_part(hm_feed *feed, const shard_feed *mine, unsigned char *raw, int64_t block, float *row,
                           double *sums)
@@ -283,7 +285,6 @@ static hm_status add_part(hm_feed *feed, const shard_feed *mine, unsigned char *
         for (int64_t r = 0; r < count; r++) {
             const unsigned char *bytes = raw + (size_t)r * feed->row_bytes;
             HM_TRY(hm_transform_rates(&feed->transform, source->type, source->columns, bytes, begin + r, row));
-            HM_TRY(check_groups(&feed->transform, source->columns, row, begin + r));
             for (int64_t c = 0; c < source->columns; c++) sums[c] += (double)row[c];
             hashes += row_hash((uint64_t)(begin + r), bytes, feed->row_bytes);
         }

@@ -47,7 +47,7 @@ void hm_transform_row(const hm_transform *transform, hm_type type, int64_t colum
                       int64_t epoch, float *out);
 
 /* The same row as expectations: thresholded, or its values. HM_EDATA naming row and column of a value outside [0, 1],
- * unless the transform is of real values. Not collective. */
+ * unless the transform is of real values, or the row and columns of a group that has not one 1. Not collective. */
 hm_status hm_transform_rates(const hm_transform *transform, hm_type type, int64_t columns, const void *raw, int64_t row,
                              float *out);
 

@@ -201,6 +201,16 @@ class BadRuns(Case):
                           "--set", "model.hidden=20")
         self.refuse_train(2, ["--set nonsense", "KEY=VALUE"], good, "--set", "nonsense")
 
+    def test_groups_of_test_rows(self):
+        data, run = self.path("hot.h5"), self.path("run")
+        train = self.write("train.csv", "1,0,0\n0,1,0\n0,0,1\n" * 8)
+        test = self.write("test.csv", "0,1,0\n1,1,0\n")
+        self.succeed("import", "csv", train, "--header", "no", "--test", test, "-o", data)
+        self.succeed("train", self.config(data, model="hidden: 3, visible_units: softmax", train="epochs: 1, batch: 8"),
+                     "-o", run)
+        self.refuse(3, ["test/x row 1: columns 0 to 2 add up to 2", "one 1 in each group"], "evaluate", run, ranks=2)
+        self.succeed("evaluate", run, "--split", "train")
+
     def test_command_line(self):
         self.refuse(2, ["'fly'", "import, whiten, train"], "fly")
         self.refuse(2, ["--wings", "known"], "train", "x.yaml", "--wings")
