@@ -163,17 +163,15 @@ INLINE void binary_tile(const int vectors, int64_t rows, int64_t depth, const fl
 static void binary_product(int64_t rows, int64_t depth, int64_t columns, const float *x, const uint32_t *words,
                            const float *panels, float *c)
 {
-    for (int64_t at = 0; at < columns; at += TILE_VECTORS * VL) {
-        int64_t panel = at / HM_PANEL * HM_PANEL, left = columns - panel < HM_PANEL ? columns - panel : HM_PANEL;
-        int64_t width = (left + 15) / 16 * 16;
-        int last, vectors = vectors_for(left - (at - panel), &last);
-        const float *w = panels + panel * depth + (at - panel);
-        if (vectors == WIDE)
-            binary_tile(WIDE, rows, depth, x, words, w, width, last, c + at, columns);
-        else if (vectors == MIDDLE)
-            binary_tile(MIDDLE, rows, depth, x, words, w, width, last, c + at, columns);
+    const packed_block whole = {panels, depth, columns, 0, depth};
+    for (int64_t j = 0; j < columns; j += TILE_VECTORS * VL) {
+        tile_columns at = columns_of_block(&whole, j);
+        if (at.vectors == WIDE)
+            binary_tile(WIDE, rows, depth, x, words, at.w, at.width, at.last, c + j, columns);
+        else if (at.vectors == MIDDLE)
+            binary_tile(MIDDLE, rows, depth, x, words, at.w, at.width, at.last, c + j, columns);
         else
-            binary_tile(1, rows, depth, x, words, w, width, last, c + at, columns);
+            binary_tile(1, rows, depth, x, words, at.w, at.width, at.last, c + j, columns);
     }
 }
 

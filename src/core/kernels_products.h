@@ -139,12 +139,29 @@ static void pack_tile(int height, int64_t depth, const float *a, int64_t lda, ro
     }
 }
 
+/* Steps from .. from + steps of a packed matrix. */
+typedef struct packed_block {
+    const float *panels;
+    int64_t depth, columns, from, steps;
+} packed_block;
+
 /* Packed columns of a tile, of which the last vector holds `last` lanes of the result. */
 typedef struct tile_columns {
     const float *w; /* of the block's first step */
     int64_t width;
     int vectors, last;
 } tile_columns;
+
+/* The tile that begins at column j. */
+INLINE tile_columns columns_of_block(const packed_block *block, int64_t j)
+{
+    int64_t panel = j / HM_PANEL * HM_PANEL, left = block->columns - panel;
+    if (left > HM_PANEL) left = HM_PANEL;
+    tile_columns at = {.width = (left + 15) / 16 * 16};
+    at.w = block->panels + panel * block->depth + block->from * at.width + (j - panel);
+    at.vectors = vectors_for(left - (j - panel), &at.last);
+    return at;
+}
 
 /* c += the steps of a block, or = when they are the first; sums wait in c for the next block, which changes no bit. */
 INLINE void product_tile(const int rows, const int vectors, bool first, int64_t depth, const row_tile *tile,
@@ -181,24 +198,15 @@ static product_tile_fn *const product_tiles[] = {NULL, TILE_HEIGHTS(LIST_PRODUCT
 
 #include "core/kernels_binary.h"
 
+/* Rows of the next of parts of even size, at most `most`: 130 rows are 65 + 65. */
+INLINE int64_t next_part(int64_t left, int64_t most)
+{
+    int64_t parts = (left + most - 1) / most;
+    return (left + parts - 1) / parts;
+}
+
 /* So many rows at a time, so that a panel is read from memory once for all of them. */
 enum { GROUP_ROWS = 128, GROUP_TILES = GROUP_ROWS / TILE_ROWS }; /* 280 KB of stack with AVX-512 */
-
-/* Steps from .. from + steps of a packed matrix. */
-typedef struct packed_block {
-    const float *panels;
-    int64_t depth, columns, from, steps;
-} packed_block;
-
-INLINE tile_columns columns_of_block(const packed_block *block, int64_t j)
-{
-    int64_t panel = j / HM_PANEL * HM_PANEL, left = block->columns - panel;
-    if (left > HM_PANEL) left = HM_PANEL;
-    tile_columns at = {.width = (left + 15) / 16 * 16};
-    at.w = block->panels + panel * block->depth + block->from * at.width + (j - panel);
-    at.vectors = vectors_for(left - (j - panel), &at.last);
-    return at;
-}
 
 static void product_block(const packed_block *block, int tiles, const row_tile *tile, float *c)
 {
@@ -217,7 +225,7 @@ static void dense_product(int64_t rows, int64_t depth, int64_t columns, const fl
 {
     row_tile tile[GROUP_TILES];
     for (int64_t row = 0, group; row < rows; row += group) {
-        group = rows - row < GROUP_ROWS ? rows - row : GROUP_ROWS;
+        group = next_part(rows - row, GROUP_ROWS);
         int tiles = (int)((group + TILE_ROWS - 1) / TILE_ROWS); /* of even height: 12 rows are 6 + 6, not 8 + 4 */
         packed_block block = {panels, depth, columns, 0, 0};
         do { /* a matrix without steps has one block */
@@ -236,8 +244,7 @@ static void mixed_product(int64_t rows, int64_t depth, int64_t columns, const fl
 {
     row_words words[TABLE_ROWS];
     for (int64_t row = 0; row < rows;) {
-        int64_t parts = (rows - row + TABLE_ROWS - 1) / TABLE_ROWS; /* of even size: 130 rows are 65 + 65 */
-        int64_t most = (rows - row + parts - 1) / parts, binary = 0, other = 0;
+        int64_t most = next_part(rows - row, TABLE_ROWS), binary = 0, other = 0;
         for (; binary < most; binary++)
             if (!row_is_binary(depth, a + (row + binary) * depth, words[binary])) break;
         binary_product(binary, depth, columns, a + row * depth, words[0], panels, c + row * columns);
