@@ -459,8 +459,6 @@ hm_transform hm_run_transform(const hm_run *run, hm_split split, int64_t labels)
                           .labels = labels};
 }
 
-const char *const hm_split_names[] = {[HM_TRAIN] = "train", [HM_TEST] = "test"};
-
 hm_status hm_open_split(hm_comm *comm, const char *file, const char *split, int64_t classes, hm_source **out)
 {
     *out = NULL;

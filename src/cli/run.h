@@ -97,9 +97,6 @@ int hm_run_stage(const hm_run *run, const char *name);
 /* The run's transform of a split's rows, whose last columns are so many labels. */
 hm_transform hm_run_transform(const hm_run *run, hm_split split, int64_t labels);
 
-/* "train" and "test", by hm_split. */
-extern const char *const hm_split_names[];
-
 /* hm_dataset_open_labelled of a split on every rank; classes: 0 for the rows alone. HM_EDATA. Collective. */
 hm_status hm_open_split(hm_comm *comm, const char *file, const char *split, int64_t classes, hm_source **out);
 

@@ -226,7 +226,7 @@ void hm_feed_rows(const hm_feed *feed, int shard, hm_matrix out)
 
 /* ---- base rates ------------------------------------------------------------------------------------------------- */
 
-static const char *const split_names[] = {[HM_TRAIN] = "train", [HM_TEST] = "test"};
+const char *const hm_split_names[] = {[HM_TRAIN] = "train", [HM_TEST] = "test"};
 
 /* Of each group of softmax units one is on, or its probabilities are given: of bytes each is up to half of 1/255
  * off. */
@@ -239,7 +239,7 @@ static hm_status check_groups(const hm_transform *transform, int64_t columns, co
         HM_REQUIRE(fabs(sum - 1) < 1e-3 + 0.002 * (double)group, HM_EDATA,
                    "%s/x row %lld: columns %lld to %lld add up to %g; softmax units have one 1 in each group "
                    "(model.visible_group)",
-                   split_names[transform->split], (long long)row, (long long)begin, (long long)(begin + group - 1),
+                   hm_split_names[transform->split], (long long)row, (long long)begin, (long long)(begin + group - 1),
                    sum);
     }
     return HM_OK;
@@ -255,7 +255,7 @@ hm_status hm_transform_rates(const hm_transform *transform, hm_type type, int64_
         HM_REQUIRE(transform->real || (out[column] >= 0.0f && out[column] <= 1.0f), HM_EDATA,
                    "%s/x row %lld, column %lld is %g; binary units need values in [0, 1] (import with --scale, or set "
                    "data.binarize: threshold)",
-                   split_names[transform->split], (long long)row, (long long)column, (double)out[column]);
+                   hm_split_names[transform->split], (long long)row, (long long)column, (double)out[column]);
     return check_groups(transform, columns, out, row);
 }
 

@@ -31,6 +31,7 @@ typedef struct hm_data_settings {
 extern const hm_settings_table hm_data_table; /* section "data" */
 
 typedef enum hm_split { HM_TRAIN, HM_TEST } hm_split;
+extern const char *const hm_split_names[]; /* as the groups of a data file are called */
 
 /* How raw rows become numbers. */
 typedef struct hm_transform {
