@@ -314,27 +314,6 @@ static hm_status choose_listed(hm_assessment *e, const char *list, bool chosen[M
     return HM_OK;
 }
 
-static hm_status run_methods(hm_assessment *e)
-{
-    bool chosen[METHODS] = {false};
-    HM_TRY(e->options->methods ? choose_listed(e, e->options->methods, chosen) : choose_default(e, chosen));
-    HM_REQUIRE(e->scored || !e->options->classifier, HM_EUSAGE,
-               "--classifier: a network judges made rows by --method scores, which is not among the methods");
-    bool any = e->weighted || e->windowed || e->scored || e->classified;
-    for (int method = 0; method < METHODS; method++) any = any || chosen[method];
-    if (!any)
-        e->cli->log->warn(e->cli->log, "no method is of this model's units: there are free energies, and no log Z");
-    if (e->weighted) HM_TRY(weigh_splits(e));
-    if (e->windowed || e->scored) HM_TRY(make_and_judge(e));
-    if (e->classified) HM_TRY(classify_splits(e));
-    for (int method = 0; method < METHODS; method++) {
-        if (!chosen[method]) continue;
-        HM_TRY(hm_estimate_methods[method].run(e, &e->estimates[method]));
-        e->estimates[method].done = true;
-    }
-    return HM_OK;
-}
-
 /* ---- data ------------------------------------------------------------------------------------------------------- */
 
 static hm_status measure_split(hm_assessment *e, hm_split split)
@@ -345,6 +324,14 @@ static hm_status measure_split(hm_assessment *e, hm_split split)
         HM_TRY(e->cli->comm->agree(e->cli->comm,
                                    hm_alloc(&e->each[split], e->split[split]->rows, sizeof(double), "free energies")));
     return hm_mean_free_energy(e->model, e->split[split], &rows, &e->run.workers, e->each[split], &e->energy[split]);
+}
+
+/* Free energies, which log Z turns into log-probabilities. */
+static hm_status measure_splits(hm_assessment *e)
+{
+    for (int split = 0; split < SPLITS && e->model->class->free_energy; split++)
+        if (e->split[split]) HM_TRY(measure_split(e, (hm_split)split));
+    return HM_OK;
 }
 
 static hm_status open_data(hm_assessment *e)
@@ -363,19 +350,46 @@ static hm_status open_data(hm_assessment *e)
             continue;
         }
         HM_TRY(open_split(e, (hm_split)split, 0, &e->split[split]));
-        if (e->model->class->free_energy) HM_TRY(measure_split(e, (hm_split)split));
     }
     return HM_OK;
 }
 
 /* ---- the command ------------------------------------------------------------------------------------------------ */
 
+static hm_status choose(hm_assessment *e, bool chosen[METHODS])
+{
+    HM_TRY(e->options->methods ? choose_listed(e, e->options->methods, chosen) : choose_default(e, chosen));
+    HM_REQUIRE(e->scored || !e->options->classifier, HM_EUSAGE,
+               "--classifier: a network judges made rows by --method scores, which is not among the methods");
+    return HM_OK;
+}
+
+static hm_status run_methods(hm_assessment *e, const bool chosen[METHODS])
+{
+    bool others = e->weighted || e->windowed || e->scored || e->classified, estimates = false;
+    for (int method = 0; method < METHODS; method++) estimates = estimates || chosen[method];
+    if (!estimates && !others)
+        e->cli->log->warn(e->cli->log, "no method is of this model's units: there are free energies, and no log Z");
+    if (estimates || !e->options->methods) HM_TRY(measure_splits(e));
+    if (e->weighted) HM_TRY(weigh_splits(e));
+    if (e->windowed || e->scored) HM_TRY(make_and_judge(e));
+    if (e->classified) HM_TRY(classify_splits(e));
+    for (int method = 0; method < METHODS; method++) {
+        if (!chosen[method]) continue;
+        HM_TRY(hm_estimate_methods[method].run(e, &e->estimates[method]));
+        e->estimates[method].done = true;
+    }
+    return HM_OK;
+}
+
 static hm_status evaluate(hm_assessment *e, const char *folder)
 {
     hm_comm *comm = e->cli->comm;
+    bool chosen[METHODS] = {false};
     HM_TRY(hm_run_load(&e->run, e->cli, folder, &e->options->sets, &e->model));
     HM_TRY(open_data(e));
-    HM_TRY(run_methods(e));
+    HM_TRY(choose(e, chosen));
+    HM_TRY(run_methods(e, chosen));
     HM_TRY(comm->agree(comm, comm->rank == 0 ? hm_assessment_store(e, folder) : HM_OK));
     return hm_assessment_report(e, folder);
 }

@@ -52,7 +52,9 @@ hm_status hm_classification_of(const hm_model *model, hm_source *source, const h
     int64_t classes = model->classes, cells = classes * classes;
     double *sums = NULL;
     *out = (hm_classification){.rows = source->rows, .classes = classes};
-    HM_REQUIRE(model->class->classifies && model->class->classifies(model), HM_EUSAGE,
+    HM_REQUIRE(model->class->classifies, HM_EUSAGE, "classification: family %s does not tell classes",
+               model->class->name);
+    HM_REQUIRE(model->class->classifies(model), HM_EUSAGE,
                "classification: this %s has not learnt to tell classes; train it with model.classes and a stage of "
                "objective classify",
                model->class->name);

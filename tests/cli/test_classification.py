@@ -43,6 +43,7 @@ class Classification(Case):
             confusion = numpy.zeros((10, 10))
             numpy.add.at(confusion, (y, told), 1)
             with h5py.File(folder + "/model.h5") as file:
+                self.assertEqual(list(file["evaluation"]), ["classification"])  # nothing that was not asked for
                 stored = file["evaluation/classification"]
                 numpy.testing.assert_array_equal(stored[split + "_confusion"][...], confusion)
                 self.assertEqual(stored[split + "_error"][()], report[split + "_error"])

@@ -184,6 +184,7 @@ class Generated(Case):
         self.refuse(2, "has a layer batch_norm", "train", config, "-o", self.path("bad"), "--set", "train.objective=wasserstein",
                     "--set", "model.discriminator=[dense 4, batch_norm, dense 1]")
         self.succeed("train", config, "-o", self.path("run"), "--quiet")
+        self.refuse(2, "family gan does not tell classes", "evaluate", self.path("run"), "--method", "classification")
         self.refuse(2, "--classifier RUN", "evaluate", self.path("run"), "--method", "scores")
         self.refuse(2, "has no features", "evaluate", self.path("run"), "--classifier", self.path("run"))
         for words, run, *more in (
