@@ -11,6 +11,7 @@
 #include "core/matrix.h"
 #include "core/memory.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,11 +45,10 @@ static hm_status check(int code, const char *call)
 
 /* ---- waiting ---------------------------------------------------------------------------------------------------- */
 
-/* Seconds that a rank has spent waiting. A gap in which it did not run itself (it was stopped, or its machine slept)
- * counts as one second, for it says nothing about the others. */
+/* A wait. Seconds that a rank has spent in it: a gap in which it did not run itself (it was stopped, or its machine
+ * slept) counts as one second, for it says nothing about the others. */
 typedef struct patience {
-    double waited, last;
-    unsigned polls;
+    double begun, last, waited;
 } patience;
 
 static double now(void)
@@ -58,15 +58,19 @@ static double now(void)
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
+/* Between two polls. A wait that lasts gives up its core for a moment at a time: a rank that only polls keeps others
+ * from the core that they may share with it, its own partner too, and is itself set back by any other program for whole
+ * slices of the scheduler, where one that has slept is let in at once. */
 static bool runs_out(patience *p, double seconds)
 {
-    enum { POLLS_A_LOOK = 256 };
-    static const double MOST_A_LOOK = 1;
-    if (seconds <= 0 || ++p->polls % POLLS_A_LOOK != 0) return false;
-    double time = now(), gap = p->last > 0 ? time - p->last : 0;
+    static const double SPIN = 100e-6, MOST_A_LOOK = 1;
+    static const struct timespec NAP = {.tv_nsec = 20000};
+    double time = now();
+    if (p->begun == 0) p->begun = p->last = time;
+    if (time - p->begun > SPIN) nanosleep(&NAP, NULL);
+    p->waited += fmin(time - p->last, MOST_A_LOOK);
     p->last = time;
-    p->waited += gap < MOST_A_LOOK ? gap : MOST_A_LOOK;
-    return p->waited > seconds;
+    return seconds > 0 && p->waited > seconds;
 }
 
 /* Tells all ranks that this one is there, and hears which others are: all that wait for a lost rank, directly or

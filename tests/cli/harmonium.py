@@ -14,10 +14,9 @@ import numpy
 PROGRAM = os.environ.get("HARMONIUM", "build/harmonium")
 SOURCE = os.environ.get("HARMONIUM_SOURCE", ".")
 # As root, on more ranks than cores; without probing for networks, which takes most of a short command's time (tests/slurm
-# has networks), and ranks that wait give way to each other.
+# has networks).
 MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1",
-       "OMPI_MCA_pml": "ob1", "OMPI_MCA_btl": "self,vader", "OMPI_MCA_mpi_yield_when_idle": "1",
-       "OMP_WAIT_POLICY": "passive"}
+       "OMPI_MCA_pml": "ob1", "OMPI_MCA_btl": "self,vader", "OMP_WAIT_POLICY": "passive"}
 
 A_HANG = 1000  # seconds: a machine that is slow and busy may take minutes for what usually takes half a minute
 

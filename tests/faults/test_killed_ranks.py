@@ -14,14 +14,14 @@ KILLS = 20
 
 class Killed(Broken):
     def test_twenty_kills_change_nothing(self):
-        config = self.begin(epochs=400, hidden=60, more="checkpoint: {steps: 5}")
+        config = self.begin(epochs=400, hidden=60, more="")
         folder, kills, done, rounds = self.path("run"), 0, [], 0
         while kills < KILLS:
             rounds += 1
             seed = random.randrange(2**32)
             chance = random.Random(seed)
             ranks = chance.choice((1, 2, 4))
-            process = start("train", config, "-o", folder, ranks=ranks)
+            process = start("train", config, "-o", folder, "--set", "checkpoint.steps=5", ranks=ranks)
             pause = chance.uniform(0.3, 1.3)
             time.sleep(pause)
             victims = rank_processes(process)

@@ -59,10 +59,10 @@ class Cluster(Case):
     # ---- Slurm ----
 
     def slurm(self, *command):
-        # Without the settings that keep MPI off the network; ranks that wait give way to other tests.
+        # Without the settings that keep MPI off the network.
         plain = {name: value for name, value in os.environ.items() if not name.startswith("OMPI_")}
-        environment = {**plain, "OMPI_MCA_mpi_yield_when_idle": "1", "SLURM_CONF": os.path.join(self.cluster, "slurm.conf"),
-                       "HARMONIUM": self.program, "SBATCH_EXPORT": "ALL"}
+        environment = {**plain, "SLURM_CONF": os.path.join(self.cluster, "slurm.conf"), "HARMONIUM": self.program,
+                       "SBATCH_EXPORT": "ALL"}
         process = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, env=environment, timeout=400)
         self.assertEqual(process.returncode, 0, process.stderr)
         return process.stdout
