@@ -333,6 +333,7 @@ static hm_status monitor(const hm_model *model, hm_shard *shard)
 const hm_objective hm_classify_objective = {
     .name = "classify",
     .describe = "log p(label | v) of the network that the layers unroll to, by back-propagation",
+    .reads = " layer dropout dropout_visible ",
     .monitors = hm_class_monitors,
     .check = check,
     .begin = begin,

@@ -26,6 +26,13 @@ size_t hm_machine_gradient_bytes(const hm_machine *machine, const hm_contrast_se
 
 /* ---- parts of objectives (models/model.h) that contrast model->machine with the data ----------------------------- */
 
+/* What an objective reads for its chains, for replicas of them (if its negative phase may be given as samples of the
+ * model's states), and in hm_machine_finish. */
+#define HM_READS_CHAINS " estimator k chains "
+#define HM_READS_REPLICAS " sampler temperatures swap_adaptation "
+#define HM_READS_SPARSITY " offset_rate sparsity_target sparsity_cost "
+#define HM_READS_FINISH " centered " HM_READS_SPARSITY
+
 hm_status hm_likelihood_check(const hm_model *model, const hm_contrast_settings *how);
 bool hm_likelihood_learns(const hm_model *model, const hm_contrast_settings *how, int tensor);
 void hm_likelihood_finish(hm_model *model, const hm_contrast_settings *how, bool adversary, int64_t batch, float *grad);

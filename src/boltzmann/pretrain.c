@@ -214,6 +214,7 @@ static hm_status monitor(const hm_model *model, hm_shard *shard)
 const hm_objective hm_pretrain_objective = {
     .name = "pretrain",
     .describe = "layer `layer` as an RBM on states of the layer below",
+    .reads = " layer " HM_READS_CHAINS HM_READS_FINISH,
     .monitors = monitors,
     .check = check,
     .begin = begin,

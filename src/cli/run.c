@@ -277,19 +277,45 @@ static bool is_read(const hm_objective *objective, const char *key)
 {
     char word[48];
     snprintf(word, sizeof word, " %s ", key);
-    return !objective->reads || strstr(objective->reads, word);
+    return strstr(objective->reads, word);
 }
 
-/* A setting that would do nothing is refused, unless it is as it would be anyway. */
-static hm_status check_read(const hm_run *run, const hm_stage *stage)
+/* A setting of a stage that would do nothing is refused. What section "train" says is for the stages that read it: the
+ * others have the default. */
+static hm_status check_read(const hm_run *run, hm_stage *stage)
 {
     hm_contrast_settings usual;
+    const char *complaint;
     HM_TRY(hm_settings_default(&hm_contrast_table, &usual));
-    for (const hm_setting *setting = hm_contrast_table.entries; setting->key; setting++)
-        if (!is_read(stage->objective, setting->key) && !hm_setting_same(setting, &usual, &stage->contrast))
+    for (const hm_setting *setting = hm_contrast_table.entries; setting->key; setting++) {
+        if (is_read(stage->objective, setting->key) || hm_setting_same(setting, &usual, &stage->contrast)) continue;
+        if (!run->staged || !hm_setting_same(setting, &run->contrast, &stage->contrast))
             return at_stage_key(run, stage, setting->key,
                                 hm_fail(HM_EUSAGE, "objective %s of family %s has no use for it (%s)",
                                         stage->objective->name, run->class->name, setting->describe));
+        HM_TRY(hm_setting_parse(setting, &stage->contrast, setting->fallback, &complaint));
+    }
+    return HM_OK;
+}
+
+static bool any_stage_reads(const hm_run *run, const char *key)
+{
+    for (int stage = 0; stage < run->stage_count; stage++)
+        if (is_read(run->stages[stage].objective, key)) return true;
+    return false;
+}
+
+/* Section "train" of a run in stages. */
+static hm_status check_shared(const hm_run *run)
+{
+    char key[64];
+    hm_contrast_settings usual;
+    HM_TRY(hm_settings_default(&hm_contrast_table, &usual));
+    for (const hm_setting *setting = hm_contrast_table.entries; setting->key; setting++) {
+        if (any_stage_reads(run, setting->key) || hm_setting_same(setting, &usual, &run->contrast)) continue;
+        snprintf(key, sizeof key, "train.%s", setting->key);
+        return at_key(run, key, hm_fail(HM_EUSAGE, "no stage has a use for it (%s)", setting->describe));
+    }
     return HM_OK;
 }
 
@@ -335,6 +361,7 @@ static hm_status check_settings(hm_run *run, const hm_comm *comm)
 {
     HM_TRY(check_shards(run, comm));
     for (int stage = 0; stage < run->stage_count; stage++) HM_TRY(check_stage(run, &run->stages[stage]));
+    if (run->staged) HM_TRY(check_shared(run));
     HM_TRY(check_players(run));
     HM_TRY(at_key(run, "data.binarize", check_binarize(run)));
     HM_TRY(at_key(run, "ais.chains", hm_ais_settings_check(&run->ais)));

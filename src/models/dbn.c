@@ -280,6 +280,7 @@ static hm_status up_down_check(const hm_model *model, const hm_contrast_settings
 static const hm_objective up_down = {
     .name = "up_down",
     .describe = "all layers, by the up-down algorithm (contrastive wake-sleep), recognition untied",
+    .reads = HM_READS_CHAINS HM_READS_FINISH,
     .monitors = up_down_monitors,
     .check = up_down_check,
     .begin = hm_up_down_begin,

@@ -114,6 +114,7 @@ static hm_status check_objective(const hm_objective *objective)
 {
     const needed list[] = {
         {"name", objective->name},
+        {"reads", objective->reads},
         {"monitors", objective->monitors},
         {"scratch_bytes", objective->scratch_bytes},
         {"gradient", objective->gradient},

@@ -218,7 +218,7 @@ typedef struct hm_chain_functions {
 struct hm_objective {
     const char *name, *describe;
     int kind;                   /* the family's own number of it */
-    const char *reads;          /* the keys of hm_contrast_settings that count, between spaces; NULL: not told */
+    const char *reads;          /* the keys of hm_contrast_settings that count, between spaces */
     const hm_monitor *monitors; /* ends with .name = NULL; the first one is shown as the objective */
     /* HM_EUSAGE when the model cannot be trained so. May be NULL. */
     hm_status (*check)(const hm_model *model, const hm_contrast_settings *how);
@@ -229,7 +229,6 @@ struct hm_objective {
     /* Of two players: does the adversary own this tensor? An update is how->adversary_steps turns of the adversary,
      * each on rows of its own, then one of the other player, and each has an optimiser. NULL: one player. */
     bool (*adversary_has)(const hm_model *model, int tensor);
-    bool tempers; /* the negative phase may be given as samples of the model's states (parallel tempering) */
     const hm_chain_functions *chains; /* NULL: the objective has no negative phase */
     /* Scratch of a shard with at most so many rows and chains, for each of the functions below. */
     size_t (*scratch_bytes)(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,

@@ -178,7 +178,9 @@ class Stages(Case):
             self.assertFalse(os.path.exists(self.path("run")))
         # Found before the first stage begins, not when the second one does.
         for code, words, second in (
-                (2, ["stages.2 ('b')", "no path of temperatures"], "objective: pretrain, layer: 1, sampler: pt"),
+                (2, ["stages.2.sampler", "objective pretrain of family dbm has no use for it"],
+                 "objective: pretrain, layer: 1, sampler: pt"),
+                (2, ["stages.2.layer", "objective likelihood of family dbm has no use for it"], "layer: 1"),
                 (3, ["stages.2 ('b')", "fewer than one batch of 2000"], "batch: 2000")):
             config = self.staged("dbm", stages="\n  - {name: a, epochs: 1}\n  - {name: b, epochs: 1, " + second + "}")
             self.refuse(code, words, "train", config, "-o", self.path("run"))
@@ -188,6 +190,17 @@ class Stages(Case):
         self.refuse(2, "--set: unknown section of key 'stages.3.epochs'", "train",
                     self.staged("dbm", stages="\n  - {name: a, epochs: 1}"), "-o", self.path("run"), "--set",
                     "stages.3.epochs=2")
+
+    def test_what_all_stages_share_is_for_those_that_read_it(self):
+        stages = "\n  - {name: a, epochs: 1, objective: pretrain, layer: 1}\n  - {name: b, epochs: 1}"
+        config = self.staged("dbm", train=COMMON + ", sampler: pt, temperatures: 3", stages=stages)
+        self.succeed("train", config, "-o", self.path("run"), "--quiet")
+        with open(self.path("run/config.yaml")) as file:  # which tells it by stage
+            self.assertEqual(re.findall(r"sampler: (\w+)", file.read()), ["gibbs", "pt"])
+        self.succeed("train", self.path("run/config.yaml"), "-o", self.path("again"), "--quiet")
+        self.assert_same_run(self.path("again"), self.path("run"))
+        self.refuse(2, ["train.dropout", "no stage has a use for it"], "train", config, "-o", self.path("bad"), "--set",
+                    "train.dropout=0.2")
 
     def test_settings_of_a_stage_that_change_the_result_are_refused(self):
         config = self.staged("dbm")

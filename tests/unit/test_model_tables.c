@@ -1,6 +1,8 @@
 /* The tables of all families are whole, and one with any hole is refused by the name of what is missing. */
 #include "small_rbm.h"
 
+#include "train/contrast.h"
+
 typedef struct member {
     const char *name;
     size_t offset, size;
@@ -19,10 +21,8 @@ static const member of_class[] = {
     OF_CLASS(free_energy), OF_CLASS(base_biases), OF_CLASS(sampling_bytes), OF_CLASS(gibbs), /* these: with an energy */
 };
 static const member of_objective[] = {
-    OF_OBJECTIVE(monitors),
-    OF_OBJECTIVE(scratch_bytes),
-    OF_OBJECTIVE(gradient),
-    OF_OBJECTIVE(monitor),
+    OF_OBJECTIVE(reads),    OF_OBJECTIVE(monitors), OF_OBJECTIVE(scratch_bytes),
+    OF_OBJECTIVE(gradient), OF_OBJECTIVE(monitor),
 };
 static const member of_chains[] = {
     OF_CHAINS(columns), OF_CHAINS(sample_columns), OF_CHAINS(scratch_bytes), OF_CHAINS(start), OF_CHAINS(move),
@@ -33,6 +33,16 @@ enum {
     OBJECTIVE_MEMBERS = sizeof of_objective / sizeof of_objective[0],
     CHAIN_MEMBERS = sizeof of_chains / sizeof of_chains[0]
 };
+
+/* All words of `reads` are settings. */
+static void check_reads(const hm_objective *objective)
+{
+    char words[256], *rest = words;
+    assert_true(strlen(objective->reads) < sizeof words);
+    strcpy(words, objective->reads);
+    for (char *word; (word = strtok_r(rest, " ", &rest));)
+        if (!hm_settings_find(&hm_contrast_table, word)) fail_msg("%s reads '%s'", objective->name, word);
+}
 
 static void every_family_has_a_whole_table(void **state)
 {
@@ -45,6 +55,7 @@ static void every_family_has_a_whole_table(void **state)
         for (const hm_objective *const *at = class->objectives; *at; at++) {
             const hm_objective *objective = *at;
             int monitors = 0;
+            check_reads(objective);
             assert_ptr_equal(hm_objective_find(class, objective->name), objective);
             while (objective->monitors[monitors].name) assert_non_null(objective->monitors[monitors++].description);
             assert_in_range(monitors, 1, HM_MONITORS_MAX);
