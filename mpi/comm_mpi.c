@@ -48,7 +48,8 @@ static hm_status check(int code, const char *call)
 /* A wait. Seconds that a rank has spent in it: a gap in which it did not run itself (it was stopped, or its machine
  * slept) counts as one second, for it says nothing about the others. */
 typedef struct patience {
-    double begun, last, waited;
+    double begun; /* 0: not yet */
+    double last, waited;
 } patience;
 
 static double now(void)
@@ -236,9 +237,16 @@ static hm_status finish(hm_comm *comm)
 {
     comm_mpi *self = (comm_mpi *)comm;
     patience p = {0};
+    int before = 0;
     HM_TRY(check_lost(self));
     for (int first = 0; first < self->begun;) {
-        for (int at = first; at < self->begun; at++) HM_TRY(progress(self, &self->reductions[at]));
+        int steps = 0;
+        for (int at = 0; at < self->begun; at++) {
+            HM_TRY(progress(self, &self->reductions[at]));
+            steps += self->reductions[at].step;
+        }
+        if (steps != before) p.begun = 0; /* each step is a wait of its own */
+        before = steps;
         while (first < self->begun && self->reductions[first].step == self->reductions[first].steps) first++;
         if (first < self->begun && runs_out(&p, self->timeout)) return lose(self);
     }

@@ -37,8 +37,8 @@ typedef struct hm_assessment {
     hm_run run;
     hm_model *model;
     hm_source *split[SPLITS];      /* NULL where not asked for or not there */
-    hm_mean_energy energy[SPLITS]; /* of each split that is there */
-    double *each[SPLITS];          /* (rows) of the test rows, if they are there */
+    hm_mean_energy energy[SPLITS]; /* of each split that is there, if an estimate needs it */
+    double *each[SPLITS];          /* (rows) of the test rows, likewise; or NULL */
     estimate estimates[METHODS];
     bool classified;
     hm_classification classes[SPLITS]; /* of each split that is there, when classified */

@@ -142,7 +142,7 @@ static hm_status report_libraries(const hm_cli *cli, MPI_Comm mpi, hm_report *re
 
 enum { ROWS = 16, DEPTH = 784, COLUMNS = 500 }; /* a shard's rows and the weights of the benchmark */
 
-/* GFLOP/s of dense products with packed weights, on one thread: the best of several runs of a few milliseconds. */
+/* GFLOP/s of dense products with packed weights, on one thread: the best of several runs of ten milliseconds. */
 static hm_status product_speed(double *best)
 {
     enum { RUNS = 25 };

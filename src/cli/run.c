@@ -273,22 +273,16 @@ static hm_status at_stage_key(const hm_run *run, const hm_stage *stage, const ch
     return at_key(run, whole, status);
 }
 
-static bool is_read(const hm_objective *objective, const char *key)
-{
-    char word[48];
-    snprintf(word, sizeof word, " %s ", key);
-    return strstr(objective->reads, word);
-}
-
-/* A setting of a stage that would do nothing is refused. What section "train" says is for the stages that read it: the
- * others have the default. */
+/* A setting of a stage that would do nothing is refused, unless it is as it would be anyway. What section "train" says
+ * is for the stages that read it: the others have the default. */
 static hm_status check_read(const hm_run *run, hm_stage *stage)
 {
     hm_contrast_settings usual;
     const char *complaint;
     HM_TRY(hm_settings_default(&hm_contrast_table, &usual));
     for (const hm_setting *setting = hm_contrast_table.entries; setting->key; setting++) {
-        if (is_read(stage->objective, setting->key) || hm_setting_same(setting, &usual, &stage->contrast)) continue;
+        if (hm_objective_reads(stage->objective, setting->key) || hm_setting_same(setting, &usual, &stage->contrast))
+            continue;
         if (!run->staged || !hm_setting_same(setting, &run->contrast, &stage->contrast))
             return at_stage_key(run, stage, setting->key,
                                 hm_fail(HM_EUSAGE, "objective %s of family %s has no use for it (%s)",
@@ -301,7 +295,7 @@ static hm_status check_read(const hm_run *run, hm_stage *stage)
 static bool any_stage_reads(const hm_run *run, const char *key)
 {
     for (int stage = 0; stage < run->stage_count; stage++)
-        if (is_read(run->stages[stage].objective, key)) return true;
+        if (hm_objective_reads(run->stages[stage].objective, key)) return true;
     return false;
 }
 

@@ -1,5 +1,6 @@
 #include "models/model.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,6 +88,13 @@ const hm_objective *hm_objective_find(const hm_model_class *class, const char *n
 int64_t hm_state_columns(const hm_model *model)
 {
     return model->class->annealing ? model->class->annealing->state_columns(model) : model->visible;
+}
+
+bool hm_objective_reads(const hm_objective *objective, const char *key)
+{
+    char word[48];
+    snprintf(word, sizeof word, " %s ", key);
+    return strstr(objective->reads, word);
 }
 
 bool hm_model_anneals(const hm_model *model)

@@ -251,6 +251,9 @@ struct hm_objective {
     const char *(*fault)(const hm_model *model, const hm_contrast_settings *how);
 };
 
+/* Does the objective read this setting of hm_contrast_settings? */
+bool hm_objective_reads(const hm_objective *objective, const char *key);
+
 struct hm_model_class {
     const char *name, *describe;
 

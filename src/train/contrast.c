@@ -171,8 +171,9 @@ static hm_status prepare(hm_contrast *contrast)
 
 hm_status hm_objective_check(const hm_objective *objective, const hm_model *model, const hm_contrast_settings *how)
 {
-    HM_REQUIRE(how->sampler == HM_GIBBS || hm_model_anneals(model), HM_EUSAGE,
-               "train.sampler: this %s has no path of temperatures; use gibbs", model->class->name);
+    HM_REQUIRE(how->sampler == HM_GIBBS || (hm_model_anneals(model) && hm_objective_reads(objective, "sampler")),
+               HM_EUSAGE, "train.sampler: objective %s of this %s has no path of temperatures; use gibbs",
+               objective->name, model->class->name);
     return objective->check ? objective->check(model, how) : HM_OK;
 }
 
