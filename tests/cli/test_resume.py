@@ -12,9 +12,9 @@ from harmonium import Case, finish, messages, metrics, parameters, rank_processe
 
 # One of each: persistent chains and momentum, no chains and Adam, draws that change every epoch.
 KINDS = {
-    "pcd": "estimator: pcd, momentum: 0.5, chains: 200, k: 3",
+    "pcd": "estimator: pcd, momentum: 0.5, chains: 64, k: 3",
     "pt": "estimator: pcd, sampler: pt, temperatures: 3, momentum: 0.5, chains: 16",
-    "cd": "estimator: cd, k: 10, optimizer: adam, centered: false, learning_rate: 0.002",
+    "cd": "estimator: cd, k: 4, optimizer: adam, centered: false, learning_rate: 0.002",
 }
 
 

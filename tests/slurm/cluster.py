@@ -47,7 +47,22 @@ class Cluster(Case):
             self.assertEqual(process.returncode, 0, process.stderr)
         return process
 
-    def training(self, epochs, k=1, more=""):
+    def processes(self, host):
+        """Numbers of all processes that live in the network of the host."""
+        with open(os.path.join(self.cluster, "id")) as number:
+            space = f"hm{number.read().strip()}{host}"
+        pids = subprocess.run(["ip", "netns", "pids", space], capture_output=True, text=True, check=True).stdout
+        return [int(process) for process in pids.split()]
+
+    def signal_ranks(self, number):
+        """Of the jobs on both hosts."""
+        for process in self.processes("n1") + self.processes("n2"):
+            with open(f"/proc/{process}/comm") as name:
+                rank = name.read().strip() == os.path.basename(self.program)
+            if rank:
+                os.kill(process, number)
+
+    def training(self, epochs, k=3, more=""):
         """A configuration, and the folder of its run on this host, undisturbed."""
         data = self.digits(rows=1000)
         config = self.config(data, model="hidden: 100", more=more,

@@ -18,7 +18,7 @@ class Hosts(Cluster):
         return process.stdout
 
     def test_two_hosts_make_the_same_bits_as_one(self):
-        config = self.training(epochs=40)
+        config = self.training(epochs=40, k=1)
         for slots in ((1, 1), (2, 2)):
             self.mpirun(slots, "train", config, "-o", self.path("run"), "--overwrite", "--quiet")
             self.assert_same_run(self.path("run"), self.path("whole"))

@@ -1,15 +1,15 @@
 """slurm/train.sbatch on a real Slurm: the loss of a node, and pre-emption, cost no bit of the result."""
 import os
-import subprocess
+import signal
 
 from cluster import BOTH, Cluster, main, rows_so_far
 
 
 class LostNodes(Cluster):
     def test_a_job_goes_on_after_the_loss_of_a_node(self):
-        config = self.training(epochs=200, k=10, more="checkpoint: {seconds: 0.5}")
+        config = self.training(epochs=120, more="checkpoint: {seconds: 0.5}")
         job = self.submit("train.sbatch", config, self.path("run"), options=(*BOTH, "--time=30"))
-        self.wait_until(lambda: rows_so_far(self.path("run")) > 300, 40, "the first rows")
+        self.wait_until(lambda: rows_so_far(self.path("run")) > 100, 40, "the first rows")
         self.kill_host("n2")
         self.wait_until(lambda: self.state(job) == "PENDING", 90, "the requeueing")
         self.script("boot", "n2")
@@ -20,14 +20,14 @@ class LostNodes(Cluster):
 
     def kill_host(self, host):
         """Every process of the host but the one that keeps its namespaces."""
-        with open(os.path.join(self.cluster, "id")) as number, open(os.path.join(self.cluster, f"keeper.{host}")) as keeper:
-            keeper, space = keeper.read().strip(), f"hm{number.read().strip()}{host}"
-        for process in subprocess.run(["ip", "netns", "pids", space], capture_output=True, text=True).stdout.split():
+        with open(os.path.join(self.cluster, f"keeper.{host}")) as keeper:
+            keeper = int(keeper.read())
+        for process in self.processes(host):
             if process != keeper:
-                os.kill(int(process), 9)
+                os.kill(process, signal.SIGKILL)
 
     def test_a_job_goes_on_after_a_pre_emption(self):
-        config = self.training(epochs=300, k=10)
+        config = self.training(epochs=120)
         job = self.submit("train.sbatch", config, self.path("run"), options=(*BOTH, "--time=30"))
         self.wait_until(lambda: rows_so_far(self.path("run")) > 100, 40, "the first rows")
         script = self.write("urgent", "#!/bin/sh\nsleep 3\n")

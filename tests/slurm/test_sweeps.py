@@ -8,7 +8,7 @@ from cluster import BOTH, SOURCE, Cluster, main, rows_so_far
 
 class Sweeps(Cluster):
     def test_a_sweep_makes_one_table(self):
-        config = self.training(epochs=20)
+        config = self.training(epochs=20, k=1, more="ais: {temperatures: 200}")
         grid = self.write("grid", "seed=1\nseed=2 train.learning_rate=0.05\nseed=3\n")
         job = self.submit("sweep.sbatch", config, grid, self.path("sweep"), options=("--array=1-3", "--time=5"))
         self.wait_until(lambda: not self.slurm("squeue", "-h", "-j", job, "-t", "PD,R,CG").strip(), 90, "the end of the sweep")
@@ -22,14 +22,14 @@ class Sweeps(Cluster):
             self.assertEqual(len(file.read().splitlines()), 4)
 
     def test_what_cannot_go_on_is_not_requeued(self):
-        config = self.training(epochs=5)
+        config = self.training(epochs=5, k=1)
         job = self.submit("train.sbatch", config, self.path("run"), "train.learning_rate=fast", options=BOTH)
         self.assertEqual(self.wait_for_end(job, 30), "FAILED")
         self.assertIn("train.learning_rate", self.log())
         self.assertEqual(self.turns(), 1, self.log())
 
     def test_a_cancelled_job_keeps_a_checkpoint_and_stays_cancelled(self):
-        config = self.training(epochs=100, k=10)
+        config = self.training(epochs=100)
         job = self.submit("train.sbatch", config, self.path("run"), options=BOTH)
         self.wait_until(lambda: rows_so_far(self.path("run")) > 30, 40, "the first rows")
         self.slurm("scancel", job)
