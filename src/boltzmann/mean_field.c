@@ -15,11 +15,14 @@ typedef struct inference {
     hm_arena *scratch;
     float *from_visible; /* (rows, units of layer 1): v W_0 */
     float *fresh;        /* (rows, units of the layer at hand) */
+    float *residual;     /* (rows) the largest change of a q in the row's last update ... */
+    float *change;       /* (rows) ... and so far in this one */
 } inference;
 
 size_t hm_mean_field_bytes(const hm_machine *machine, int64_t rows)
 {
-    return hm_arena_bytes(rows * machine->layer[1].units) + 2 * hm_layer_bytes(machine, rows);
+    return hm_arena_bytes(rows * machine->layer[1].units) + 2 * hm_layer_bytes(machine, rows) +
+           2 * hm_arena_bytes(rows);
 }
 
 /* q_l from below alone; what a layer above would say is guessed to be the same again. */
@@ -54,41 +57,68 @@ static hm_status inputs(const inference *in, int l)
     return HM_OK;
 }
 
-/* One layer given its neighbours; *residual becomes the largest change so far, when it is wanted. */
-static hm_status update_layer(const inference *in, int l, double damping, double *residual)
+/* Has the row come to rest? */
+static bool rests(const inference *in, int64_t row)
 {
-    const hm_kernels *kernels = hm_kernels_best();
-    int64_t units = in->machine->layer[l].units, size = in->states->rows * units;
-    float *q = in->states->at[l], keep = (float)damping;
+    return in->how->tolerance > 0 && (double)in->residual[row] <= in->how->tolerance;
+}
+
+/* One layer given its neighbours, into in->fresh. */
+static hm_status update_layer(const inference *in, int l, double damping)
+{
+    int64_t units = in->machine->layer[l].units;
+    const float *q = in->states->at[l], *bias = hm_model_tensor(in->model, in->machine->layer[l].bias);
+    float keep = (float)damping;
     HM_TRY(inputs(in, l));
-    kernels->activate(in->states->rows, units, in->fresh, 1.0f, hm_model_tensor(in->model, in->machine->layer[l].bias),
-                      in->fresh, NULL, NULL, 0);
-    for (int64_t i = 0; damping > 0 && i < size; i++) in->fresh[i] += keep * (q[i] - in->fresh[i]);
-    if (residual) *residual = fmax(*residual, (double)kernels->max_difference(size, in->fresh, q));
-    memcpy(q, in->fresh, (size_t)size * sizeof(float));
+    hm_kernels_best()->activate(in->states->rows, units, in->fresh, 1.0f, bias, in->fresh, NULL, NULL, 0);
+    for (int64_t i = 0; damping > 0 && i < in->states->rows * units; i++) in->fresh[i] += keep * (q[i] - in->fresh[i]);
     return HM_OK;
 }
 
-static hm_status update_side(const inference *in, hm_side side, double damping, double *residual)
+static hm_status update_odd(const inference *in, double damping)
 {
-    for (int l = side == HM_ODD ? 1 : 2; l < in->machine->layers; l += 2)
-        HM_TRY(update_layer(in, l, damping, residual));
+    for (int l = 1; l < in->machine->layers; l += 2) {
+        HM_TRY(update_layer(in, l, damping));
+        memcpy(in->states->at[l], in->fresh, (size_t)(in->states->rows * in->machine->layer[l].units) * sizeof(float));
+    }
     return HM_OK;
 }
 
-/* The residual of the even layers: that of the odd ones follows from it. */
+/* Of rows that do not rest; their odd layers follow from the even ones. */
+static hm_status update_even(const inference *in, double damping, bool measured)
+{
+    memset(in->change, 0, (size_t)in->states->rows * sizeof(float));
+    for (int l = 2; l < in->machine->layers; l += 2) {
+        int64_t units = in->machine->layer[l].units;
+        HM_TRY(update_layer(in, l, damping));
+        for (int64_t row = 0; row < in->states->rows; row++) {
+            const float *fresh = in->fresh + row * units;
+            float *q = in->states->at[l] + row * units;
+            if (rests(in, row)) continue;
+            if (measured) in->change[row] = fmaxf(in->change[row], hm_kernels_best()->max_difference(units, fresh, q));
+            memcpy(q, fresh, (size_t)units * sizeof(float));
+        }
+    }
+    return HM_OK;
+}
+
 static hm_status iterate(const inference *in, hm_mean_field_result *result)
 {
     const hm_mean_field *how = in->how;
-    while (result->updates < how->updates) {
-        bool wanted = how->tolerance > 0 || result->updates + 1 == how->updates;
-        result->residual = 0;
-        HM_TRY(update_side(in, HM_ODD, how->damping, NULL));
-        HM_TRY(update_side(in, HM_EVEN, how->damping, wanted ? &result->residual : NULL));
-        result->updates++;
-        if (how->tolerance > 0 && result->residual <= how->tolerance) break;
+    int64_t rows = in->states->rows, moving = rows;
+    for (int64_t row = 0; row < rows; row++) in->residual[row] = INFINITY;
+    for (int64_t update = 1; update <= how->updates && moving > 0; update++) {
+        HM_TRY(update_odd(in, how->damping));
+        HM_TRY(update_even(in, how->damping, how->tolerance > 0 || update == how->updates));
+        result->updates += moving;
+        moving = 0;
+        for (int64_t row = 0; row < rows; row++) {
+            if (!rests(in, row)) in->residual[row] = in->change[row];
+            moving += !rests(in, row);
+        }
     }
-    return update_side(in, HM_ODD, 0, NULL);
+    for (int64_t row = 0; row < rows; row++) result->residual += (double)in->residual[row];
+    return update_odd(in, 0);
 }
 
 hm_status hm_mean_field_run(const hm_model *model, const hm_machine *machine, const hm_mean_field *how, bool warm,
@@ -102,6 +132,8 @@ hm_status hm_mean_field_run(const hm_model *model, const hm_machine *machine, co
     *result = (hm_mean_field_result){0};
     HM_TRY(hm_arena_floats(scratch, states->rows * machine->layer[1].units, &in.from_visible));
     HM_TRY(hm_arena_floats(scratch, states->rows * most, &in.fresh));
+    HM_TRY(hm_arena_floats(scratch, states->rows, &in.residual));
+    HM_TRY(hm_arena_floats(scratch, states->rows, &in.change));
     hm_product(hm_layer_of(machine, states, 0), &machine->up[0], in.from_visible);
     if (!warm || machine->layers == 2) pass_upward(&in);
     if (machine->layers > 2) HM_TRY(iterate(&in, result));

@@ -17,10 +17,11 @@
 
 typedef struct hm_mean_field {
     int64_t updates;  /* of all hidden layers, at most */
-    double tolerance; /* ... or until no q moves by more; 0: always all updates */
+    double tolerance; /* ... or until no q of the row moves by more; 0: always all updates */
     double damping;   /* share of the old q that is kept, in [0, 1) */
 } hm_mean_field;
 
+/* Sums over rows. */
 typedef struct hm_mean_field_result {
     int64_t updates; /* done */
     double residual; /* the largest change of a q in the last one */
@@ -28,7 +29,8 @@ typedef struct hm_mean_field_result {
 
 /* Layer 0 of states is given, room for the others too: they receive q. They start from one pass upward with the inputs
  * of layers that also have a layer above counted twice (Salakhutdinov & Hinton 2009, section 3.1), or, `warm`, from
- * what they hold. With one hidden layer the pass is exact and the only one. Scratch of hm_mean_field_bytes. */
+ * what they hold. With one hidden layer the pass is exact and the only one. A row's q are the same in any company: it
+ * stops on its own. Scratch of hm_mean_field_bytes. */
 hm_status hm_mean_field_run(const hm_model *model, const hm_machine *machine, const hm_mean_field *how, bool warm,
                             const hm_states *states, hm_arena *scratch, hm_mean_field_result *result);
 size_t hm_mean_field_bytes(const hm_machine *machine, int64_t rows);

@@ -52,7 +52,7 @@ static const hm_setting dbm_entries[] = {
      .min = 0,
      .max = 1,
      .fallback = "0",
-     .describe = "... or until no probability moves by more; 0: always all updates"},
+     .describe = "... or until no probability of the row moves by more; 0: always all updates"},
     {.key = "mean_field_damping",
      .type = HM_SET_REAL,
      FIELD(mean_field.damping),
@@ -160,14 +160,55 @@ static size_t dbm_sampling_bytes(const hm_model *model, int64_t rows)
 
 /* ---- the bound as an objective ---------------------------------------------------------------------------------- */
 
+/* Mean field takes most of an update, so that it is not done shard by shard: q of the hidden layers, lowest first. */
+static int64_t inferred_columns(const hm_model *model, const hm_contrast_settings *how)
+{
+    int64_t columns = 0;
+    (void)how;
+    for (int l = 1; l < model->machine->layers; l++) columns += model->machine->layer[l].units;
+    return columns;
+}
+
+static size_t infer_bytes(const hm_model *model, const hm_contrast_settings *how, int64_t rows)
+{
+    (void)how;
+    return states_bytes(model->machine, rows) + hm_mean_field_bytes(model->machine, rows);
+}
+
+/* Between rows of q and layers of states. */
+static void copy_inferred(const hm_machine *machine, hm_matrix inferred, const hm_states *states, bool load)
+{
+    int64_t column = 0;
+    for (int l = 1; l < machine->layers; l++) {
+        int64_t units = machine->layer[l].units;
+        for (int64_t row = 0; row < inferred.rows; row++) {
+            float *in_row = inferred.at + row * inferred.columns + column, *in_layer = states->at[l] + row * units;
+            memcpy(load ? in_layer : in_row, load ? in_row : in_layer, (size_t)units * sizeof(float));
+        }
+        column += units;
+    }
+}
+
+static hm_status infer_rows(const hm_model *model, hm_shard *part)
+{
+    hm_mean_field_result result;
+    hm_states states = {0};
+    HM_TRY(states_alloc(model->machine, part->data.rows, part->scratch, &states));
+    hm_shard_visible(model, part, states.at[0]);
+    HM_TRY(infer(model, &settings_of(model)->mean_field, &states, part->scratch, &result));
+    copy_inferred(model->machine, part->inferred, &states, false);
+    return HM_OK;
+}
+
+static const hm_inference inference = {.columns = inferred_columns, .scratch_bytes = infer_bytes, .infer = infer_rows};
+
 static hm_status positive(const hm_model *model, const hm_machine *machine, hm_shard *shard, const hm_states *states,
                           const void *context)
 {
     const hm_recognition *recognition = recognition_of(model);
-    hm_mean_field_result result;
-    (void)machine, (void)context;
+    (void)context;
     hm_shard_visible(model, shard, states->at[0]);
-    HM_TRY(infer(model, &settings_of(model)->mean_field, states, shard->scratch, &result));
+    copy_inferred(machine, shard->inferred, states, true);
     return recognition ? hm_recognition_gradient(model, recognition, shard, states) : HM_OK;
 }
 
@@ -195,8 +236,7 @@ static size_t dbm_scratch_bytes(const hm_model *model, const hm_contrast_setting
 {
     const hm_machine *machine = model->machine;
     size_t network = recognition_of(model) ? hm_recognition_bytes(recognition_of(model), rows) : 0;
-    size_t gradient =
-        network + hm_machine_gradient_bytes(machine, how, shards, rows, chains) + hm_mean_field_bytes(machine, rows);
+    size_t gradient = network + hm_machine_gradient_bytes(machine, how, shards, rows, chains);
     size_t monitor = inference_bytes(machine, rows) + hm_arena_bytes(2 * rows) + hm_side_bytes(machine, HM_EVEN, rows) +
                      hm_layer_bytes(machine, rows);
     return gradient > monitor ? gradient : monitor;
@@ -206,8 +246,8 @@ static const hm_monitor dbm_monitors[] = {
     {"reconstruction_error", NULL, "mean squared difference of v and p(v | q of the first layer), per visible unit"},
     {"free_energy", "nats",
      "variational free energy of the minibatch, after mean field as in training; its level has no meaning"},
-    {"mean_field_residual", NULL, "largest change of a probability in the last mean-field update, mean over shards"},
-    {"mean_field_updates", NULL, "mean-field updates made, mean over shards"},
+    {"mean_field_residual", NULL, "largest change of a probability in the last mean-field update, mean over rows"},
+    {"mean_field_updates", NULL, "mean-field updates made, mean over rows"},
     {NULL, NULL, NULL},
 };
 
@@ -237,8 +277,8 @@ static hm_status dbm_monitor(const hm_model *model, hm_shard *shard)
     HM_TRY(infer(model, &settings_of(model)->mean_field, &states, shard->scratch, &result));
     HM_TRY(hm_variational_free_energy(model, machine, &states, shard->scratch, energy));
     for (int64_t row = 0; row < rows; row++) shard->monitors[1] += energy[row];
-    shard->monitors[2] += (double)rows * result.residual;
-    shard->monitors[3] += (double)(rows * result.updates);
+    shard->monitors[2] += result.residual;
+    shard->monitors[3] += (double)result.updates;
     return reconstruct(model, shard, &states);
 }
 
@@ -325,6 +365,7 @@ static const hm_objective likelihood = {
     .check = hm_likelihood_check,
     .begin = start_recognition,
     .learns = dbm_learns,
+    .inference = &inference,
     .chains = &hm_likelihood_chains,
     .scratch_bytes = dbm_scratch_bytes,
     .gradient = dbm_gradient,

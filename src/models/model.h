@@ -96,7 +96,8 @@ typedef struct hm_shard {
     int stretch;         /* of `gradient`, from 0; scratch and direct are kept between them */
     double *exchange;    /* this shard's sums at a stretch's end; at the next one's beginning those of all shards */
     void *work;          /* the objective's, in scratch */
-    hm_matrix data;      /* (rows, visible): this shard's part of the minibatch */
+    hm_matrix data;      /* (rows, visible + classes): this shard's part of the minibatch */
+    hm_matrix inferred;  /* (rows, columns): what the objective's `inference` found of it; NULL: there is none */
     int64_t first_row;   /* its first row's place in the minibatch */
     int64_t batch;       /* rows of the whole minibatch */
     hm_matrix chains;    /* (chains, columns): this shard's persistent chains; before `gradient` they have moved, and */
@@ -203,6 +204,15 @@ typedef struct hm_stretches {
     int64_t exchange; /* numbers, at most */
 } hm_stretches;
 
+/* The states that rows of data entail, found before `gradient` of all rows of a thread together: for objectives where
+ * that takes many products. In parts, which are shards without chains; each row as if it were alone. */
+typedef struct hm_inference {
+    int64_t (*columns)(const hm_model *model, const hm_contrast_settings *how); /* of what is found of a row */
+    size_t (*scratch_bytes)(const hm_model *model, const hm_contrast_settings *how, int64_t rows);
+    /* From part->data into part->inferred. */
+    hm_status (*infer)(const hm_model *model, hm_shard *part);
+} hm_inference;
+
 /* Persistent chains of a negative phase. They are started and moved in parts, which are shards without data; random
  * numbers by first_chain + row. */
 typedef struct hm_chain_functions {
@@ -229,6 +239,7 @@ struct hm_objective {
     /* Of two players: does the adversary own this tensor? An update is how->adversary_steps turns of the adversary,
      * each on rows of its own, then one of the other player, and each has an optimiser. NULL: one player. */
     bool (*adversary_has)(const hm_model *model, int tensor);
+    const hm_inference *inference;    /* NULL: `gradient` finds what it needs */
     const hm_chain_functions *chains; /* NULL: the objective has no negative phase */
     /* Scratch of a shard with at most so many rows and chains, for each of the functions below. */
     size_t (*scratch_bytes)(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,

@@ -4,8 +4,8 @@
 #include "core/memory.h"
 #include "infer/progress.h"
 #include "infer/rows.h"
-#include "train/chain_parts.h"
 #include "train/divergence.h"
+#include "train/parts.h"
 #include "train/reduction.h"
 
 #include <math.h>
@@ -19,34 +19,28 @@ struct contrast_buffers {
     hm_reduction reduction; /* of the gradient */
     hm_shard *shard;        /* (shards) */
     hm_arena *arena;        /* (shards) */
-    float *data;            /* the own shards' rows, one after another */
     double *monitors;       /* (shards, HM_MONITORS_MAX) */
     double *swaps;          /* (shards, HM_SWAP_COUNTS) */
-    hm_chain_parts chains;  /* none with parallel tempering */
+    hm_parts parts;         /* of the own rows; and of chains, but not with parallel tempering */
     int stretches[2];       /* of a gradient, and of the adversary's ... */
     int64_t exchange_size;  /* ... and numbers exchanged between two of them */
     double *exchange;       /* (shards, exchange_size) */
 };
 
-static int64_t row_columns(const hm_model *model) { return model->visible + model->classes; }
-
 static hm_status alloc_buffers(hm_contrast *contrast)
 {
     const hm_objective *objective = contrast->objective;
     struct contrast_buffers *buffers = contrast->buffers;
-    int64_t shards = hm_count(contrast->own), rows = 0;
+    int64_t shards = hm_count(contrast->own);
     for (int turn = 0; turn < 2; turn++) {
         hm_stretches turns = {.count = 1};
         if (objective->stretches) turns = objective->stretches(contrast->model, objective, turn == 1);
         buffers->stretches[turn] = turns.count;
         if (turns.exchange > buffers->exchange_size) buffers->exchange_size = turns.exchange;
     }
-    for (int64_t shard = contrast->own.begin; shard < contrast->own.end; shard++)
-        rows += hm_count(hm_part(contrast->train.batch, contrast->workers->shards, shard));
     HM_TRY(hm_reduction_init(&buffers->reduction, &contrast->model->layout, contrast->workers, (int)shards));
     HM_TRY(hm_alloc(&buffers->shard, shards, sizeof(hm_shard), "shards"));
     HM_TRY(hm_alloc(&buffers->arena, shards, sizeof(hm_arena), "scratch"));
-    HM_TRY(hm_alloc(&buffers->data, rows * row_columns(contrast->model) + 64, sizeof(float), "a minibatch"));
     HM_TRY(hm_alloc(&buffers->monitors, shards * HM_MONITORS_MAX, sizeof(double), "monitors"));
     HM_TRY(hm_alloc(&buffers->exchange, shards * buffers->exchange_size, sizeof(double), "sums of a batch"));
     return hm_alloc(&buffers->swaps, shards * HM_SWAP_COUNTS, sizeof(double), "counts of swaps");
@@ -67,15 +61,15 @@ static int64_t minibatches(const hm_contrast *contrast)
 
 int64_t hm_contrast_epoch(const hm_contrast *contrast) { return hm_feed_steps(contrast->feed) / minibatches(contrast); }
 
-/* A shard's rows, among those of all chains of this rank. */
-static hm_matrix rows_of(hm_matrix all, const hm_contrast *contrast, hm_range chains)
+/* A shard's rows, or chains, among those of this rank, which begin with number `first` of all. */
+static hm_matrix rows_of(hm_matrix all, int64_t first, hm_range own)
 {
     if (!all.at) return (hm_matrix){0};
-    return hm_rows(all, chains.begin - contrast->first_chain, hm_count(chains));
+    return hm_rows(all, own.begin - first, hm_count(own));
 }
 
 /* The parts of a shard that never change. */
-static hm_status lay_out_shard(hm_contrast *contrast, int local, float **data)
+static hm_status lay_out_shard(hm_contrast *contrast, int local)
 {
     struct contrast_buffers *buffers = contrast->buffers;
     const hm_workers *workers = contrast->workers;
@@ -84,6 +78,8 @@ static hm_status lay_out_shard(hm_contrast *contrast, int local, float **data)
     hm_range rows = hm_part(contrast->train.batch, workers->shards, index);
     hm_range chains = hm_part(contrast->all_chains, workers->shards, index);
     hm_arena *arena = &buffers->arena[local];
+    const hm_parts *parts = &buffers->parts;
+    int64_t first = contrast->first_chain;
     size_t bytes =
         contrast->objective->scratch_bytes(model, &contrast->how, workers->shards, hm_count(rows), hm_count(chains)) +
         hm_tempering_bytes(&contrast->tempering, model, hm_count(chains));
@@ -92,12 +88,13 @@ static hm_status lay_out_shard(hm_contrast *contrast, int local, float **data)
         .index = index,
         .shards = workers->shards,
         .seed = workers->seed,
-        .data = {*data, hm_count(rows), row_columns(model)},
+        .data = rows_of(parts->data, parts->rows.begin, rows),
+        .inferred = rows_of(parts->inferred, parts->rows.begin, rows),
         .first_row = rows.begin,
         .batch = contrast->train.batch,
-        .chains = rows_of(contrast->chains, contrast, chains),
-        .samples = rows_of(buffers->chains.samples, contrast, chains),
-        .expected = rows_of(buffers->chains.expected, contrast, chains),
+        .chains = rows_of(contrast->chains, first, chains),
+        .samples = rows_of(parts->samples, first, chains),
+        .expected = rows_of(parts->expected, first, chains),
         .first_chain = chains.begin,
         .all_chains = contrast->all_chains,
         .objective = contrast->objective,
@@ -109,7 +106,6 @@ static hm_status lay_out_shard(hm_contrast *contrast, int local, float **data)
         .monitors = buffers->monitors + local * HM_MONITORS_MAX,
         .exchange = buffers->exchange + local * buffers->exchange_size,
     };
-    *data += hm_count(rows) * row_columns(model);
     return HM_OK;
 }
 
@@ -126,12 +122,25 @@ static hm_status alloc_chains(hm_contrast *contrast)
     contrast->chains = (hm_matrix){.rows = end - contrast->first_chain,
                                    .columns = tempered ? hm_tempering_columns(&contrast->tempering, contrast->model)
                                                        : functions->columns(contrast->model, &contrast->how)};
-    HM_TRY(hm_alloc(&contrast->chains.at, contrast->chains.rows * contrast->chains.columns + 64, sizeof(float),
-                    "persistent chains (lower train.chains)"));
-    return tempered
-               ? HM_OK
-               : hm_chain_parts_init(&contrast->buffers->chains, contrast->model, functions, &contrast->how,
-                                     contrast->workers, contrast->chains, contrast->first_chain, contrast->all_chains);
+    return hm_alloc(&contrast->chains.at, contrast->chains.rows * contrast->chains.columns + 64, sizeof(float),
+                    "persistent chains (lower train.chains)");
+}
+
+static hm_status make_parts(hm_contrast *contrast)
+{
+    int64_t shards = contrast->workers->shards, batch = contrast->train.batch;
+    bool tempered = contrast->tempering.count > 0;
+    contrast->buffers->parts = (hm_parts){
+        .model = contrast->model,
+        .objective = contrast->objective,
+        .how = &contrast->how,
+        .feed = contrast->feed,
+        .rows = {hm_part(batch, shards, contrast->own.begin).begin, hm_part(batch, shards, contrast->own.end - 1).end},
+        .chains = tempered ? (hm_matrix){0} : contrast->chains,
+        .first_chain = contrast->first_chain,
+        .all_chains = contrast->all_chains,
+    };
+    return hm_parts_init(&contrast->buffers->parts, contrast->workers);
 }
 
 static hm_status start_replicas(void *context, int64_t local)
@@ -145,7 +154,7 @@ static hm_status start_replicas(void *context, int64_t local)
 static hm_status start_chains(hm_contrast *contrast)
 {
     const hm_team *team = contrast->workers->team;
-    if (contrast->tempering.count == 0) return hm_chain_parts_start(&contrast->buffers->chains, team);
+    if (contrast->tempering.count == 0) return hm_parts_start(&contrast->buffers->parts, team);
     return hm_team_each(team, contrast->buffers->reduction.shards, start_replicas, contrast);
 }
 
@@ -161,10 +170,9 @@ static hm_status prepare(hm_contrast *contrast)
         hm_tempering_init(&contrast->tempering, (int)how->temperatures, how->swap_adaptation);
     HM_TRY(hm_alloc(&contrast->buffers, 1, sizeof *contrast->buffers, "training buffers"));
     HM_TRY(alloc_chains(contrast));
+    HM_TRY(make_parts(contrast));
     HM_TRY(alloc_buffers(contrast));
-    float *data = contrast->buffers->data;
-    for (int local = 0; local < contrast->buffers->reduction.shards; local++)
-        HM_TRY(lay_out_shard(contrast, local, &data));
+    for (int local = 0; local < contrast->buffers->reduction.shards; local++) HM_TRY(lay_out_shard(contrast, local));
     contrast->model->class->refresh(contrast->model);
     return start_chains(contrast);
 }
@@ -234,10 +242,9 @@ void hm_contrast_free(hm_contrast *contrast)
         hm_arena_free(&buffers->arena[local]);
     if (buffers) {
         hm_reduction_free(&buffers->reduction);
-        hm_chain_parts_free(&buffers->chains);
+        hm_parts_free(&buffers->parts);
         free(buffers->shard);
         free(buffers->arena);
-        free(buffers->data);
         free(buffers->monitors);
         free(buffers->swaps);
         free(buffers->exchange);
@@ -256,7 +263,6 @@ static hm_status begin_shard(const hm_contrast *contrast, int64_t local)
     struct contrast_buffers *buffers = contrast->buffers;
     hm_shard *shard = &buffers->shard[local];
     hm_arena_reset(shard->scratch);
-    hm_feed_rows(contrast->feed, shard->index, shard->data);
     memset(shard->direct, 0, (size_t)buffers->reduction.direct_size * sizeof(float));
     if (contrast->tempering.count == 0) return HM_OK;
     return hm_tempering_move(&contrast->tempering, contrast->model, shard, buffers->swaps + local * HM_SWAP_COUNTS);
@@ -348,9 +354,10 @@ static hm_status turn_gradient(hm_contrast *contrast, int64_t epoch, int64_t ste
     bool adversary = turn < adversary_turns(contrast);
     int64_t minibatch = step_of_epoch * minibatches(contrast) + (turn < minibatches(contrast) ? turn : turn - 1);
     if (contrast->how.estimator == HM_EXACT && contrast->objective->chains) HM_TRY(log_z_of_update(contrast, &log_z));
+    uint64_t step = (uint64_t)(contrast->step * (adversary_turns(contrast) + 1) + turn);
     for (int local = 0; local < contrast->buffers->reduction.shards; local++) {
         hm_shard *shard = &contrast->buffers->shard[local];
-        shard->step = (uint64_t)(contrast->step * (adversary_turns(contrast) + 1) + turn);
+        shard->step = step;
         shard->epoch = (double)contrast->step / (double)hm_contrast_epoch(contrast);
         shard->adversary = adversary;
         shard->log_z = log_z;
@@ -358,8 +365,7 @@ static hm_status turn_gradient(hm_contrast *contrast, int64_t epoch, int64_t ste
     double last = hm_clock();
     hm_status status = hm_feed_advance(contrast->feed, contrast->epochs_before + epoch, minibatch);
     lap(&last, &contrast->times.io);
-    if (status == HM_OK && !adversary)
-        status = hm_chain_parts_move(&contrast->buffers->chains, contrast->workers->team, (uint64_t)contrast->step);
+    if (status == HM_OK) status = hm_parts_prepare(&contrast->buffers->parts, contrast->workers->team, step);
     lap(&last, &contrast->times.compute);
     HM_TRY(sum_gradient(contrast, adversary, status));
     return contrast->tempering.count > 0 ? adapt_temperatures(contrast) : HM_OK;

@@ -2,9 +2,8 @@
  * the data with a negative phase on the model, whose persistent chains live here.
  *
  * One update, on every rank:
- *   feed -> chains move -> gradient of each own shard -> tree over own shards -> comm->reduce -> agree -> finish ->
- *   optimiser -> refresh.
- * The same bits on any number of ranks and threads.
+ *   feed -> rows inferred, chains move -> gradient of each own shard -> tree over own shards -> comm->reduce -> agree
+ * -> finish -> optimiser -> refresh. The same bits on any number of ranks and threads.
  */
 #ifndef HM_CONTRAST_H
 #define HM_CONTRAST_H

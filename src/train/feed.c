@@ -89,6 +89,7 @@ struct hm_feed {
     int64_t batch, epoch;
     size_t row_bytes;
     int64_t first, count; /* own shards */
+    int64_t first_row;    /* place of their first row in a minibatch */
     shard_feed *own;
 };
 
@@ -129,6 +130,7 @@ hm_status hm_feed_open(hm_source *source, const hm_transform *transform, int64_t
     HM_TRY(hm_alloc(&feed, 1, sizeof *feed, "the data feed"));
     *feed = (hm_feed){
         .source = source, .transform = *transform, .batch = batch, .first = own.begin, .count = hm_count(own)};
+    feed->first_row = hm_part(batch, shards, own.begin).begin;
     feed->row_bytes = (size_t)source->columns * hm_type_size(source->type);
     hm_status status = hm_alloc(&feed->own, feed->count, sizeof(shard_feed), "the data feed");
     for (int64_t shard = own.begin; status == HM_OK && shard < own.end; shard++)
@@ -216,12 +218,16 @@ hm_status hm_feed_advance(hm_feed *feed, int64_t epoch, int64_t step)
     return HM_OK;
 }
 
-void hm_feed_rows(const hm_feed *feed, int shard, hm_matrix out)
+void hm_feed_rows(const hm_feed *feed, int64_t first_row, hm_matrix out)
 {
-    const shard_feed *mine = &feed->own[shard - feed->first];
-    for (int64_t row = 0; row < mine->rows; row++)
-        hm_transform_row(&feed->transform, feed->source->type, out.columns, mine->batch + (size_t)row * feed->row_bytes,
-                         mine->batch_rows[row], feed->epoch, out.at + row * out.columns);
+    const shard_feed *mine = feed->own;
+    int64_t place = first_row - feed->first_row; /* among the rows of *mine */
+    for (int64_t row = 0; row < out.rows; row++, place++) {
+        while (place >= mine->rows) place -= (mine++)->rows;
+        hm_transform_row(&feed->transform, feed->source->type, out.columns,
+                         mine->batch + (size_t)place * feed->row_bytes, mine->batch_rows[place], feed->epoch,
+                         out.at + row * out.columns);
+    }
 }
 
 /* ---- base rates ------------------------------------------------------------------------------------------------- */

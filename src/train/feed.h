@@ -69,9 +69,9 @@ int64_t hm_feed_steps(const hm_feed *feed);
 /* Makes the rows of update `step` of `epoch` ready, reading windows as needed. One thread. Not collective. */
 hm_status hm_feed_advance(hm_feed *feed, int64_t epoch, int64_t step);
 
-/* A shard's part of the minibatch made ready last, into out: (rows of the shard, columns). Different shards may be
- * called from different threads. */
-void hm_feed_rows(const hm_feed *feed, int shard, hm_matrix out);
+/* Rows of the minibatch made ready last, from its row first_row on, into out: (rows, columns); all must be of own
+ * shards. Thread-safe. */
+void hm_feed_rows(const hm_feed *feed, int64_t first_row, hm_matrix out);
 
 /* One pass over all rows. rates: (columns) the mean of each column, smoothed to (sum + 1) / (rows + 2), so that it lies
  * inside (0, 1), or, of real values, not smoothed; rows are counted by probability where binarisation draws.

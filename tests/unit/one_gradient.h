@@ -41,10 +41,7 @@ static inline void one_gradient_turn(one_gradient *g, hm_model *model, const cha
                                  &optimizer, &g->workers, &g->contrast));
     assert_ok(hm_pack_alloc(&model->layout, "a gradient", &g->grad));
     assert_ok(hm_contrast_gradient(g->contrast, 0, 0, turn, g->grad));
-    for (int shard = 0; shard < shards; shard++) {
-        hm_range part = hm_part(rows, shards, shard);
-        hm_feed_rows(g->feed, shard, (hm_matrix){g->batch + part.begin * columns, hm_count(part), columns});
-    }
+    hm_feed_rows(g->feed, 0, (hm_matrix){g->batch, rows, columns});
 }
 
 static inline void one_gradient_make(one_gradient *g, hm_model *model, const char *objective,

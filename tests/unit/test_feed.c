@@ -33,9 +33,10 @@ static int64_t rows_seen(hm_feed *feed, int shard, int64_t batch, int shards, in
                          int64_t *numbers)
 {
     float rows[512 * COLUMNS];
-    int64_t count = hm_count(hm_part(batch, shards, shard));
+    hm_range part = hm_part(batch, shards, shard);
+    int64_t count = hm_count(part);
     assert_ok(hm_feed_advance(feed, epoch, step));
-    hm_feed_rows(feed, shard, (hm_matrix){rows, count, COLUMNS});
+    hm_feed_rows(feed, part.begin, (hm_matrix){rows, count, COLUMNS});
     for (int64_t row = 0; row < count; row++) numbers[row] = number_of(rows + row * COLUMNS);
     return count;
 }
@@ -325,8 +326,9 @@ static void drawn_in_epoch(hm_source *source, int binarize, int64_t batch, int s
     for (int64_t step = 0; step < hm_feed_steps(feed); step++) {
         assert_ok(hm_feed_advance(feed, epoch, step));
         for (int shard = 0; shard < shards; shard++) {
-            int64_t count = hm_count(hm_part(batch, shards, shard));
-            hm_feed_rows(feed, shard, (hm_matrix){rows, count, GREY_COLUMNS});
+            hm_range part = hm_part(batch, shards, shard);
+            int64_t count = hm_count(part);
+            hm_feed_rows(feed, part.begin, (hm_matrix){rows, count, GREY_COLUMNS});
             for (int64_t row = 0; row < count; row++) {
                 const float *x = rows + row * GREY_COLUMNS;
                 int number = 0;
