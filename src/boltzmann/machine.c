@@ -371,11 +371,12 @@ hm_status hm_side_alloc(const hm_machine *machine, hm_side side, int64_t rows, h
     return HM_OK;
 }
 
-/* Between rows of a side and its layers. */
-static void copy_side(const hm_machine *machine, hm_side side, const hm_states *states, hm_matrix rows, bool load)
+/* Between rows, in which layers first, first + stride, ... lie side by side, and those layers. */
+static void copy_layers(const hm_machine *machine, int first, int stride, const hm_states *states, hm_matrix rows,
+                        bool load)
 {
     int64_t column = 0;
-    for (int l = side; l < machine->layers; l += 2) {
+    for (int l = first; l < machine->layers; l += stride) {
         int64_t units = machine->layer[l].units;
         for (int64_t row = 0; row < rows.rows; row++) {
             float *in_row = rows.at + row * rows.columns + column, *in_layer = states->at[l] + row * units;
@@ -395,7 +396,7 @@ hm_status hm_side_room(const hm_machine *machine, hm_side side, hm_matrix rows, 
 
 void hm_side_copy(const hm_machine *machine, hm_side side, hm_matrix rows, const hm_states *states)
 {
-    if (states->at[side] != rows.at) copy_side(machine, side, states, rows, true);
+    if (states->at[side] != rows.at) copy_layers(machine, (int)side, 2, states, rows, true);
 }
 
 hm_status hm_side_load(const hm_machine *machine, hm_side side, hm_matrix rows, hm_arena *scratch, hm_states *states)
@@ -407,7 +408,22 @@ hm_status hm_side_load(const hm_machine *machine, hm_side side, hm_matrix rows, 
 
 void hm_side_store(const hm_machine *machine, hm_side side, const hm_states *states, hm_matrix rows)
 {
-    if (states->at[side] != rows.at) copy_side(machine, side, states, rows, false);
+    if (states->at[side] != rows.at) copy_layers(machine, (int)side, 2, states, rows, false);
+}
+
+int64_t hm_hidden_columns(const hm_machine *machine)
+{
+    return hm_side_units(machine, HM_EVEN) + hm_side_units(machine, HM_ODD) - machine->layer[0].units;
+}
+
+void hm_hidden_load(const hm_machine *machine, hm_matrix rows, const hm_states *states)
+{
+    copy_layers(machine, 1, 1, states, rows, true);
+}
+
+void hm_hidden_store(const hm_machine *machine, const hm_states *states, hm_matrix rows)
+{
+    copy_layers(machine, 1, 1, states, rows, false);
 }
 
 /* ---- conditionals ----------------------------------------------------------------------------------------------- */

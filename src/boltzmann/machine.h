@@ -191,6 +191,11 @@ void hm_side_store(const hm_machine *machine, hm_side side, const hm_states *sta
 /* The layers of a side, as they lie in `rows`, into those of `states`. */
 void hm_side_copy(const hm_machine *machine, hm_side side, hm_matrix rows, const hm_states *states);
 
+/* All hidden layers in `rows` (n, hm_hidden_columns), lowest first: into those of `states`, and from there. */
+int64_t hm_hidden_columns(const hm_machine *machine);
+void hm_hidden_load(const hm_machine *machine, hm_matrix rows, const hm_states *states);
+void hm_hidden_store(const hm_machine *machine, const hm_states *states, hm_matrix rows);
+
 /* ---- conditionals ----------------------------------------------------------------------------------------------- */
 
 /* Where random numbers of a half-step come from: layer l of its side takes step * (layers of a side) + l / 2. */

@@ -21,8 +21,7 @@ typedef struct inference {
 
 size_t hm_mean_field_bytes(const hm_machine *machine, int64_t rows)
 {
-    return hm_arena_bytes(rows * machine->layer[1].units) + 2 * hm_layer_bytes(machine, rows) +
-           2 * hm_arena_bytes(rows);
+    return hm_arena_bytes(rows * machine->layer[1].units) + hm_layer_bytes(machine, rows) + 2 * hm_arena_bytes(rows);
 }
 
 /* q_l from below alone; what a layer above would say is guessed to be the same again. */

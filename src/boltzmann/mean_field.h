@@ -24,7 +24,7 @@ typedef struct hm_mean_field {
 /* Sums over rows. */
 typedef struct hm_mean_field_result {
     int64_t updates; /* done */
-    double residual; /* the largest change of a q in the last one */
+    double residual; /* the largest change of a q in the row's last one */
 } hm_mean_field_result;
 
 /* Layer 0 of states is given, room for the others too: they receive q. They start from one pass upward with the inputs

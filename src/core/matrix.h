@@ -9,9 +9,10 @@ typedef struct hm_matrix {
     int64_t rows, columns; /* either may be 0 */
 } hm_matrix;
 
+/* Rows first .. first + rows; of a matrix that is not there: none. */
 static inline hm_matrix hm_rows(hm_matrix m, int64_t first, int64_t rows)
 {
-    return (hm_matrix){m.at + first * m.columns, rows, m.columns};
+    return m.at ? (hm_matrix){m.at + first * m.columns, rows, m.columns} : m;
 }
 
 /* Half-open range. */

@@ -163,30 +163,14 @@ static size_t dbm_sampling_bytes(const hm_model *model, int64_t rows)
 /* Mean field takes most of an update, so that it is not done shard by shard: q of the hidden layers, lowest first. */
 static int64_t inferred_columns(const hm_model *model, const hm_contrast_settings *how)
 {
-    int64_t columns = 0;
     (void)how;
-    for (int l = 1; l < model->machine->layers; l++) columns += model->machine->layer[l].units;
-    return columns;
+    return hm_hidden_columns(model->machine);
 }
 
 static size_t infer_bytes(const hm_model *model, const hm_contrast_settings *how, int64_t rows)
 {
     (void)how;
     return states_bytes(model->machine, rows) + hm_mean_field_bytes(model->machine, rows);
-}
-
-/* Between rows of q and layers of states. */
-static void copy_inferred(const hm_machine *machine, hm_matrix inferred, const hm_states *states, bool load)
-{
-    int64_t column = 0;
-    for (int l = 1; l < machine->layers; l++) {
-        int64_t units = machine->layer[l].units;
-        for (int64_t row = 0; row < inferred.rows; row++) {
-            float *in_row = inferred.at + row * inferred.columns + column, *in_layer = states->at[l] + row * units;
-            memcpy(load ? in_layer : in_row, load ? in_row : in_layer, (size_t)units * sizeof(float));
-        }
-        column += units;
-    }
 }
 
 static hm_status infer_rows(const hm_model *model, hm_shard *part)
@@ -196,7 +180,7 @@ static hm_status infer_rows(const hm_model *model, hm_shard *part)
     HM_TRY(states_alloc(model->machine, part->data.rows, part->scratch, &states));
     hm_shard_visible(model, part, states.at[0]);
     HM_TRY(infer(model, &settings_of(model)->mean_field, &states, part->scratch, &result));
-    copy_inferred(model->machine, part->inferred, &states, false);
+    hm_hidden_store(model->machine, &states, part->inferred);
     return HM_OK;
 }
 
@@ -208,7 +192,7 @@ static hm_status positive(const hm_model *model, const hm_machine *machine, hm_s
     const hm_recognition *recognition = recognition_of(model);
     (void)context;
     hm_shard_visible(model, shard, states->at[0]);
-    copy_inferred(machine, shard->inferred, states, true);
+    hm_hidden_load(machine, shard->inferred, states);
     return recognition ? hm_recognition_gradient(model, recognition, shard, states) : HM_OK;
 }
 

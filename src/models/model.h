@@ -86,7 +86,10 @@ typedef struct hm_outer {
     hm_matrix a, b;
 } hm_outer;
 
-/* What one shard works on in one update. Buffers belong to the loop and stay valid until the update's end. */
+/* What one shard works on in one update. Buffers belong to the loop and stay valid until the update's end.
+ *
+ * A part (train/parts.h) is one too, of the rows and chains of a thread. It has seed, step and adversary, data to
+ * first_row, chains to all_chains, objective, how and scratch; all else is 0. */
 typedef struct hm_shard {
     int index, shards;
     uint64_t seed;
@@ -205,7 +208,7 @@ typedef struct hm_stretches {
 } hm_stretches;
 
 /* The states that rows of data entail, found before `gradient` of all rows of a thread together: for objectives where
- * that takes many products. In parts, which are shards without chains; each row as if it were alone. */
+ * that takes many products. In parts; each row as if it were alone. */
 typedef struct hm_inference {
     int64_t (*columns)(const hm_model *model, const hm_contrast_settings *how); /* of what is found of a row */
     size_t (*scratch_bytes)(const hm_model *model, const hm_contrast_settings *how, int64_t rows);
@@ -213,8 +216,7 @@ typedef struct hm_inference {
     hm_status (*infer)(const hm_model *model, hm_shard *part);
 } hm_inference;
 
-/* Persistent chains of a negative phase. They are started and moved in parts, which are shards without data; random
- * numbers by first_chain + row. */
+/* Persistent chains of a negative phase. They are started and moved in parts; random numbers by first_chain + row. */
 typedef struct hm_chain_functions {
     int64_t (*columns)(const hm_model *model, const hm_contrast_settings *how);        /* of a chain */
     int64_t (*sample_columns)(const hm_model *model, const hm_contrast_settings *how); /* of the states it leaves */

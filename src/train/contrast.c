@@ -61,13 +61,6 @@ static int64_t minibatches(const hm_contrast *contrast)
 
 int64_t hm_contrast_epoch(const hm_contrast *contrast) { return hm_feed_steps(contrast->feed) / minibatches(contrast); }
 
-/* A shard's rows, or chains, among those of this rank, which begin with number `first` of all. */
-static hm_matrix rows_of(hm_matrix all, int64_t first, hm_range own)
-{
-    if (!all.at) return (hm_matrix){0};
-    return hm_rows(all, own.begin - first, hm_count(own));
-}
-
 /* The parts of a shard that never change. */
 static hm_status lay_out_shard(hm_contrast *contrast, int local)
 {
@@ -79,7 +72,7 @@ static hm_status lay_out_shard(hm_contrast *contrast, int local)
     hm_range chains = hm_part(contrast->all_chains, workers->shards, index);
     hm_arena *arena = &buffers->arena[local];
     const hm_parts *parts = &buffers->parts;
-    int64_t first = contrast->first_chain;
+    int64_t row = rows.begin - parts->rows.begin, chain = chains.begin - contrast->first_chain; /* of this rank's */
     size_t bytes =
         contrast->objective->scratch_bytes(model, &contrast->how, workers->shards, hm_count(rows), hm_count(chains)) +
         hm_tempering_bytes(&contrast->tempering, model, hm_count(chains));
@@ -88,13 +81,13 @@ static hm_status lay_out_shard(hm_contrast *contrast, int local)
         .index = index,
         .shards = workers->shards,
         .seed = workers->seed,
-        .data = rows_of(parts->data, parts->rows.begin, rows),
-        .inferred = rows_of(parts->inferred, parts->rows.begin, rows),
+        .data = hm_rows(parts->data, row, hm_count(rows)),
+        .inferred = hm_rows(parts->inferred, row, hm_count(rows)),
         .first_row = rows.begin,
         .batch = contrast->train.batch,
-        .chains = rows_of(contrast->chains, first, chains),
-        .samples = rows_of(parts->samples, first, chains),
-        .expected = rows_of(parts->expected, first, chains),
+        .chains = hm_rows(contrast->chains, chain, hm_count(chains)),
+        .samples = hm_rows(parts->samples, chain, hm_count(chains)),
+        .expected = hm_rows(parts->expected, chain, hm_count(chains)),
         .first_chain = chains.begin,
         .all_chains = contrast->all_chains,
         .objective = contrast->objective,
@@ -365,7 +358,7 @@ static hm_status turn_gradient(hm_contrast *contrast, int64_t epoch, int64_t ste
     double last = hm_clock();
     hm_status status = hm_feed_advance(contrast->feed, contrast->epochs_before + epoch, minibatch);
     lap(&last, &contrast->times.io);
-    if (status == HM_OK) status = hm_parts_prepare(&contrast->buffers->parts, contrast->workers->team, step);
+    if (status == HM_OK) status = hm_parts_prepare(&contrast->buffers->parts, contrast->workers->team, step, adversary);
     lap(&last, &contrast->times.compute);
     HM_TRY(sum_gradient(contrast, adversary, status));
     return contrast->tempering.count > 0 ? adapt_temperatures(contrast) : HM_OK;

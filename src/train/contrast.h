@@ -1,9 +1,10 @@
 /* Training by stochastic gradient ascent on what a family's objective says; most are contrasts of a positive phase on
  * the data with a negative phase on the model, whose persistent chains live here.
  *
- * One update, on every rank:
- *   feed -> rows inferred, chains move -> gradient of each own shard -> tree over own shards -> comm->reduce -> agree
- * -> finish -> optimiser -> refresh. The same bits on any number of ranks and threads.
+ * One update, on every rank, with the same bits on any number of ranks and threads:
+ *
+ *   feed -> rows inferred, chains move -> gradient of each own shard -> agree -> tree over own shards, over ranks ->
+ *   finish -> optimiser -> refresh.
  */
 #ifndef HM_CONTRAST_H
 #define HM_CONTRAST_H

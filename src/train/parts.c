@@ -13,21 +13,16 @@ static size_t scratch_bytes(const hm_parts *parts, int64_t rows, int64_t chains)
     return infer > move ? infer : move;
 }
 
-static hm_matrix some(hm_matrix all, hm_range rows)
-{
-    return all.at ? hm_rows(all, rows.begin, hm_count(rows)) : (hm_matrix){0};
-}
-
 static hm_status init_part(hm_parts *parts, const hm_workers *workers, int at)
 {
     hm_range rows = hm_part(parts->data.rows, parts->count, at), chains = hm_part(parts->chains.rows, parts->count, at);
     parts->part[at] = (hm_shard){.seed = workers->seed,
-                                 .data = some(parts->data, rows),
-                                 .inferred = some(parts->inferred, rows),
+                                 .data = hm_rows(parts->data, rows.begin, hm_count(rows)),
+                                 .inferred = hm_rows(parts->inferred, rows.begin, hm_count(rows)),
                                  .first_row = parts->rows.begin + rows.begin,
-                                 .chains = some(parts->chains, chains),
-                                 .samples = some(parts->samples, chains),
-                                 .expected = some(parts->expected, chains),
+                                 .chains = hm_rows(parts->chains, chains.begin, hm_count(chains)),
+                                 .samples = hm_rows(parts->samples, chains.begin, hm_count(chains)),
+                                 .expected = hm_rows(parts->expected, chains.begin, hm_count(chains)),
                                  .first_chain = parts->first_chain + chains.begin,
                                  .all_chains = parts->all_chains,
                                  .objective = parts->objective,
@@ -50,9 +45,10 @@ hm_status hm_parts_init(hm_parts *parts, const hm_workers *workers)
     const hm_inference *inference = parts->objective->inference;
     int64_t rows = hm_count(parts->rows), moving = parts->chains.rows, most = rows > moving ? rows : moving;
     parts->count = workers->team->threads < most ? workers->team->threads : (int)most;
-    HM_TRY(alloc_rows(&parts->data, rows, model->visible + model->classes, "a minibatch"));
+    HM_TRY(alloc_rows(&parts->data, rows, model->visible + model->classes, "a minibatch (lower train.batch)"));
     if (inference)
-        HM_TRY(alloc_rows(&parts->inferred, rows, inference->columns(model, parts->how), "states under the data"));
+        HM_TRY(alloc_rows(&parts->inferred, rows, inference->columns(model, parts->how),
+                          "states under the data (lower train.batch)"));
     if (moving > 0) {
         HM_TRY(alloc_rows(&parts->samples, moving, chains->sample_columns(model, parts->how), "samples of chains"));
         HM_TRY(alloc_rows(&parts->expected, moving, parts->chains.columns, "means of chains"));
@@ -92,7 +88,7 @@ static hm_status prepare(void *context, int64_t at)
     hm_arena_reset(part->scratch);
     if (objective->inference && part->data.rows > 0) HM_TRY(objective->inference->infer(parts->model, part));
     hm_arena_reset(part->scratch);
-    return part->chains.rows > 0 ? objective->chains->move(parts->model, part) : HM_OK;
+    return part->chains.rows > 0 && !part->adversary ? objective->chains->move(parts->model, part) : HM_OK;
 }
 
 hm_status hm_parts_start(hm_parts *parts, const hm_team *team)
@@ -100,8 +96,11 @@ hm_status hm_parts_start(hm_parts *parts, const hm_team *team)
     return hm_team_each(team, parts->count, start, parts);
 }
 
-hm_status hm_parts_prepare(hm_parts *parts, const hm_team *team, uint64_t step)
+hm_status hm_parts_prepare(hm_parts *parts, const hm_team *team, uint64_t step, bool adversary)
 {
-    for (int at = 0; at < parts->count; at++) parts->part[at].step = step;
+    for (int at = 0; at < parts->count; at++) {
+        parts->part[at].step = step;
+        parts->part[at].adversary = adversary;
+    }
     return hm_team_each(team, parts->count, prepare, parts);
 }

@@ -35,8 +35,8 @@ void hm_parts_free(hm_parts *parts);
 /* All chains start. Not collective. */
 hm_status hm_parts_start(hm_parts *parts, const hm_team *team);
 
-/* The rows that the feed advanced to last, their hidden states, and chains that have moved, as in update number `step`.
- * Not collective. */
-hm_status hm_parts_prepare(hm_parts *parts, const hm_team *team, uint64_t step);
+/* The rows that the feed advanced to last, their hidden states, and chains that have moved, as in update number `step`;
+ * in an adversary's turn chains stay. Not collective. */
+hm_status hm_parts_prepare(hm_parts *parts, const hm_team *team, uint64_t step, bool adversary);
 
 #endif

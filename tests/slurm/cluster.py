@@ -55,12 +55,13 @@ class Cluster(Case):
         return [int(process) for process in pids.split()]
 
     def signal_ranks(self, number):
-        """Of the jobs on both hosts."""
-        for process in self.processes("n1") + self.processes("n2"):
-            with open(f"/proc/{process}/comm") as name:
-                rank = name.read().strip() == os.path.basename(self.program)
-            if rank:
-                os.kill(process, number)
+        """Of the job that has one on each host."""
+        names = {process: subprocess.run(["ps", "-o", "comm=", "-p", str(process)], capture_output=True, text=True).stdout.strip()
+                 for host in ("n1", "n2") for process in self.processes(host)}
+        ranks = [process for process, name in names.items() if name == os.path.basename(self.program)]
+        self.assertEqual(len(ranks), 2, names)
+        for rank in ranks:
+            os.kill(rank, number)
 
     def training(self, epochs, k=3, more=""):
         """A configuration, and the folder of its run on this host, undisturbed."""

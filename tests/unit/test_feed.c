@@ -41,6 +41,25 @@ static int64_t rows_seen(hm_feed *feed, int shard, int64_t batch, int shards, in
     return count;
 }
 
+/* Rows of the upper half of the shards: the same from any place on, one at a time or all together. */
+static void check_ranges(hm_feed *half, int64_t batch, int shards)
+{
+    float all[512 * COLUMNS], row[COLUMNS];
+    int64_t first = hm_part(batch, shards, shards / 2).begin, count = batch - first;
+    hm_feed_rows(half, first, (hm_matrix){all, count, COLUMNS});
+    for (int64_t at = 0, shard = shards / 2; at < count; at++) {
+        hm_range part = hm_part(batch, shards, shard);
+        if (first + at == part.begin) { /* a shard by itself */
+            float own[512 * COLUMNS];
+            hm_feed_rows(half, part.begin, (hm_matrix){own, hm_count(part), COLUMNS});
+            assert_memory_equal(own, all + at * COLUMNS, (size_t)(hm_count(part) * COLUMNS) * sizeof(float));
+            shard++;
+        }
+        hm_feed_rows(half, first + at, (hm_matrix){row, 1, COLUMNS});
+        assert_memory_equal(row, all + at * COLUMNS, sizeof row);
+    }
+}
+
 /* One feed of all shards beside one of a rank with half of them. */
 static void check_epochs(int64_t rows, int64_t batch, int shards, int64_t window)
 {
@@ -64,6 +83,7 @@ static void check_epochs(int64_t rows, int64_t batch, int shards, int64_t window
                 if (shard < shards / 2) continue;
                 rows_seen(half, shard, batch, shards, epoch, step, again);
                 assert_memory_equal(numbers, again, (size_t)count * sizeof numbers[0]);
+                if (shard == shards - 1) check_ranges(half, batch, shards);
             }
         assert_int_equal(total, rows / batch * batch);
     }

@@ -13,6 +13,7 @@ typedef struct member {
     }
 #define OF_CLASS(NAME) MEMBER(hm_model_class, NAME)
 #define OF_OBJECTIVE(NAME) MEMBER(hm_objective, NAME)
+#define OF_INFERENCE(NAME) MEMBER(hm_inference, NAME)
 #define OF_CHAINS(NAME) MEMBER(hm_chain_functions, NAME)
 
 /* What the commands call of every family, and the loop of every objective. */
@@ -24,6 +25,7 @@ static const member of_objective[] = {
     OF_OBJECTIVE(reads),    OF_OBJECTIVE(monitors), OF_OBJECTIVE(scratch_bytes),
     OF_OBJECTIVE(gradient), OF_OBJECTIVE(monitor),
 };
+static const member of_inference[] = {OF_INFERENCE(columns), OF_INFERENCE(scratch_bytes), OF_INFERENCE(infer)};
 static const member of_chains[] = {
     OF_CHAINS(columns), OF_CHAINS(sample_columns), OF_CHAINS(scratch_bytes), OF_CHAINS(start), OF_CHAINS(move),
 };
@@ -31,6 +33,7 @@ enum {
     CLASS_MEMBERS = sizeof of_class / sizeof of_class[0],
     ENERGY_MEMBERS = 4,
     OBJECTIVE_MEMBERS = sizeof of_objective / sizeof of_objective[0],
+    INFERENCE_MEMBERS = sizeof of_inference / sizeof of_inference[0],
     CHAIN_MEMBERS = sizeof of_chains / sizeof of_chains[0]
 };
 
@@ -81,6 +84,7 @@ static void refused(const hm_model_class *class, void *table, const member *hole
 
 static void a_hole_is_refused_by_name(void **state)
 {
+    int inferring = 0;
     (void)state;
     for (int family = 0; hm_model_classes[family]; family++) {
         size_t members = CLASS_MEMBERS - (hm_model_classes[family]->free_energy ? 0 : ENERGY_MEMBERS);
@@ -95,6 +99,16 @@ static void a_hole_is_refused_by_name(void **state)
             whole.objectives = objectives;
             refused(&whole, &objective, &of_objective[at], objective.name);
         }
+        for (size_t at = 0; (*hm_model_classes[family]->objectives)->inference && at < INFERENCE_MEMBERS; at++) {
+            hm_model_class whole = *hm_model_classes[family];
+            hm_objective objective = **whole.objectives;
+            hm_inference inference = *objective.inference;
+            const hm_objective *const objectives[] = {&objective, NULL};
+            objective.inference = &inference;
+            whole.objectives = objectives;
+            refused(&whole, &inference, &of_inference[at], objective.name);
+            inferring++;
+        }
         for (size_t at = 0; (*hm_model_classes[family]->objectives)->chains && at < CHAIN_MEMBERS; at++) {
             hm_model_class whole = *hm_model_classes[family];
             hm_objective objective = **whole.objectives;
@@ -105,6 +119,7 @@ static void a_hole_is_refused_by_name(void **state)
             refused(&whole, &chains, &of_chains[at], objective.name);
         }
     }
+    assert_true(inferring > 0);
 }
 
 static void a_table_without_name_or_settings_is_refused(void **state)

@@ -6,7 +6,7 @@
 
 #include "small_rbm.h"
 
-enum { V = 7, ROWS = 29, CHAINS = 23, FIRST = 5, MOVES = 3, COLUMNS_MAX = 64 };
+enum { V = 7, SHARDS = 4, BATCH = 58, ROWS = 29, CHAINS = 23, FIRST = 5, MOVES = 3, COLUMNS_MAX = 64 };
 
 typedef struct left_behind {
     float data[ROWS * V], inferred[ROWS * COLUMNS_MAX];
@@ -23,12 +23,12 @@ static void prepare_in_parts(const hm_model *model, hm_feed *feed, int threads, 
     const hm_objective *objective = model->class->objectives[0];
     const hm_contrast_settings how = {.estimator = HM_PCD, .k = 2, .layer = 1};
     const hm_team team = {threads};
-    hm_workers workers = serial_workers(&team, 1, 9);
+    hm_workers workers = serial_workers(&team, SHARDS, 9);
     hm_parts parts = {.model = model,
                       .objective = objective,
                       .how = &how,
                       .feed = feed,
-                      .rows = {0, ROWS},
+                      .rows = {BATCH - ROWS, BATCH},
                       .chains = {out->chains, CHAINS, objective->chains->columns(model, &how)},
                       .first_chain = FIRST,
                       .all_chains = FIRST + CHAINS};
@@ -38,7 +38,7 @@ static void prepare_in_parts(const hm_model *model, hm_feed *feed, int threads, 
     assert_ok(hm_parts_start(&parts, &team));
     for (int step = 0; step < MOVES; step++) {
         assert_ok(hm_feed_advance(feed, step, 0));
-        assert_ok(hm_parts_prepare(&parts, &team, (uint64_t)step));
+        assert_ok(hm_parts_prepare(&parts, &team, (uint64_t)step, false));
     }
     keep(parts.data, out->data);
     keep(parts.inferred, out->inferred);
@@ -58,8 +58,8 @@ static hm_source *random_images(float data[])
 {
     hm_source *source;
     hm_stream stream = {.seed = 3, .purpose = HM_RNG_SYNTH};
-    for (int i = 0; i < ROWS * V; i++) data[i] = hm_random_uniform(&stream, i, 0);
-    assert_ok(hm_source_memory(HM_FLOAT32, ROWS, V, data, &source));
+    for (int i = 0; i < BATCH * V; i++) data[i] = hm_random_uniform(&stream, i, 0);
+    assert_ok(hm_source_memory(HM_FLOAT32, BATCH, V, data, &source));
     return source;
 }
 
@@ -75,11 +75,12 @@ static void any_parts_leave_the_same(void **state)
                   {"dbm", {"hidden", "[9, 5]", "recognition", "true"}},
                   {"dbn", {"hidden", "[9, 5]"}}};
     static left_behind one, many;
-    static float data[ROWS * V];
+    static float data[BATCH * V];
     hm_source *source = random_images(data);
     hm_transform transform = {.binarize = HM_BINARIZE_DYNAMIC, .seed = 3};
     hm_feed *feed;
-    assert_ok(hm_feed_open(source, &transform, 64, ROWS, 1, (hm_range){0, 1}, &feed));
+    /* A rank with the upper half of the shards. */
+    assert_ok(hm_feed_open(source, &transform, 64, BATCH, SHARDS, (hm_range){SHARDS / 2, SHARDS}, &feed));
     for (size_t at = 0; at < sizeof models / sizeof models[0]; at++) {
         const char *const *settings = models[at].settings;
         hm_model *model = make_small_model(models[at].family, settings, V, &one_thread);
