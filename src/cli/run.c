@@ -1,6 +1,7 @@
 #include "cli/run.h"
 
 #include "cli/folder.h"
+#include "cli/unused.h"
 #include "core/kernels.h"
 #include "core/memory.h"
 #include "io/dataset.h"
@@ -201,8 +202,7 @@ hm_status hm_read_everywhere(hm_comm *comm, const char *path, char **text)
     return hm_text_everywhere(comm, text);
 }
 
-/* Puts the place of `key` in the configuration before the message of the failure. */
-static hm_status at_key(const hm_run *run, const char *key, hm_status status)
+hm_status hm_run_at_key(const hm_run *run, const char *key, hm_status status)
 {
     return hm_fail_at(status, "%s: ", hm_config_where(run->config, key));
 }
@@ -213,14 +213,15 @@ static hm_status check_shards(const hm_run *run, const hm_comm *comm)
     char works[256] = "";
     int64_t shards = run->general.shards;
     if ((shards & (shards - 1)) != 0)
-        return at_key(run, "shards", hm_fail(HM_EUSAGE, "%lld shards; must be a power of two", (long long)shards));
+        return hm_run_at_key(run, "shards",
+                             hm_fail(HM_EUSAGE, "%lld shards; must be a power of two", (long long)shards));
     if (shards % comm->size == 0) return HM_OK;
     for (int64_t ranks = 1; ranks <= shards && strlen(works) + 24 < sizeof works; ranks *= 2)
         snprintf(works + strlen(works), sizeof works - strlen(works), "%s%lld", ranks > 1 ? ", " : "",
                  (long long)ranks);
-    return at_key(run, "shards",
-                  hm_fail(HM_EUSAGE, "%d ranks cannot share %lld shards evenly; ranks that work: %s", comm->size,
-                          (long long)shards, works));
+    return hm_run_at_key(run, "shards",
+                         hm_fail(HM_EUSAGE, "%d ranks cannot share %lld shards evenly; ranks that work: %s", comm->size,
+                                 (long long)shards, works));
 }
 
 static hm_status find_family(hm_run *run)
@@ -270,59 +271,23 @@ static hm_status at_stage_key(const hm_run *run, const hm_stage *stage, const ch
 {
     char whole[64];
     snprintf(whole, sizeof whole, "%s.%s", stage->section, key);
-    return at_key(run, whole, status);
-}
-
-/* A setting of a stage that would do nothing is refused, unless it is as it would be anyway. What section "train" says
- * is for the stages that read it: the others have the default. */
-static hm_status check_read(const hm_run *run, hm_stage *stage)
-{
-    hm_contrast_settings usual;
-    const char *complaint;
-    HM_TRY(hm_settings_default(&hm_contrast_table, &usual));
-    for (const hm_setting *setting = hm_contrast_table.entries; setting->key; setting++) {
-        if (hm_objective_reads(stage->objective, setting->key) || hm_setting_same(setting, &usual, &stage->contrast))
-            continue;
-        if (!run->staged || !hm_setting_same(setting, &run->contrast, &stage->contrast))
-            return at_stage_key(run, stage, setting->key,
-                                hm_fail(HM_EUSAGE, "objective %s of family %s has no use for it (%s)",
-                                        stage->objective->name, run->class->name, setting->describe));
-        HM_TRY(hm_setting_parse(setting, &stage->contrast, setting->fallback, &complaint));
-    }
-    return HM_OK;
-}
-
-static bool any_stage_reads(const hm_run *run, const char *key)
-{
-    for (int stage = 0; stage < run->stage_count; stage++)
-        if (hm_objective_reads(run->stages[stage].objective, key)) return true;
-    return false;
-}
-
-/* Section "train" of a run in stages. */
-static hm_status check_shared(const hm_run *run)
-{
-    char key[64];
-    hm_contrast_settings usual;
-    HM_TRY(hm_settings_default(&hm_contrast_table, &usual));
-    for (const hm_setting *setting = hm_contrast_table.entries; setting->key; setting++) {
-        if (any_stage_reads(run, setting->key) || hm_setting_same(setting, &usual, &run->contrast)) continue;
-        snprintf(key, sizeof key, "train.%s", setting->key);
-        return at_key(run, key, hm_fail(HM_EUSAGE, "no stage has a use for it (%s)", setting->describe));
-    }
-    return HM_OK;
+    return hm_run_at_key(run, whole, status);
 }
 
 static hm_status check_stage(hm_run *run, hm_stage *stage)
 {
-    const char *key = "";
     HM_REQUIRE(strlen(stage->name) <= HM_STAGE_NAME_MAX, HM_EUSAGE, "%s.name: more than %d letters", stage->section,
                HM_STAGE_NAME_MAX);
     for (hm_stage *other = run->stages; other < stage; other++)
         if (strcmp(other->name, stage->name) == 0)
             return at_stage_key(run, stage, "name", hm_fail(HM_EUSAGE, "two stages are called '%s'", stage->name));
-    HM_TRY(at_stage_key(run, stage, "objective", find_objective(run, stage)));
-    HM_TRY(check_read(run, stage));
+    return at_stage_key(run, stage, "objective", find_objective(run, stage));
+}
+
+/* Numbers that do not fit together. */
+static hm_status check_contrast(const hm_run *run, const hm_stage *stage)
+{
+    const char *key = "";
     hm_status status = hm_contrast_check(&stage->train, &stage->contrast, (int)run->general.shards, &key);
     return at_stage_key(run, stage, key, status);
 }
@@ -355,11 +320,12 @@ static hm_status check_settings(hm_run *run, const hm_comm *comm)
 {
     HM_TRY(check_shards(run, comm));
     for (int stage = 0; stage < run->stage_count; stage++) HM_TRY(check_stage(run, &run->stages[stage]));
-    if (run->staged) HM_TRY(check_shared(run));
+    HM_TRY(hm_run_check_unused(run));
+    for (int stage = 0; stage < run->stage_count; stage++) HM_TRY(check_contrast(run, &run->stages[stage]));
     HM_TRY(check_players(run));
-    HM_TRY(at_key(run, "data.binarize", check_binarize(run)));
-    HM_TRY(at_key(run, "ais.chains", hm_ais_settings_check(&run->ais)));
-    if (run->class->check) HM_TRY(at_key(run, "model", run->class->check(run->model_settings)));
+    HM_TRY(hm_run_at_key(run, "data.binarize", check_binarize(run)));
+    HM_TRY(hm_run_at_key(run, "ais.chains", hm_ais_settings_check(&run->ais)));
+    if (run->class->check) HM_TRY(hm_run_at_key(run, "model", run->class->check(run->model_settings)));
     return HM_OK;
 }
 

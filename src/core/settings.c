@@ -225,6 +225,38 @@ bool hm_setting_same(const hm_setting *setting, const void *a, const void *b)
     return text && other ? strcmp(text, other) == 0 : text == other;
 }
 
+bool hm_setting_is_default(const hm_setting *setting, const void *settings)
+{
+    union {
+        int64_t integer;
+        double real;
+        int choice;
+        bool flag;
+        char *text;
+        hm_reals reals;
+    } field = {0};
+    hm_setting entries[] = {*setting, {.key = NULL}};
+    const char *complaint;
+    if (!setting->fallback) return false;
+    entries[0].offset = 0;
+    bool same = hm_setting_parse(entries, &field, setting->fallback, &complaint) == HM_OK &&
+                hm_setting_same(entries, &field, field_in(setting, settings));
+    hm_settings_free(&(hm_settings_table){"", entries}, &field);
+    return same;
+}
+
+bool hm_setting_counts(const hm_settings_table *table, const hm_setting *setting, const void *settings)
+{
+    if (!setting->needs) return true;
+    return *(const int *)field_in(hm_settings_find(table, setting->needs), settings) == setting->needed;
+}
+
+void hm_setting_needed(const hm_settings_table *table, const hm_setting *setting, char *out, size_t size)
+{
+    const hm_setting *choice = hm_settings_find(table, setting->needs);
+    snprintf(out, size, "%s: %s", choice->key, choice->choices[setting->needed]);
+}
+
 /* ---- tables ----------------------------------------------------------------------------------------------------- */
 
 hm_status hm_settings_default(const hm_settings_table *table, void *settings)

@@ -36,7 +36,12 @@ typedef struct hm_setting {
     const char *fallback;       /* the default, as YAML text; NULL when the key must be given */
     const char *describe;       /* one line, with unit */
     bool free;                  /* what is trained does not depend on it: may change when a run goes on */
+    const char *needs;          /* key of a choice of the same table, without which it does nothing: it must be ... */
+    int needed;                 /* ... this one. NULL: none */
 } hm_setting;
+
+/* Of a setting that does nothing unless a choice of the same table is this one. */
+#define HM_NEEDS(KEY, CHOICE) .needs = #KEY, .needed = CHOICE
 
 typedef struct hm_settings_table {
     const char *section;       /* e.g. "train"; "" for top-level keys */
@@ -53,6 +58,13 @@ void hm_setting_format(const hm_setting *setting, const void *settings, char *ou
 
 /* Have both structs the same value? */
 bool hm_setting_same(const hm_setting *setting, const void *a, const void *b);
+
+/* Is it what it is when nobody sets it? Never, when it must be given. */
+bool hm_setting_is_default(const hm_setting *setting, const void *settings);
+
+/* Is the choice taken that it needs? And what that is, "sampler: pt", into out. */
+bool hm_setting_counts(const hm_settings_table *table, const hm_setting *setting, const void *settings);
+void hm_setting_needed(const hm_settings_table *table, const hm_setting *setting, char *out, size_t size);
 
 /* What the setting accepts: "an integer between 1 and 100", "one of: cd, pcd, exact". */
 void hm_setting_accepts(const hm_setting *setting, char *out, size_t size);

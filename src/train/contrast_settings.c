@@ -15,13 +15,15 @@ static const hm_setting contrast_entries[] = {
     {FIELD(layer), .type = HM_SET_INT, .min = 0, .max = 64, .fallback = "0",
      .describe = "objectives that train one layer (pretrain): which, from 1"},
     {FIELD(k), .type = HM_SET_INT, .min = 1, .max = 1e6, .fallback = "1", .describe = "Gibbs steps an update"},
-    {FIELD(chains), .type = HM_SET_INT, .min = 0, .max = 1e7, .fallback = "0",
+    {FIELD(chains), .type = HM_SET_INT, .min = 0, .max = 1e7, .fallback = "0", HM_NEEDS(estimator, HM_PCD),
      .describe = "persistent chains over all shards; 0: as many as the batch has rows"},
-    {FIELD(sampler), .type = HM_SET_CHOICE, .choices = sampler_names, .fallback = "gibbs",
+    {FIELD(sampler), .type = HM_SET_CHOICE, .choices = sampler_names, .fallback = "gibbs", HM_NEEDS(estimator, HM_PCD),
      .describe = "how persistent chains move: gibbs, or pt (parallel tempering; Desjardins et al. 2010)"},
     {FIELD(temperatures), .type = HM_SET_INT, .min = 2, .max = HM_TEMPERATURES_MAX, .fallback = "10",
+     HM_NEEDS(sampler, HM_PARALLEL_TEMPERING),
      .describe = "pt: replicas of each chain, from the data's base rates to the model"},
     {FIELD(swap_adaptation), .type = HM_SET_REAL, .min = 0, .max = 0.5, .fallback = "0.01",
+     HM_NEEDS(sampler, HM_PARALLEL_TEMPERING),
      .describe = "pt: how fast temperatures move to make all swaps equally likely; 0: they stay evenly spaced"},
     {FIELD(centered), .type = HM_SET_BOOL, .fallback = "true",
      .describe = "subtract running means from both phases (Melchior, Fischer, Wiskott 2016)"},
@@ -83,13 +85,6 @@ hm_status hm_contrast_check(const hm_train_settings *train, const hm_contrast_se
     HM_REQUIRE(how->chains == 0 || how->chains >= shards, HM_EUSAGE,
                "%lld chains cannot be cut into %d shards; chains must be 0 or at least %d", (long long)how->chains,
                shards, shards);
-    HM_REQUIRE(how->chains == 0 || how->estimator == HM_PCD, HM_EUSAGE,
-               "only estimator pcd has persistent chains; leave chains out with estimator %s",
-               estimator_names[how->estimator]);
-    *key = "sampler";
-    HM_REQUIRE(how->sampler == HM_GIBBS || how->estimator == HM_PCD, HM_EUSAGE,
-               "parallel tempering is of persistent chains; use estimator pcd, not %s",
-               estimator_names[how->estimator]);
     *key = "k";
     HM_REQUIRE(how->estimator != HM_EXACT || how->k == 1, HM_EUSAGE,
                "estimator exact makes no Gibbs steps; leave k out");

@@ -27,6 +27,7 @@ static const hm_setting entries[] = {
      .min = 0,
      .max = 1,
      .fallback = "0.5",
+     HM_NEEDS(binarize, HM_BINARIZE_THRESHOLD),
      .describe = "with binarize: threshold, 1 where the value is at least this"},
     {.key = "window",
      .type = HM_SET_INT,

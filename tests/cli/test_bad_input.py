@@ -182,7 +182,16 @@ class BadRuns(Case):
         self.refuse_train(2, ["model.family", "'dragon'", "rbm"], good, "--set", "model.family=dragon")
         self.refuse_train(2, ["--set train.batch", "at least 8"], good, "--set", "train.batch=7")
         self.refuse_train(2, ["--set train.chains", "8 shards"], good, "--set", "train.chains=5")
-        self.refuse_train(2, ["train.chains", "pcd"], good, "--set", "train.chains=50", "--set", "train.estimator=cd")
+        for needed, *sets in (("estimator: pcd", "train.chains=50", "train.estimator=cd"),
+                              ("estimator: pcd", "train.sampler=pt", "train.estimator=cd"),
+                              ("sampler: pt", "train.temperatures=5"), ("sampler: pt", "train.swap_adaptation=0.2"),
+                              ("optimizer: sgd", "train.momentum=0.5", "train.optimizer=adam"),
+                              ("optimizer: adam", "train.beta1=0.5"), ("optimizer: adam", "train.beta2=0.9"),
+                              ("optimizer: adam", "train.epsilon=0.1"), ("schedule: linear", "train.final_learning_rate=0.01"),
+                              ("schedule: inverse", "train.half_life=3", "train.schedule=linear"),
+                              ("binarize: threshold", "data.threshold=0.3", "data.binarize=dynamic")):
+            settings = [word for one in sets for word in ("--set", one)]
+            self.refuse_train(2, ["--set " + sets[0].partition("=")[0], "does nothing without " + needed], good, *settings)
         self.refuse_train(2, ["shards", "power of two"], good, "--set", "shards=6")
         self.refuse_train(2, ["train.estimator", "up_down", "cd or pcd"], good, "--set", "model.family=dbn", "--set",
                           "model.hidden=[5, 4]", "--set", "train.objective=up_down", "--set", "train.estimator=exact")

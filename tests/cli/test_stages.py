@@ -201,6 +201,18 @@ class Stages(Case):
         self.assert_same_run(self.path("again"), self.path("run"))
         self.refuse(2, ["train.dropout", "no stage has a use for it"], "train", config, "-o", self.path("bad"), "--set",
                     "train.dropout=0.2")
+        # So is what belongs to a choice that only some of them take.
+        choices = ("--set", "train.momentum=0.5", "--set", "stages.1.optimizer=adam", "--set", "train.chains=24", "--set",
+                   "stages.1.estimator=cd")
+        self.succeed("train", config, "-o", self.path("run"), "--quiet", "--overwrite", *choices)
+        with open(self.path("run/config.yaml")) as file:
+            text = file.read()
+        self.assertEqual(re.findall(r" momentum: (\S+)", text), ["0", "0.5"])
+        self.assertEqual(re.findall(r"^    chains: (\S+)", text, re.MULTILINE), ["0", "24"])
+        self.refuse(2, ["stages.1.momentum", "does nothing without optimizer: sgd"], "train", config, "-o", self.path("bad"),
+                    *choices, "--set", "stages.1.momentum=0.7")
+        self.refuse(2, ["train.beta1", "no stage has a use for it"], "train", config, "-o", self.path("bad"), "--set",
+                    "train.beta1=0.5")
 
     def test_settings_of_a_stage_that_change_the_result_are_refused(self):
         config = self.staged("dbm")
@@ -226,6 +238,10 @@ class Stages(Case):
             self.assertIn(line, text)
         with h5py.File(self.path("run/checkpoint.h5")) as file:
             self.assertIn("adversary_moment2", file["optimizer"])
+        # With another optimiser, what belongs to the stages' one does not reach it.
+        self.succeed("train", self.staged("gan"), "-o", self.path("sgd"), "--quiet", "--set", "discriminator.optimizer=sgd")
+        with open(self.path("sgd/config.yaml")) as file:
+            self.assertIn("beta1: 0.9", file.read().partition("\ndiscriminator:")[2])
 
     def test_divergence_names_the_stage(self):
         config = self.staged("dbm", stages="""

@@ -3,6 +3,7 @@
 
 #include "models/model.h"
 #include "small_rbm.h"
+#include "train/contrast.h"
 
 typedef struct sample_settings {
     int64_t count;
@@ -11,6 +12,7 @@ typedef struct sample_settings {
     int color;
     char *name;
     hm_reals list;
+    double warmth;
 } sample_settings;
 
 static const char *const colors[] = {"red", "green", NULL};
@@ -43,6 +45,13 @@ static const hm_setting entries[] = {
      .min = 0,
      .max = 1,
      .fallback = "[]",
+     .describe = ""},
+    {.key = "warmth",
+     .type = HM_SET_REAL,
+     .offset = offsetof(sample_settings, warmth),
+     .max = 9,
+     .fallback = "2.50",
+     HM_NEEDS(color, 0),
      .describe = ""},
     {.key = NULL},
 };
@@ -98,6 +107,46 @@ static void values_are_written_as_they_are_read(void **state)
         assert_string_equal(out, texts[at][1]);
     }
     hm_settings_free(&table, &s);
+}
+
+/* Every setting is its default, however that is written, until it is set; one that is of a choice counts with that. */
+static void defaults_and_needs_are_known(void **state)
+{
+    (void)state;
+    static const char *const others[] = {"8", "0.2", "false", "red", "x", "[1]", "2"};
+    const hm_setting *warmth = hm_settings_find(&table, "warmth");
+    sample_settings settings = {0};
+    const char *complaint;
+    char needed[64];
+    assert_ok(hm_settings_default(&table, &settings));
+    assert_false(hm_setting_counts(&table, warmth, &settings)); /* the color is green */
+    hm_setting_needed(&table, warmth, needed, sizeof needed);
+    assert_string_equal(needed, "color: red");
+    for (int at = 0; entries[at].key; at++) {
+        assert_int_equal(hm_setting_is_default(&entries[at], &settings), entries[at].fallback != NULL);
+        assert_ok(hm_setting_parse(&entries[at], &settings, others[at], &complaint));
+        assert_false(hm_setting_is_default(&entries[at], &settings));
+        if (entries[at].key != warmth->key) assert_true(hm_setting_counts(&table, &entries[at], &settings));
+    }
+    assert_true(hm_setting_counts(&table, warmth, &settings));
+    hm_settings_free(&table, &settings);
+}
+
+/* What a setting needs is a choice of its own table. */
+static void needs_are_choices(void **state)
+{
+    (void)state;
+    const hm_settings_table *const tables[] = {&hm_data_table, &hm_contrast_table, &hm_optimizer_table, &hm_ais_table};
+    int found = 0;
+    for (size_t at = 0; at < sizeof tables / sizeof tables[0]; at++)
+        for (const hm_setting *setting = tables[at]->entries; setting->key; setting++) {
+            if (!setting->needs) continue;
+            const hm_setting *choice = hm_settings_find(tables[at], setting->needs);
+            assert_true(choice && choice->type == HM_SET_CHOICE && setting->fallback);
+            for (int name = 0; name <= setting->needed; name++) assert_non_null(choice->choices[name]);
+            found++;
+        }
+    assert_true(found >= 10);
 }
 
 static void slips_find_the_key_that_was_meant(void **state)
@@ -163,6 +212,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_are_taken_or_refused),
         cmocka_unit_test(values_are_written_as_they_are_read),
+        cmocka_unit_test(defaults_and_needs_are_known),
+        cmocka_unit_test(needs_are_choices),
         cmocka_unit_test(slips_find_the_key_that_was_meant),
         cmocka_unit_test(model_tables_fit_their_loop),
         cmocka_unit_test(layouts_and_arenas_refuse_what_does_not_fit),
