@@ -199,17 +199,75 @@ static hm_status give(const hm_model *model, const hm_machine *machine, hm_shard
     return HM_OK;
 }
 
+static hm_status stack_rows(const hm_machine *machine, hm_arena *scratch, phases *p)
+{
+    for (int l = 0; l < machine->layers; l++)
+        HM_TRY(hm_arena_floats(scratch, (p->positive + p->negative) * machine->layer[l].units, &p->x[l]));
+    return HM_OK;
+}
+
+/* The states of a phase in rows of what was inferred: those of the negative one behind the positive one's. */
+static hm_matrix inferred_of(const hm_machine *machine, hm_matrix inferred, bool negative)
+{
+    int64_t units = hm_side_units(machine, HM_EVEN) + hm_side_units(machine, HM_ODD);
+    inferred.at += negative ? units : 0;
+    return inferred;
+}
+
+static hm_status load_inferred(const hm_model *model, const hm_machine *machine, hm_shard *shard, phases *p)
+{
+    hm_states states = part_of(machine, p, false), negative = part_of(machine, p, true);
+    hm_states_load(machine, inferred_of(machine, shard->inferred, false), &states);
+    if (shard->how->estimator != HM_CD) return negative_phases[shard->how->estimator](model, machine, shard, p);
+    hm_states_load(machine, inferred_of(machine, shard->inferred, true), &negative);
+    p->common_weight = 1.0f;
+    return HM_OK;
+}
+
 hm_status hm_machine_gradient(const hm_model *model, const hm_machine *machine, hm_shard *shard,
                               hm_positive_phase positive, const void *context)
 {
     phases p = {.positive = shard->data.rows};
     p.negative = negative_rows(machine, shard->how, shard->shards, shard->index, p.positive, shard->chains.rows);
-    for (int l = 0; l < machine->layers; l++)
-        HM_TRY(hm_arena_floats(shard->scratch, (p.positive + p.negative) * machine->layer[l].units, &p.x[l]));
-    hm_states states = part_of(machine, &p, false);
-    HM_TRY(positive(model, machine, shard, &states, context));
-    HM_TRY(negative_phases[shard->how->estimator](model, machine, shard, &p));
+    HM_TRY(stack_rows(machine, shard->scratch, &p));
+    if (shard->inferred.at) {
+        HM_TRY(load_inferred(model, machine, shard, &p));
+    } else {
+        hm_states states = part_of(machine, &p, false);
+        HM_TRY(positive(model, machine, shard, &states, context));
+        HM_TRY(negative_phases[shard->how->estimator](model, machine, shard, &p));
+    }
     return give(model, machine, shard, &p);
+}
+
+/* ---- of rows alone ---------------------------------------------------------------------------------------------- */
+
+int64_t hm_machine_inferred_columns(const hm_machine *machine, const hm_contrast_settings *how)
+{
+    int64_t units = hm_side_units(machine, HM_EVEN) + hm_side_units(machine, HM_ODD);
+    return how->estimator == HM_CD ? 2 * units : units;
+}
+
+size_t hm_machine_infer_bytes(const hm_machine *machine, const hm_contrast_settings *how, int64_t rows)
+{
+    int64_t negative = how->estimator == HM_CD ? rows : 0;
+    return hm_side_bytes(machine, HM_EVEN, rows + negative) + hm_side_bytes(machine, HM_ODD, rows + 2 * negative) +
+           hm_layer_bytes(machine, rows);
+}
+
+hm_status hm_machine_infer(const hm_model *model, const hm_machine *machine, hm_shard *part, hm_positive_phase positive,
+                           const void *context)
+{
+    bool chains = part->how->estimator == HM_CD;
+    phases p = {.positive = part->data.rows, .negative = chains ? part->data.rows : 0};
+    HM_TRY(stack_rows(machine, part->scratch, &p));
+    hm_states states = part_of(machine, &p, false), negative = part_of(machine, &p, true);
+    HM_TRY(positive(model, machine, part, &states, context));
+    hm_states_store(machine, &states, inferred_of(machine, part->inferred, false));
+    if (!chains) return HM_OK;
+    HM_TRY(negative_cd(model, machine, part, &p));
+    hm_states_store(machine, &negative, inferred_of(machine, part->inferred, true));
+    return HM_OK;
 }
 
 /* ---- once an update --------------------------------------------------------------------------------------------- */

@@ -16,13 +16,20 @@ typedef hm_status (*hm_positive_phase)(const hm_model *model, const hm_machine *
                                        const hm_states *states, const void *context);
 
 /* As the family's gradient (models/model.h): rows of products in shard->outer, the rest in shard->direct. The layers
- * are those of `machine`, which is the model's or a pair of its layers. */
+ * are those of `machine`, which is the model's or a pair of its layers. What was inferred is not inferred again. */
 hm_status hm_machine_gradient(const hm_model *model, const hm_machine *machine, hm_shard *shard,
                               hm_positive_phase positive, const void *context);
 
 /* Scratch of hm_machine_gradient without that of the positive phase. */
 size_t hm_machine_gradient_bytes(const hm_machine *machine, const hm_contrast_settings *how, int shards, int64_t rows,
                                  int64_t chains);
+
+/* For an objective's `inference`: the positive phase of rows and, with CD, the chains that start from it. Scratch
+ * without that of the positive phase. */
+int64_t hm_machine_inferred_columns(const hm_machine *machine, const hm_contrast_settings *how);
+size_t hm_machine_infer_bytes(const hm_machine *machine, const hm_contrast_settings *how, int64_t rows);
+hm_status hm_machine_infer(const hm_model *model, const hm_machine *machine, hm_shard *part, hm_positive_phase positive,
+                           const void *context);
 
 /* ---- parts of objectives (models/model.h) that contrast model->machine with the data ----------------------------- */
 

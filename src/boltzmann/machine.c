@@ -411,19 +411,14 @@ void hm_side_store(const hm_machine *machine, hm_side side, const hm_states *sta
     if (states->at[side] != rows.at) copy_layers(machine, (int)side, 2, states, rows, false);
 }
 
-int64_t hm_hidden_columns(const hm_machine *machine)
+void hm_states_load(const hm_machine *machine, hm_matrix rows, const hm_states *states)
 {
-    return hm_side_units(machine, HM_EVEN) + hm_side_units(machine, HM_ODD) - machine->layer[0].units;
+    copy_layers(machine, 0, 1, states, rows, true);
 }
 
-void hm_hidden_load(const hm_machine *machine, hm_matrix rows, const hm_states *states)
+void hm_states_store(const hm_machine *machine, const hm_states *states, hm_matrix rows)
 {
-    copy_layers(machine, 1, 1, states, rows, true);
-}
-
-void hm_hidden_store(const hm_machine *machine, const hm_states *states, hm_matrix rows)
-{
-    copy_layers(machine, 1, 1, states, rows, false);
+    copy_layers(machine, 0, 1, states, rows, false);
 }
 
 /* ---- conditionals ----------------------------------------------------------------------------------------------- */

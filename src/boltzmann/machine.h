@@ -191,10 +191,10 @@ void hm_side_store(const hm_machine *machine, hm_side side, const hm_states *sta
 /* The layers of a side, as they lie in `rows`, into those of `states`. */
 void hm_side_copy(const hm_machine *machine, hm_side side, hm_matrix rows, const hm_states *states);
 
-/* All hidden layers in `rows` (n, hm_hidden_columns), lowest first: into those of `states`, and from there. */
-int64_t hm_hidden_columns(const hm_machine *machine);
-void hm_hidden_load(const hm_machine *machine, hm_matrix rows, const hm_states *states);
-void hm_hidden_store(const hm_machine *machine, const hm_states *states, hm_matrix rows);
+/* All layers, which lie in `rows` (n, units of all or more) with the lowest first, into those of `states`; and from
+ * there. */
+void hm_states_load(const hm_machine *machine, hm_matrix rows, const hm_states *states);
+void hm_states_store(const hm_machine *machine, const hm_states *states, hm_matrix rows);
 
 /* ---- conditionals ----------------------------------------------------------------------------------------------- */
 

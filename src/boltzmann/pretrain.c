@@ -112,6 +112,28 @@ static hm_status gradient(const hm_model *model, hm_shard *shard)
     return hm_machine_gradient(model, &machine, shard, hm_pretrain_positive, &l);
 }
 
+/* Chains that start from rows, and the way up to them. */
+static int64_t inferred_columns(const hm_model *model, const hm_contrast_settings *how)
+{
+    hm_machine machine = trained(model, how);
+    return how->estimator == HM_CD ? hm_machine_inferred_columns(&machine, how) : 0;
+}
+
+static size_t infer_bytes(const hm_model *model, const hm_contrast_settings *how, int64_t rows)
+{
+    hm_machine machine = trained(model, how);
+    return hm_machine_infer_bytes(&machine, how, rows) + hm_pretrain_positive_bytes(model, pair_index(how), rows);
+}
+
+static hm_status infer_rows(const hm_model *model, hm_shard *part)
+{
+    int l = pair_index(part->how);
+    hm_machine machine = trained(model, part->how);
+    return hm_machine_infer(model, &machine, part, hm_pretrain_positive, &l);
+}
+
+static const hm_inference inference = {.columns = inferred_columns, .scratch_bytes = infer_bytes, .infer = infer_rows};
+
 static size_t scratch_bytes(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
                             int64_t chains)
 {
@@ -219,6 +241,7 @@ const hm_objective hm_pretrain_objective = {
     .check = check,
     .begin = begin,
     .learns = learns,
+    .inference = &inference,
     .chains = &chains_of_pair,
     .scratch_bytes = scratch_bytes,
     .gradient = gradient,

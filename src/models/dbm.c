@@ -160,45 +160,43 @@ static size_t dbm_sampling_bytes(const hm_model *model, int64_t rows)
 
 /* ---- the bound as an objective ---------------------------------------------------------------------------------- */
 
-/* Mean field takes most of an update, so that it is not done shard by shard: q of the hidden layers, lowest first. */
+static hm_status positive(const hm_model *model, const hm_machine *machine, hm_shard *shard, const hm_states *states,
+                          const void *context)
+{
+    hm_mean_field_result result;
+    (void)machine, (void)context;
+    hm_shard_visible(model, shard, states->at[0]);
+    return infer(model, &settings_of(model)->mean_field, states, shard->scratch, &result);
+}
+
+/* Mean field takes most of an update, so that it is not done shard by shard. */
 static int64_t inferred_columns(const hm_model *model, const hm_contrast_settings *how)
 {
-    (void)how;
-    return hm_hidden_columns(model->machine);
+    return hm_machine_inferred_columns(model->machine, how);
 }
 
 static size_t infer_bytes(const hm_model *model, const hm_contrast_settings *how, int64_t rows)
 {
-    (void)how;
-    return states_bytes(model->machine, rows) + hm_mean_field_bytes(model->machine, rows);
+    return hm_machine_infer_bytes(model->machine, how, rows) + hm_mean_field_bytes(model->machine, rows);
 }
 
 static hm_status infer_rows(const hm_model *model, hm_shard *part)
 {
-    hm_mean_field_result result;
-    hm_states states = {0};
-    HM_TRY(states_alloc(model->machine, part->data.rows, part->scratch, &states));
-    hm_shard_visible(model, part, states.at[0]);
-    HM_TRY(infer(model, &settings_of(model)->mean_field, &states, part->scratch, &result));
-    hm_hidden_store(model->machine, &states, part->inferred);
-    return HM_OK;
+    return hm_machine_infer(model, model->machine, part, positive, NULL);
 }
 
 static const hm_inference inference = {.columns = inferred_columns, .scratch_bytes = infer_bytes, .infer = infer_rows};
 
-static hm_status positive(const hm_model *model, const hm_machine *machine, hm_shard *shard, const hm_states *states,
-                          const void *context)
-{
-    const hm_recognition *recognition = recognition_of(model);
-    (void)context;
-    hm_shard_visible(model, shard, states->at[0]);
-    hm_hidden_load(machine, shard->inferred, states);
-    return recognition ? hm_recognition_gradient(model, recognition, shard, states) : HM_OK;
-}
-
 static hm_status dbm_gradient(const hm_model *model, hm_shard *shard)
 {
-    return hm_machine_gradient(model, model->machine, shard, positive, NULL);
+    const hm_machine *machine = model->machine;
+    const hm_recognition *recognition = recognition_of(model);
+    hm_states states = {0};
+    HM_TRY(hm_machine_gradient(model, machine, shard, positive, NULL));
+    if (!recognition) return HM_OK;
+    HM_TRY(states_alloc(machine, shard->data.rows, shard->scratch, &states));
+    hm_states_load(machine, shard->inferred, &states);
+    return hm_recognition_gradient(model, recognition, shard, &states);
 }
 
 static bool dbm_learns(const hm_model *model, const hm_contrast_settings *how, int tensor)
@@ -219,7 +217,8 @@ static size_t dbm_scratch_bytes(const hm_model *model, const hm_contrast_setting
                                 int64_t chains)
 {
     const hm_machine *machine = model->machine;
-    size_t network = recognition_of(model) ? hm_recognition_bytes(recognition_of(model), rows) : 0;
+    const hm_recognition *recognition = recognition_of(model);
+    size_t network = recognition ? hm_recognition_bytes(recognition, rows) + states_bytes(machine, rows) : 0;
     size_t gradient = network + hm_machine_gradient_bytes(machine, how, shards, rows, chains);
     size_t monitor = inference_bytes(machine, rows) + hm_arena_bytes(2 * rows) + hm_side_bytes(machine, HM_EVEN, rows) +
                      hm_layer_bytes(machine, rows);

@@ -100,7 +100,7 @@ typedef struct hm_shard {
     double *exchange;    /* this shard's sums at a stretch's end; at the next one's beginning those of all shards */
     void *work;          /* the objective's, in scratch */
     hm_matrix data;      /* (rows, visible + classes): this shard's part of the minibatch */
-    hm_matrix inferred;  /* (rows, columns): what the objective's `inference` found of it; NULL: there is none */
+    hm_matrix inferred;  /* (rows, columns): what the objective's `inference` found of it; NULL: nothing */
     int64_t first_row;   /* its first row's place in the minibatch */
     int64_t batch;       /* rows of the whole minibatch */
     hm_matrix chains;    /* (chains, columns): this shard's persistent chains; before `gradient` they have moved, and */
@@ -210,7 +210,8 @@ typedef struct hm_stretches {
 /* The states that rows of data entail, found before `gradient` of all rows of a thread together: for objectives where
  * that takes many products. In parts; each row as if it were alone. */
 typedef struct hm_inference {
-    int64_t (*columns)(const hm_model *model, const hm_contrast_settings *how); /* of what is found of a row */
+    /* Of what is found of a row; 0: with these settings nothing, and `gradient` finds what it needs. */
+    int64_t (*columns)(const hm_model *model, const hm_contrast_settings *how);
     size_t (*scratch_bytes)(const hm_model *model, const hm_contrast_settings *how, int64_t rows);
     /* From part->data into part->inferred. */
     hm_status (*infer)(const hm_model *model, hm_shard *part);

@@ -143,6 +143,24 @@ static hm_status rbm_gradient(const hm_model *model, hm_shard *shard)
     return hm_machine_gradient(model, model->machine, shard, positive, NULL);
 }
 
+/* Chains that start from rows; persistent ones have parts of their own, and p(h | v) alone is a single product. */
+static int64_t inferred_columns(const hm_model *model, const hm_contrast_settings *how)
+{
+    return how->estimator == HM_CD ? hm_machine_inferred_columns(model->machine, how) : 0;
+}
+
+static size_t infer_bytes(const hm_model *model, const hm_contrast_settings *how, int64_t rows)
+{
+    return hm_machine_infer_bytes(model->machine, how, rows);
+}
+
+static hm_status infer_rows(const hm_model *model, hm_shard *part)
+{
+    return hm_machine_infer(model, model->machine, part, positive, NULL);
+}
+
+static const hm_inference inference = {.columns = inferred_columns, .scratch_bytes = infer_bytes, .infer = infer_rows};
+
 static size_t monitor_bytes(const hm_model *model, int64_t rows)
 {
     return 2 * hm_side_bytes(model->machine, HM_EVEN, rows) + hm_side_bytes(model->machine, HM_ODD, rows) +
@@ -342,6 +360,7 @@ static const hm_objective likelihood = {
     .monitors = rbm_monitors,
     .check = hm_likelihood_check,
     .learns = hm_likelihood_learns,
+    .inference = &inference,
     .chains = &hm_likelihood_chains,
     .scratch_bytes = rbm_scratch_bytes,
     .gradient = rbm_gradient,
@@ -370,6 +389,7 @@ static const hm_objective hybrid = {
     .monitors = hm_class_monitors,
     .check = hybrid_check,
     .learns = hm_likelihood_learns,
+    .inference = &inference,
     .chains = &hm_likelihood_chains,
     .scratch_bytes = hybrid_bytes,
     .gradient = hybrid_gradient,

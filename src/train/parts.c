@@ -8,7 +8,7 @@
 static size_t scratch_bytes(const hm_parts *parts, int64_t rows, int64_t chains)
 {
     const hm_objective *objective = parts->objective;
-    size_t infer = objective->inference ? objective->inference->scratch_bytes(parts->model, parts->how, rows) : 0;
+    size_t infer = parts->inferred.at ? objective->inference->scratch_bytes(parts->model, parts->how, rows) : 0;
     size_t move = chains > 0 ? objective->chains->scratch_bytes(parts->model, parts->how, chains) : 0;
     return infer > move ? infer : move;
 }
@@ -46,9 +46,8 @@ hm_status hm_parts_init(hm_parts *parts, const hm_workers *workers)
     int64_t rows = hm_count(parts->rows), moving = parts->chains.rows, most = rows > moving ? rows : moving;
     parts->count = workers->team->threads < most ? workers->team->threads : (int)most;
     HM_TRY(alloc_rows(&parts->data, rows, model->visible + model->classes, "a minibatch (lower train.batch)"));
-    if (inference)
-        HM_TRY(alloc_rows(&parts->inferred, rows, inference->columns(model, parts->how),
-                          "states under the data (lower train.batch)"));
+    int64_t found = inference ? inference->columns(model, parts->how) : 0;
+    if (found > 0) HM_TRY(alloc_rows(&parts->inferred, rows, found, "states under the data (lower train.batch)"));
     if (moving > 0) {
         HM_TRY(alloc_rows(&parts->samples, moving, chains->sample_columns(model, parts->how), "samples of chains"));
         HM_TRY(alloc_rows(&parts->expected, moving, parts->chains.columns, "means of chains"));
@@ -86,7 +85,7 @@ static hm_status prepare(void *context, int64_t at)
     hm_shard *part = &parts->part[at];
     hm_feed_rows(parts->feed, part->first_row, part->data);
     hm_arena_reset(part->scratch);
-    if (objective->inference && part->data.rows > 0) HM_TRY(objective->inference->infer(parts->model, part));
+    if (part->inferred.at && part->data.rows > 0) HM_TRY(objective->inference->infer(parts->model, part));
     hm_arena_reset(part->scratch);
     return part->chains.rows > 0 && !part->adversary ? objective->chains->move(parts->model, part) : HM_OK;
 }

@@ -24,7 +24,7 @@ typedef struct hm_parts {
     hm_shard *part;              /* (count) */
     hm_arena *arena;             /* (count) */
     hm_matrix data;              /* (rows, visible + classes) */
-    hm_matrix inferred;          /* (rows, columns of objective->inference); none without one */
+    hm_matrix inferred;          /* (rows, columns of objective->inference); none when there are none */
     hm_matrix samples, expected; /* (chains, sample_columns) and (chains, columns), as `move` left them */
 } hm_parts;
 
