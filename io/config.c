@@ -241,6 +241,12 @@ int hm_config_count(const hm_config *config, const char *name)
     return strcmp(config->list, name) == 0 ? config->items : 0;
 }
 
+bool hm_config_is_set(const hm_config *config, const char *key)
+{
+    const entry *found = find(config, key);
+    return found && found->line == 0;
+}
+
 const char *hm_config_where(const hm_config *config, const char *key)
 {
     static _Thread_local char where[WHERE_BYTES];

@@ -45,6 +45,9 @@ int hm_config_count(const hm_config *config, const char *name);
  * their keys are then merged. */
 hm_status hm_config_fill(const hm_config *config, const hm_section sections[], int count);
 
+/* Was the value of this key given by hm_config_set? */
+bool hm_config_is_set(const hm_config *config, const char *key);
+
 /* "FILE:LINE: KEY" of a key for messages of cross-checks ("--set KEY" when it was set there, "FILE: KEY" when it
  * is a default); static buffer of the thread. */
 const char *hm_config_where(const hm_config *config, const char *key);

@@ -248,11 +248,16 @@ int64_t hm_machine_inferred_columns(const hm_machine *machine, const hm_contrast
     return how->estimator == HM_CD ? 2 * units : units;
 }
 
+int64_t hm_machine_chained_columns(const hm_machine *machine, const hm_contrast_settings *how)
+{
+    return how->estimator == HM_CD ? hm_machine_inferred_columns(machine, how) : 0;
+}
+
 size_t hm_machine_infer_bytes(const hm_machine *machine, const hm_contrast_settings *how, int64_t rows)
 {
     int64_t negative = how->estimator == HM_CD ? rows : 0;
-    return hm_side_bytes(machine, HM_EVEN, rows + negative) + hm_side_bytes(machine, HM_ODD, rows + 2 * negative) +
-           hm_layer_bytes(machine, rows);
+    return hm_side_bytes(machine, HM_EVEN, rows + negative) + hm_side_bytes(machine, HM_ODD, rows + negative) +
+           hm_side_bytes(machine, HM_ODD, negative) + hm_layer_bytes(machine, rows);
 }
 
 hm_status hm_machine_infer(const hm_model *model, const hm_machine *machine, hm_shard *part, hm_positive_phase positive,

@@ -27,6 +27,9 @@ size_t hm_machine_gradient_bytes(const hm_machine *machine, const hm_contrast_se
 /* For an objective's `inference`: the positive phase of rows and, with CD, the chains that start from it. Scratch
  * without that of the positive phase. */
 int64_t hm_machine_inferred_columns(const hm_machine *machine, const hm_contrast_settings *how);
+/* The same with CD, else 0: where the positive phase is a product or two, and persistent chains have their own parts.
+ */
+int64_t hm_machine_chained_columns(const hm_machine *machine, const hm_contrast_settings *how);
 size_t hm_machine_infer_bytes(const hm_machine *machine, const hm_contrast_settings *how, int64_t rows);
 hm_status hm_machine_infer(const hm_model *model, const hm_machine *machine, hm_shard *part, hm_positive_phase positive,
                            const void *context);

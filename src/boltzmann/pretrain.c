@@ -112,11 +112,10 @@ static hm_status gradient(const hm_model *model, hm_shard *shard)
     return hm_machine_gradient(model, &machine, shard, hm_pretrain_positive, &l);
 }
 
-/* Chains that start from rows, and the way up to them. */
 static int64_t inferred_columns(const hm_model *model, const hm_contrast_settings *how)
 {
     hm_machine machine = trained(model, how);
-    return how->estimator == HM_CD ? hm_machine_inferred_columns(&machine, how) : 0;
+    return hm_machine_chained_columns(&machine, how);
 }
 
 static size_t infer_bytes(const hm_model *model, const hm_contrast_settings *how, int64_t rows)

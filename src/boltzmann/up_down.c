@@ -126,6 +126,26 @@ static hm_status fantasies(const hm_model *model, hm_shard *shard, hm_matrix fro
     return hm_stack_draw_downward(model, from, &stream, first, shard->scratch, x, NULL);
 }
 
+static int64_t inferred_columns(const hm_model *model, const hm_contrast_settings *how)
+{
+    return hm_machine_chained_columns(model->machine, how);
+}
+
+static size_t infer_bytes(const hm_model *model, const hm_contrast_settings *how, int64_t rows)
+{
+    return hm_machine_infer_bytes(model->machine, how, rows) +
+           hm_pretrain_positive_bytes(model, hm_stack_top(model), rows);
+}
+
+static hm_status infer_rows(const hm_model *model, hm_shard *part)
+{
+    int top = hm_stack_top(model);
+    return hm_machine_infer(model, model->machine, part, hm_pretrain_positive, &top);
+}
+
+const hm_inference hm_up_down_inference = {
+    .columns = inferred_columns, .scratch_bytes = infer_bytes, .infer = infer_rows};
+
 hm_status hm_up_down_gradient(const hm_model *model, hm_shard *shard)
 {
     const hm_outer *outer = &shard->outer[model->machine->weights[0]];

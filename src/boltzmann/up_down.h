@@ -16,6 +16,7 @@ bool hm_up_down_learns(const hm_model *model, const hm_contrast_settings *how, i
 hm_status hm_up_down_begin(hm_model *model, const hm_contrast_settings *how);
 size_t hm_up_down_bytes(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
                         int64_t chains);
+extern const hm_inference hm_up_down_inference; /* of the top RBM */
 hm_status hm_up_down_gradient(const hm_model *model, hm_shard *shard);
 
 #endif

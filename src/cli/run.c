@@ -297,7 +297,8 @@ static hm_status check_players(const hm_run *run)
 {
     for (int stage = 1; has_two_players(run) && stage < run->stage_count; stage++)
         for (const hm_setting *setting = hm_optimizer_table.entries; setting->key; setting++)
-            if (!hm_setting_same(setting, &run->stages[0].optimizer, &run->stages[stage].optimizer))
+            if (hm_setting_counts(&hm_optimizer_table, setting, &run->stages[stage].optimizer) &&
+                !hm_setting_same(setting, &run->stages[0].optimizer, &run->stages[stage].optimizer))
                 return at_stage_key(run, &run->stages[stage], setting->key,
                                     hm_fail(HM_EUSAGE, "of two players the discriminator has one optimiser for all "
                                                        "stages, and so has the generator: set it in section 'train'"));
@@ -345,9 +346,10 @@ static hm_status configure(hm_run *run, const hm_comm *comm, const char *name, c
     return hm_config_resolved(run->sections, run->section_count, &run->yaml);
 }
 
-hm_status hm_run_configure(hm_run *run, hm_cli *cli, const char *name, const char *text, const hm_texts *sets)
+hm_status hm_run_configure(hm_run *run, hm_cli *cli, const char *name, const char *text, bool stored,
+                           const hm_texts *sets)
 {
-    *run = (hm_run){0};
+    *run = (hm_run){.stored = stored};
     HM_TRY(cli->comm->agree(cli->comm, configure(run, cli->comm, name, text, sets)));
     HM_TRY(cli->comm->agree(cli->comm, hm_comm_mpi_set_timeout(cli->comm, run->general.timeout, hm_end_without_rank)));
     run->team = (hm_team){.threads = (int)run->general.threads};
@@ -477,7 +479,7 @@ hm_status hm_run_load(hm_run *run, hm_cli *cli, const char *folder, const hm_tex
     if (status == HM_OK) status = hm_folder_check_finished(folder);
     if (status == HM_OK) status = hm_model_file_info(path, &info);
     status = cli->comm->agree(cli->comm, status);
-    if (status == HM_OK) status = hm_run_configure(run, cli, path, info.config, sets);
+    if (status == HM_OK) status = hm_run_configure(run, cli, path, info.config, true, sets);
     if (status == HM_OK) status = cli->comm->agree(cli->comm, load_parameters(path, run, info.visible, model));
     hm_model_info_free(&info);
     free(path);

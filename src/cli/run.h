@@ -58,6 +58,7 @@ typedef struct hm_run {
     hm_stage stages[HM_STAGES_MAX];
     int stage_count; /* at least 1 */
     bool staged;     /* by `stages` */
+    bool stored;     /* the configuration is one that a run keeps, with settings that did nothing when it began */
     hm_ais_settings ais;
     hm_importance_settings importance;
     hm_generation_settings generation;
@@ -83,7 +84,8 @@ hm_status hm_read_everywhere(hm_comm *comm, const char *path, char **text);
 
 /* Reads the configuration (`name` stands for it in messages), applies the --set texts, fills and checks all settings,
  * and makes the workers. Free with hm_run_free also after a failure. HM_EUSAGE. Collective. */
-hm_status hm_run_configure(hm_run *run, hm_cli *cli, const char *name, const char *text, const hm_texts *sets);
+hm_status hm_run_configure(hm_run *run, hm_cli *cli, const char *name, const char *text, bool stored,
+                           const hm_texts *sets);
 void hm_run_free(hm_run *run);
 
 /* Are its initial parameters new, not those of another run? */

@@ -130,16 +130,11 @@ static hm_status open_folder(training *t)
     return find_earlier(t);
 }
 
-static hm_status configure(training *t, hm_run *run, const char *name, const char *text, bool with_sets)
-{
-    return hm_run_configure(run, t->cli, name, text, with_sets ? &t->options->sets : NULL);
-}
-
 static hm_status configure_from_file(training *t)
 {
     char *text;
     HM_TRY(hm_read_everywhere(t->cli->comm, t->options->config, &text));
-    hm_status status = configure(t, &t->run, t->options->config, text, true);
+    hm_status status = hm_run_configure(&t->run, t->cli, t->options->config, text, false, &t->options->sets);
     free(text);
     return status;
 }
@@ -173,8 +168,9 @@ static hm_status check_earlier(training *t)
     HM_REQUIRE(t->earlier_config, HM_EUSAGE,
                "%s holds another run, of which nothing but its result is known; choose another folder, or --overwrite",
                t->path);
-    if (!t->options->config) HM_TRY(configure(t, &t->run, t->path, t->earlier_config, true));
-    hm_status status = configure(t, &stored, t->path, t->earlier_config, false);
+    if (!t->options->config)
+        HM_TRY(hm_run_configure(&t->run, t->cli, t->path, t->earlier_config, true, &t->options->sets));
+    hm_status status = hm_run_configure(&stored, t->cli, t->path, t->earlier_config, true, NULL);
     if (status == HM_OK) status = compare(t, &stored);
     hm_run_free(&stored);
     return agree(t, status);

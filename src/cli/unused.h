@@ -4,9 +4,9 @@
 
 #include "cli/run.h"
 
-/* HM_EUSAGE with the place of a setting that nothing reads, unless it is as it would be anyway. One that a section has
- * from another, which gives it defaults, is as if it had not: it gets its own default. Stages know their objectives.
- * Not collective. */
+/* HM_EUSAGE with the place of a setting that nothing uses, unless it is as it would be anyway. One that a section has
+ * from another, which gives it defaults, or that stands in the configuration which a run keeps (run->stored), gets its
+ * default instead. Stages know their objectives. Not collective. */
 hm_status hm_run_check_unused(hm_run *run);
 
 #endif

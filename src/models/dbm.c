@@ -192,6 +192,7 @@ static hm_status dbm_gradient(const hm_model *model, hm_shard *shard)
     const hm_machine *machine = model->machine;
     const hm_recognition *recognition = recognition_of(model);
     hm_states states = {0};
+    HM_REQUIRE(shard->inferred.at, HM_EINTERNAL, "the gradient of a dbm finds no states inferred");
     HM_TRY(hm_machine_gradient(model, machine, shard, positive, NULL));
     if (!recognition) return HM_OK;
     HM_TRY(states_alloc(machine, shard->data.rows, shard->scratch, &states));

@@ -285,6 +285,7 @@ static const hm_objective up_down = {
     .check = up_down_check,
     .begin = hm_up_down_begin,
     .learns = hm_up_down_learns,
+    .inference = &hm_up_down_inference,
     .chains = &hm_likelihood_chains,
     .scratch_bytes = up_down_bytes,
     .gradient = hm_up_down_gradient,

@@ -143,10 +143,9 @@ static hm_status rbm_gradient(const hm_model *model, hm_shard *shard)
     return hm_machine_gradient(model, model->machine, shard, positive, NULL);
 }
 
-/* Chains that start from rows; persistent ones have parts of their own, and p(h | v) alone is a single product. */
 static int64_t inferred_columns(const hm_model *model, const hm_contrast_settings *how)
 {
-    return how->estimator == HM_CD ? hm_machine_inferred_columns(model->machine, how) : 0;
+    return hm_machine_chained_columns(model->machine, how);
 }
 
 static size_t infer_bytes(const hm_model *model, const hm_contrast_settings *how, int64_t rows)

@@ -175,6 +175,8 @@ hm_status hm_objective_check(const hm_objective *objective, const hm_model *mode
     HM_REQUIRE(how->sampler == HM_GIBBS || (hm_model_anneals(model) && hm_objective_reads(objective, "sampler")),
                HM_EUSAGE, "train.sampler: objective %s of this %s has no path of temperatures; use gibbs",
                objective->name, model->class->name);
+    HM_REQUIRE(how->sampler == HM_GIBBS || how->estimator == HM_PCD, HM_EUSAGE,
+               "train.sampler: parallel tempering is of persistent chains; use estimator pcd");
     return objective->check ? objective->check(model, how) : HM_OK;
 }
 

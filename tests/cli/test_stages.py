@@ -23,6 +23,7 @@ RUNS = {
     "dbm, recognised": ("family: dbm, hidden: [30, 20], recognition: true, mean_field_updates: 3", """
   - {name: predict, objective: multi_prediction, epochs: 4, missing: 0.3}
   - {name: joint, epochs: 6, k: 2}
+  - {name: restarted, estimator: cd, k: 3, epochs: 4}
 """),
     "classifiers": ("family: dbm, hidden: [30, 20], classes: 10", """
   - {name: joint, epochs: 4}
@@ -45,6 +46,7 @@ RUNS = {
   - {name: joint, epochs: 4, chains: 20}
   - {name: discriminative, objective: discriminative, epochs: 4}
   - {name: hybrid, objective: hybrid, epochs: 4, generative_weight: 0.1, momentum: 0.5}
+  - {name: restarted, objective: hybrid, estimator: cd, k: 3, epochs: 4}
 """),
     "network": ("family: network, layers: [reshape 28 28 1, conv 4 5 stride 4, batch_norm, relu, dropout 0.3, "
                 "dense 20, batch_norm by_shard, maxout 8 2]", """
@@ -199,7 +201,7 @@ class Stages(Case):
             self.assertEqual(re.findall(r"sampler: (\w+)", file.read()), ["gibbs", "pt"])
         self.succeed("train", self.path("run/config.yaml"), "-o", self.path("again"), "--quiet")
         self.assert_same_run(self.path("again"), self.path("run"))
-        self.refuse(2, ["train.dropout", "no stage has a use for it"], "train", config, "-o", self.path("bad"), "--set",
+        self.refuse(2, ["train.dropout", "no stage takes it"], "train", config, "-o", self.path("bad"), "--set",
                     "train.dropout=0.2")
         # So is what belongs to a choice that only some of them take.
         choices = ("--set", "train.momentum=0.5", "--set", "stages.1.optimizer=adam", "--set", "train.chains=24", "--set",
@@ -211,8 +213,31 @@ class Stages(Case):
         self.assertEqual(re.findall(r"^    chains: (\S+)", text, re.MULTILINE), ["0", "24"])
         self.refuse(2, ["stages.1.momentum", "does nothing without optimizer: sgd"], "train", config, "-o", self.path("bad"),
                     *choices, "--set", "stages.1.momentum=0.7")
-        self.refuse(2, ["train.beta1", "no stage has a use for it"], "train", config, "-o", self.path("bad"), "--set",
-                    "train.beta1=0.5")
+        self.refuse(2, ["train.beta1", "no stage takes it"], "train", config, "-o", self.path("bad"), "--set", "train.beta1=0.5")
+        self.refuse(2, ["train.batch", "each has its own"], "train", self.path("run/config.yaml"), "-o", self.path("bad"), "--set",
+                    "train.batch=50")
+
+    def test_what_did_nothing_in_an_earlier_run_does_not_shut_it(self):
+        """Versions before wrote such settings into config.yaml and model.h5."""
+        config = self.staged("dbm", stages="\n  - {name: a, epochs: 1, optimizer: adam, learning_rate: 0.002}")
+        usual, useless = " momentum: 0 ", " momentum: 0.9 "
+        for name in ("finished", "begun"):
+            self.succeed("train", config, "-o", self.path(name), "--quiet")
+        with open(self.path("begun/config.yaml")) as file:
+            text = file.read()
+        self.assertEqual(text.count(usual), 1)
+        for again in (("--resume", self.path("begun")), (config, "-o", self.path("begun"))):
+            self.write("begun/config.yaml", text.replace(usual, useless))
+            os.unlink(self.path("begun/model.h5"))
+            self.succeed("train", *again, "--quiet")
+            self.assert_same_run(self.path("begun"), self.path("finished"))
+        with h5py.File(self.path("finished/model.h5"), "r+") as file:
+            text = file.attrs["config"]
+            self.assertIn(usual, text)
+            file.attrs["config"] = text.replace(usual, useless)
+        self.succeed("sample", self.path("finished"), "-n", "3", "--quiet")
+        self.refuse(2, ["--set stages.1.momentum", "does nothing without"], "train", "--resume", self.path("finished"), "--set",
+                    "stages.1.momentum=0.5")
 
     def test_settings_of_a_stage_that_change_the_result_are_refused(self):
         config = self.staged("dbm")
@@ -238,6 +263,14 @@ class Stages(Case):
             self.assertIn(line, text)
         with h5py.File(self.path("run/checkpoint.h5")) as file:
             self.assertIn("adversary_moment2", file["optimizer"])
+        # What only the discriminator's optimiser reads, it has from the section that all share.
+        self.succeed("train", self.staged("gan", train=COMMON + ", beta1: 0.6", stages="""
+  - {name: a, epochs: 1}
+  - {name: b, epochs: 1}"""), "-o", self.path("shared"), "--quiet", "--set", "discriminator.optimizer=adam")
+        with open(self.path("shared/config.yaml")) as file:
+            self.assertIn("beta1: 0.6", file.read().partition("\ndiscriminator:")[2])
+        self.succeed("train", self.path("shared/config.yaml"), "-o", self.path("again"), "--quiet")
+        self.assert_same_run(self.path("again"), self.path("shared"))
         # With another optimiser, what belongs to the stages' one does not reach it.
         self.succeed("train", self.staged("gan"), "-o", self.path("sgd"), "--quiet", "--set", "discriminator.optimizer=sgd")
         with open(self.path("sgd/config.yaml")) as file:
