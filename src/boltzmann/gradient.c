@@ -35,6 +35,18 @@ static hm_states part_of(const hm_machine *machine, const phases *p, bool negati
     return states;
 }
 
+static int64_t all_units(const hm_machine *machine)
+{
+    return hm_side_units(machine, HM_EVEN) + hm_side_units(machine, HM_ODD);
+}
+
+/* The states of a phase in rows of what was inferred: those of the negative one behind the positive one's. */
+static hm_matrix inferred_of(const hm_machine *machine, hm_matrix inferred, bool negative)
+{
+    inferred.at += negative ? all_units(machine) : 0;
+    return inferred;
+}
+
 /* ---- the negative phase ----------------------------------------------------------------------------------------- */
 
 static int64_t exact_rows(const hm_machine *machine, int shards, int shard)
@@ -55,7 +67,7 @@ static int64_t negative_rows(const hm_machine *machine, const hm_contrast_settin
 }
 
 /* Chains that start anew from the positive phase (Hinton 2002). */
-static hm_status negative_cd(const hm_model *model, const hm_machine *machine, hm_shard *shard, phases *p)
+static hm_status run_cd(const hm_model *model, const hm_machine *machine, hm_shard *shard, const phases *p)
 {
     hm_states chains = {0};
     HM_TRY(hm_side_alloc(machine, HM_ODD, p->positive, shard->scratch, &chains));
@@ -66,9 +78,17 @@ static hm_status negative_cd(const hm_model *model, const hm_machine *machine, h
             hm_units_draw(&machine->layer[l], p->x[l] + row * units, NULL, &start, shard->first_row + row,
                           chains.at[l] + row * units);
     }
-    p->common_weight = 1.0f;
     hm_states negative = part_of(machine, p, true);
     return hm_machine_run_chains(model, machine, shard, &chains, shard->first_row, &negative);
+}
+
+static hm_status negative_cd(const hm_model *model, const hm_machine *machine, hm_shard *shard, phases *p)
+{
+    hm_states negative = part_of(machine, p, true);
+    p->common_weight = 1.0f;
+    if (!shard->inferred.at) return run_cd(model, machine, shard, p);
+    hm_states_load(machine, inferred_of(machine, shard->inferred, true), &negative);
+    return HM_OK;
 }
 
 /* Persistent chains, which the loop has moved; parallel tempering gives the even side alone. */
@@ -206,37 +226,18 @@ static hm_status stack_rows(const hm_machine *machine, hm_arena *scratch, phases
     return HM_OK;
 }
 
-/* The states of a phase in rows of what was inferred: those of the negative one behind the positive one's. */
-static hm_matrix inferred_of(const hm_machine *machine, hm_matrix inferred, bool negative)
-{
-    int64_t units = hm_side_units(machine, HM_EVEN) + hm_side_units(machine, HM_ODD);
-    inferred.at += negative ? units : 0;
-    return inferred;
-}
-
-static hm_status load_inferred(const hm_model *model, const hm_machine *machine, hm_shard *shard, phases *p)
-{
-    hm_states states = part_of(machine, p, false), negative = part_of(machine, p, true);
-    hm_states_load(machine, inferred_of(machine, shard->inferred, false), &states);
-    if (shard->how->estimator != HM_CD) return negative_phases[shard->how->estimator](model, machine, shard, p);
-    hm_states_load(machine, inferred_of(machine, shard->inferred, true), &negative);
-    p->common_weight = 1.0f;
-    return HM_OK;
-}
-
 hm_status hm_machine_gradient(const hm_model *model, const hm_machine *machine, hm_shard *shard,
                               hm_positive_phase positive, const void *context)
 {
     phases p = {.positive = shard->data.rows};
     p.negative = negative_rows(machine, shard->how, shard->shards, shard->index, p.positive, shard->chains.rows);
     HM_TRY(stack_rows(machine, shard->scratch, &p));
-    if (shard->inferred.at) {
-        HM_TRY(load_inferred(model, machine, shard, &p));
-    } else {
-        hm_states states = part_of(machine, &p, false);
+    hm_states states = part_of(machine, &p, false);
+    if (shard->inferred.at)
+        hm_states_load(machine, inferred_of(machine, shard->inferred, false), &states);
+    else
         HM_TRY(positive(model, machine, shard, &states, context));
-        HM_TRY(negative_phases[shard->how->estimator](model, machine, shard, &p));
-    }
+    HM_TRY(negative_phases[shard->how->estimator](model, machine, shard, &p));
     return give(model, machine, shard, &p);
 }
 
@@ -244,8 +245,7 @@ hm_status hm_machine_gradient(const hm_model *model, const hm_machine *machine, 
 
 int64_t hm_machine_inferred_columns(const hm_machine *machine, const hm_contrast_settings *how)
 {
-    int64_t units = hm_side_units(machine, HM_EVEN) + hm_side_units(machine, HM_ODD);
-    return how->estimator == HM_CD ? 2 * units : units;
+    return (how->estimator == HM_CD ? 2 : 1) * all_units(machine);
 }
 
 int64_t hm_machine_chained_columns(const hm_machine *machine, const hm_contrast_settings *how)
@@ -270,7 +270,7 @@ hm_status hm_machine_infer(const hm_model *model, const hm_machine *machine, hm_
     HM_TRY(positive(model, machine, part, &states, context));
     hm_states_store(machine, &states, inferred_of(machine, part->inferred, false));
     if (!chains) return HM_OK;
-    HM_TRY(negative_cd(model, machine, part, &p));
+    HM_TRY(run_cd(model, machine, part, &p));
     hm_states_store(machine, &negative, inferred_of(machine, part->inferred, true));
     return HM_OK;
 }

@@ -131,14 +131,16 @@ static hm_status check_objective(const hm_objective *objective)
     };
     HM_TRY(check_there("objective", objective->name, list));
     const hm_inference *inference = objective->inference;
+    if (inference) {
+        const needed of_inference[] = {
+            {"columns", inference->columns},
+            {"scratch_bytes", inference->scratch_bytes},
+            {"infer", inference->infer},
+            {NULL, false},
+        };
+        HM_TRY(check_there("objective", objective->name, of_inference));
+    }
     const hm_chain_functions *chains = objective->chains;
-    const needed of_inference[] = {
-        {"columns", inference && inference->columns},
-        {"scratch_bytes", inference && inference->scratch_bytes},
-        {"infer", inference && inference->infer},
-        {NULL, false},
-    };
-    if (inference) HM_TRY(check_there("objective", objective->name, of_inference));
     if (!chains) return HM_OK;
     const needed of_chains[] = {
         {"columns", chains->columns}, {"sample_columns", chains->sample_columns},

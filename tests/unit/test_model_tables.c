@@ -82,6 +82,26 @@ static void refused(const hm_model_class *class, void *table, const member *hole
     hm_error_clear();
 }
 
+/* Of the table that the first objective points to at `offset`, if it has one: so many holes. */
+static int holes_of_objective(const hm_model_class *class, size_t offset, size_t size, const member members[],
+                              size_t count)
+{
+    const void *const *there = (const void *const *)((const char *)*class->objectives + offset);
+    for (size_t at = 0; *there && at < count; at++) {
+        hm_model_class whole = *class;
+        hm_objective objective = **class->objectives;
+        const hm_objective *const objectives[] = {&objective, NULL};
+        void *holed[16];
+        const void *table = holed;
+        assert_true(size <= sizeof holed);
+        memcpy(holed, *there, size);
+        memcpy((char *)&objective + offset, &table, sizeof table);
+        whole.objectives = objectives;
+        refused(&whole, holed, &members[at], objective.name);
+    }
+    return *there ? (int)count : 0;
+}
+
 static void a_hole_is_refused_by_name(void **state)
 {
     int inferring = 0;
@@ -99,25 +119,10 @@ static void a_hole_is_refused_by_name(void **state)
             whole.objectives = objectives;
             refused(&whole, &objective, &of_objective[at], objective.name);
         }
-        for (size_t at = 0; (*hm_model_classes[family]->objectives)->inference && at < INFERENCE_MEMBERS; at++) {
-            hm_model_class whole = *hm_model_classes[family];
-            hm_objective objective = **whole.objectives;
-            hm_inference inference = *objective.inference;
-            const hm_objective *const objectives[] = {&objective, NULL};
-            objective.inference = &inference;
-            whole.objectives = objectives;
-            refused(&whole, &inference, &of_inference[at], objective.name);
-            inferring++;
-        }
-        for (size_t at = 0; (*hm_model_classes[family]->objectives)->chains && at < CHAIN_MEMBERS; at++) {
-            hm_model_class whole = *hm_model_classes[family];
-            hm_objective objective = **whole.objectives;
-            hm_chain_functions chains = *objective.chains;
-            const hm_objective *const objectives[] = {&objective, NULL};
-            objective.chains = &chains;
-            whole.objectives = objectives;
-            refused(&whole, &chains, &of_chains[at], objective.name);
-        }
+        inferring += holes_of_objective(hm_model_classes[family], offsetof(hm_objective, inference),
+                                        sizeof(hm_inference), of_inference, INFERENCE_MEMBERS);
+        holes_of_objective(hm_model_classes[family], offsetof(hm_objective, chains), sizeof(hm_chain_functions),
+                           of_chains, CHAIN_MEMBERS);
     }
     assert_true(inferring > 0);
 }
