@@ -384,7 +384,8 @@ void hm_machine_finish(hm_model *model, const hm_machine *machine, const hm_cont
     for (int l = 0; how->centered && l < links; l++) center_weights(model, machine, l, grad);
     if (learns_variance) divide_by_variance(model, machine, grad);
     for (int l = 0; how->centered && l < links; l++) center_biases(model, machine, l, grad);
-    for (int l = 0; how->sparsity_cost > 0 && l < links; l++) add_sparsity(model, machine, l, how, batch, grad);
+    for (int l = 0; how->sparsity_cost > 0 && l < hm_hidden_layers(machine); l++)
+        add_sparsity(model, machine, l, how, batch, grad);
     for (int l = 0; l < machine->layers; l++)
         move_running(model, machine->layer[l].mean, how->offset_rate, batch, grad);
 }
@@ -395,7 +396,7 @@ static const double DEAD_SHARE = 0.9;
 const char *hm_machine_fault(const hm_model *model, const hm_machine *machine)
 {
     static _Thread_local char text[96];
-    for (int l = 1; l < machine->layers; l++) {
+    for (int l = 1; l <= hm_hidden_layers(machine); l++) {
         const float *mean = hm_model_tensor(model, machine->layer[l].mean);
         int64_t units = machine->layer[l].units, dead = 0;
         bool rectified = machine->layer[l].unit == HM_RECTIFIED;

@@ -23,50 +23,78 @@ static const char *visible_axis(const hm_machine *machine)
     return machine->layer[0].labels > 0 ? "visible_and_label" : "visible";
 }
 
-static hm_status declare_weights(hm_model *model, int l, bool numbered)
+/* How the file names what belongs to a layer. */
+typedef struct layer_names {
+    const char *axis, *weights, *bias, *mean; /* weights: to the layer below */
+    const char *weights_are, *bias_is, *mean_is;
+} layer_names;
+
+static layer_names names_of(const hm_machine *machine, int l)
 {
-    hm_machine *machine = model->machine;
-    const char *lower = l == 0 ? visible_axis(machine) : axis_names[l];
-    return hm_layout_add(
-        &model->layout,
-        (hm_tensor){.name = weight_names[numbered ? l + 1 : 0],
-                    .dims = 2,
-                    .shape = {machine->layer[l].units, machine->layer[l + 1].units},
-                    .axes = {lower, axis_names[numbered ? l + 1 : 0]},
-                    .decays = true,
-                    .products = true,
-                    .description = numbered ? "weights between two layers: E has -x_l' W x_(l+1)"
-                                            : "weights of E(v, h), which has -v'W h (Gaussian v: over their variance)"},
-        &machine->weights[l]);
+    int hidden = hm_hidden_layers(machine), name = hidden > 1 ? l : 0;
+    if (l == 0)
+        return (layer_names){.axis = visible_axis(machine),
+                             .bias = "b",
+                             .mean = "mu",
+                             .bias_is = "visible biases",
+                             .mean_is = "running mean of the visible units under the data"};
+    if (l > hidden)
+        return (layer_names){.axis = "label",
+                             .weights = "W_label",
+                             .bias = "b_label",
+                             .mean = "mu_label",
+                             .weights_are = "weights between the highest hidden layer and the label units",
+                             .bias_is = "biases of the label units",
+                             .mean_is = "running mean of the label units under the data"};
+    return (layer_names){.axis = axis_names[name],
+                         .weights = weight_names[name],
+                         .bias = bias_names[name],
+                         .mean = mean_names[name],
+                         .weights_are = hidden > 1 ? "weights between two layers: E has -x_l' W x_(l+1)"
+                                                   : "weights of E(v, h), which has -v'W h (Gaussian v: over their "
+                                                     "variance)",
+                         .bias_is = "hidden biases",
+                         .mean_is = "running mean of the hidden units under the data"};
 }
 
-static hm_status declare_layer(hm_model *model, int l, bool numbered)
+static hm_status declare_weights(hm_model *model, int l)
+{
+    hm_machine *machine = model->machine;
+    layer_names lower = names_of(machine, l), upper = names_of(machine, l + 1);
+    return hm_layout_add(&model->layout,
+                         (hm_tensor){.name = upper.weights,
+                                     .dims = 2,
+                                     .shape = {machine->layer[l].units, machine->layer[l + 1].units},
+                                     .axes = {lower.axis, upper.axis},
+                                     .decays = true,
+                                     .products = true,
+                                     .description = upper.weights_are},
+                         &machine->weights[l]);
+}
+
+static hm_status declare_layer(hm_model *model, int l)
 {
     hm_layer *layer = &model->machine->layer[l];
-    int name = numbered ? l : 0;
-    const char *axis = l == 0 ? visible_axis(model->machine) : axis_names[name];
-    HM_TRY(hm_layout_add(&model->layout,
-                         (hm_tensor){.name = l == 0 ? "b" : bias_names[name],
-                                     .dims = 1,
-                                     .shape = {layer->units},
-                                     .axes = {axis},
-                                     .description = l == 0 ? "visible biases" : "hidden biases"},
-                         &layer->bias));
+    layer_names names = names_of(model->machine, l);
+    HM_TRY(hm_layout_add(
+        &model->layout,
+        (hm_tensor){
+            .name = names.bias, .dims = 1, .shape = {layer->units}, .axes = {names.axis}, .description = names.bias_is},
+        &layer->bias));
     return hm_layout_add(&model->layout,
-                         (hm_tensor){.name = l == 0 ? "mu" : mean_names[name],
+                         (hm_tensor){.name = names.mean,
                                      .dims = 1,
                                      .shape = {layer->units},
-                                     .axes = {axis},
+                                     .axes = {names.axis},
                                      .role = HM_RUNNING,
-                                     .description = l == 0 ? "running mean of the visible units under the data"
-                                                           : "running mean of the hidden units under the data"},
+                                     .description = names.mean_is},
                          &layer->mean);
 }
 
 static const float *classifier_sources(const hm_model *model, int weights[], int biases[])
 {
     const hm_machine *machine = model->machine;
-    for (int l = 1; l < machine->layers; l++) {
+    for (int l = 1; l <= hm_hidden_layers(machine); l++) {
         weights[l] = machine->weights[l - 1];
         biases[l] = machine->layer[l].bias;
     }
@@ -78,8 +106,9 @@ static hm_status declare_classifier(hm_model *model)
 {
     const hm_machine *machine = model->machine;
     int64_t units[HM_LAYERS_MAX];
-    for (int l = 0; l < machine->layers; l++) units[l] = machine->layer[l].units;
-    return hm_classifier_declare(model, machine->layers - 1, units, machine->layers > 2, classifier_sources);
+    int hidden = hm_hidden_layers(machine);
+    for (int l = 0; l <= hidden; l++) units[l] = machine->layer[l].units;
+    return hm_classifier_declare(model, hidden, units, hidden > 1, classifier_sources);
 }
 
 const char *const hm_visible_unit_names[] = {"bernoulli", "gaussian", "softmax", NULL};
@@ -125,7 +154,7 @@ static hm_status set_units(hm_model *model, const hm_machine_units *kinds)
     return hm_visible_units(model, kinds, visible_axis(machine), visible);
 }
 
-hm_status hm_deep_check(const hm_deep *deep, int least)
+hm_status hm_deep_check(const hm_deep *deep, int least, bool labels)
 {
     HM_REQUIRE(deep->hidden.count >= least && deep->hidden.count < HM_LAYERS_MAX, HM_EUSAGE,
                "hidden: %lld layers; there may be %d to %d, as [500, 1000]", (long long)deep->hidden.count, least,
@@ -133,6 +162,7 @@ hm_status hm_deep_check(const hm_deep *deep, int least)
     for (int64_t l = 0; l < deep->hidden.count; l++)
         HM_REQUIRE(deep->hidden.at[l] == floor(deep->hidden.at[l]), HM_EUSAGE, "hidden: %g is not a number of units",
                    deep->hidden.at[l]);
+    HM_REQUIRE(!labels || deep->classes > 0, HM_EUSAGE, "label_units are those of classes: set model.classes");
     return HM_OK;
 }
 
@@ -145,8 +175,8 @@ int hm_deep_units(const hm_deep *deep, int64_t units[HM_LAYERS_MAX])
 hm_status hm_machine_declare(hm_model *model, const hm_machine_units *kinds, int count, const int64_t hidden[])
 {
     hm_machine *machine;
-    HM_REQUIRE(count >= 1 && count < HM_LAYERS_MAX, HM_EUSAGE, "%d hidden layers; there may be 1 to %d", count,
-               HM_LAYERS_MAX - 1);
+    int most = HM_LAYERS_MAX - 1 - (kinds->label_layer ? 1 : 0);
+    HM_REQUIRE(count >= 1 && count <= most, HM_EUSAGE, "%d hidden layers; there may be 1 to %d", count, most);
     HM_TRY(hm_alloc(&machine, 1, sizeof *machine, "a Boltzmann machine"));
     model->machine = machine;
     machine->layers = count + 1;
@@ -154,10 +184,14 @@ hm_status hm_machine_declare(hm_model *model, const hm_machine_units *kinds, int
     machine->layer[0].units = model->visible + machine->layer[0].labels;
     machine->up_scale = machine->down_scale = 1.0f;
     for (int l = 0; l < count; l++) machine->layer[l + 1].units = hidden[l];
+    if (kinds->label_layer) {
+        hm_layer *labels = &machine->layer[machine->layers++];
+        labels->units = labels->labels = model->classes;
+    }
     HM_TRY(set_units(model, kinds));
-    for (int l = 0; l < count; l++) HM_TRY(declare_weights(model, l, count > 1));
+    for (int l = 0; l + 1 < machine->layers; l++) HM_TRY(declare_weights(model, l));
     if (model->classes > 0 && !kinds->labels) HM_TRY(declare_classifier(model));
-    for (int l = 0; l <= count; l++) HM_TRY(declare_layer(model, l, count > 1));
+    for (int l = 0; l < machine->layers; l++) HM_TRY(declare_layer(model, l));
     if (model->classifier) HM_TRY(hm_classifier_declare_biases(model));
     return hm_layout_add(
         &model->layout,
@@ -227,12 +261,17 @@ hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const
 {
     const hm_machine *machine = model->machine;
     model->seed = seed;
-    for (int l = 0; l + 1 < machine->layers; l++) {
-        const hm_layer *layer = &machine->layer[l + 1];
-        init_weights(model, seed, init_std, l);
+    for (int l = 0; l + 1 < machine->layers; l++) init_weights(model, seed, init_std, l);
+    for (int l = 1; l <= hm_hidden_layers(machine); l++) {
+        const hm_layer *layer = &machine->layer[l];
         for (int64_t j = 0; j < layer->units; j++) hm_model_tensor(model, layer->mean)[j] = 0.5f; /* sigmoid(0) */
     }
-    const hm_layer *visible = &machine->layer[0];
+    const hm_layer *visible = &machine->layer[0], *labels = &machine->layer[machine->layers - 1];
+    for (int64_t k = 0; hm_has_label_layer(machine) && k < labels->units; k++) {
+        float rate = base_rates[visible->units + k];
+        hm_model_tensor(model, labels->bias)[k] = hm_units_parameter(labels, k, rate);
+        hm_model_tensor(model, labels->mean)[k] = rate;
+    }
     for (int64_t i = 0; i < visible->units; i++) {
         HM_REQUIRE(visible->unit == HM_GAUSSIAN || (base_rates[i] > 0 && base_rates[i] < 1), HM_EINTERNAL,
                    "base rate %lld is %g, not inside (0, 1)", (long long)i, (double)base_rates[i]);

@@ -2,10 +2,11 @@
  *
  *   E(x_0 .. x_L) = - sum_l b_l'x_l - sum_l x_l' W_l x_{l+1}
  *
- * x_0 is the visible layer. With one hidden layer this is the RBM, with more the deep Boltzmann machine (Salakhutdinov
- * & Hinton 2009). Given the even layers the odd ones are independent, and the other way round: two sides, as an RBM has
- * them. What is made of the two sides is written once, here and in this folder (gradients, annealing, enumeration), and
- * a family (src/models) adds what is its own: tensors, settings, the positive phase.
+ * x_0 is the visible layer; the highest one may be the classes of labels, a softmax group that training sees too. With
+ * one hidden layer this is the RBM, with more the deep Boltzmann machine (Salakhutdinov & Hinton 2009). Given the even
+ * layers the odd ones are independent, and the other way round: two sides, as an RBM has them. What is made of the two
+ * sides is written once, here and in this folder (gradients, annealing, enumeration), and a family (src/models) adds
+ * what is its own: tensors, settings, the positive phase.
  *
  * States of a side travel as rows (chains, units of the side), its layers next to each other; for products every layer
  * needs a dense matrix of its own, and hm_states holds one a layer.
@@ -47,7 +48,8 @@ typedef struct hm_machine_units {
     int visible, hidden;  /* hm_unit; settings */
     int64_t group;        /* softmax: visible units of a group */
     bool learns_variance; /* Gaussian */
-    bool labels;          /* units of layer 0 for the classes, behind the others */
+    bool labels;          /* units of layer 0 for the classes, behind the others ... */
+    bool label_layer;     /* ... or a layer of their own, above the hidden ones */
 } hm_machine_units;
 
 /* Settings of the visible units, for a family's table: keys visible_units, visible_group and learn_variance. STRUCT has
@@ -117,13 +119,14 @@ typedef struct hm_deep {
         .fallback = "0", .describe = "classes of labels; 0: the data's labels are not read"                            \
     }
 
-/* HM_EUSAGE unless there are `least` or more whole numbers of units. hm_deep_units writes them out: units[0 .. count).
- */
-hm_status hm_deep_check(const hm_deep *deep, int least);
+/* HM_EUSAGE unless there are `least` or more whole numbers of units, and classes if their `labels` are units.
+ * hm_deep_units writes the numbers out: units[0 .. count). */
+hm_status hm_deep_check(const hm_deep *deep, int least, bool labels);
 int hm_deep_units(const hm_deep *deep, int64_t units[HM_LAYERS_MAX]);
 
 /* The layers of a machine with `hidden[0 .. count)` units above the visible ones, and their tensors in model->layout:
- * weights W, biases b and c, running means mu and lambda, base rates; numbered W1, c1, lambda1 ... when `count` > 1.
+ * weights W, biases b and c, running means mu and lambda, base rates; numbered W1, c1, lambda1 ... when `count` > 1;
+ * W_label, b_label and mu_label of a layer of labels.
  * model->machine is made, and freed with hm_machine_free. With model->classes a classifier on the hidden layers is
  * declared, allocated, packed and freed along (classifier.h). Not collective. */
 hm_status hm_machine_declare(hm_model *model, const hm_machine_units *kinds, int count, const int64_t hidden[]);
@@ -132,7 +135,7 @@ hm_status hm_machine_allocate(hm_model *model);
 void hm_machine_free(hm_model *model);
 
 /* W ~ N(0, init_std^2); visible biases = the log-odds of the base rates (Gaussian units: the means), hidden biases 0
- * (Hinton 2010, section 8). */
+ * (Hinton 2010, section 8). Rates of a layer of labels follow the visible ones. */
 hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const float base_rates[]);
 
 /* Packs the weights. */
@@ -157,6 +160,17 @@ bool hm_machine_has(const hm_machine *machine, int tensor);
 /* Units of the layers of a side; their place in a row of the side. */
 int64_t hm_side_units(const hm_machine *machine, hm_side side);
 int64_t hm_layer_column(const hm_machine *machine, int l);
+
+/* Is the highest layer that of the labels? */
+static inline bool hm_has_label_layer(const hm_machine *machine)
+{
+    return machine->layer[machine->layers - 1].labels > 0;
+}
+
+static inline int hm_hidden_layers(const hm_machine *machine)
+{
+    return machine->layers - 1 - (hm_has_label_layer(machine) ? 1 : 0);
+}
 
 static inline float *hm_model_tensor(const hm_model *model, int tensor)
 {

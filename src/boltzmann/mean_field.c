@@ -13,6 +13,7 @@ typedef struct inference {
     const hm_mean_field *how;
     const hm_states *states;
     hm_arena *scratch;
+    int highest;         /* layer that is inferred */
     float *from_visible; /* (rows, units of layer 1): v W_0 */
     float *fresh;        /* (rows, units of the layer at hand) */
     float *residual;     /* (rows) the largest change of a q in the row's last update ... */
@@ -24,20 +25,27 @@ size_t hm_mean_field_bytes(const hm_machine *machine, int64_t rows)
     return hm_arena_bytes(rows * machine->layer[1].units) + hm_layer_bytes(machine, rows) + 2 * hm_arena_bytes(rows);
 }
 
-/* q_l from below alone; what a layer above would say is guessed to be the same again. */
-static void pass_upward(const inference *in)
+/* x -> q of layer l, from inputs that count `times`. */
+static void activate(const inference *in, int l, float times, float *x)
+{
+    const hm_layer *layer = &in->machine->layer[l];
+    hm_units_conditional(layer, in->states->rows, x, times, hm_model_tensor(in->model, layer->bias), NULL, x, NULL,
+                         NULL, 0);
+}
+
+/* q_l of layers from `first` on, from below alone; what a hidden layer above would say is guessed to be the same again.
+ */
+static void pass_upward(const inference *in, int first)
 {
     const hm_machine *machine = in->machine;
-    for (int l = 1; l < machine->layers; l++) {
+    for (int l = first; l <= in->highest; l++) {
         float *q = in->states->at[l];
-        float twice = l + 1 < machine->layers ? 2.0f : 1.0f;
         int64_t units = machine->layer[l].units;
         if (l == 1)
             memcpy(q, in->from_visible, (size_t)(in->states->rows * units) * sizeof(float));
         else
             hm_product(hm_layer_of(machine, in->states, l - 1), &machine->up[l - 1], q);
-        hm_kernels_best()->activate(in->states->rows, units, q, twice,
-                                    hm_model_tensor(in->model, machine->layer[l].bias), q, NULL, NULL, 0);
+        activate(in, l, l < hm_hidden_layers(machine) ? 2.0f : 1.0f, q);
     }
 }
 
@@ -66,17 +74,17 @@ static bool rests(const inference *in, int64_t row)
 static hm_status update_layer(const inference *in, int l, double damping)
 {
     int64_t units = in->machine->layer[l].units;
-    const float *q = in->states->at[l], *bias = hm_model_tensor(in->model, in->machine->layer[l].bias);
+    const float *q = in->states->at[l];
     float keep = (float)damping;
     HM_TRY(inputs(in, l));
-    hm_kernels_best()->activate(in->states->rows, units, in->fresh, 1.0f, bias, in->fresh, NULL, NULL, 0);
+    activate(in, l, 1.0f, in->fresh);
     for (int64_t i = 0; damping > 0 && i < in->states->rows * units; i++) in->fresh[i] += keep * (q[i] - in->fresh[i]);
     return HM_OK;
 }
 
 static hm_status update_odd(const inference *in, double damping)
 {
-    for (int l = 1; l < in->machine->layers; l += 2) {
+    for (int l = 1; l <= in->highest; l += 2) {
         HM_TRY(update_layer(in, l, damping));
         memcpy(in->states->at[l], in->fresh, (size_t)(in->states->rows * in->machine->layer[l].units) * sizeof(float));
     }
@@ -87,7 +95,7 @@ static hm_status update_odd(const inference *in, double damping)
 static hm_status update_even(const inference *in, double damping, bool measured)
 {
     memset(in->change, 0, (size_t)in->states->rows * sizeof(float));
-    for (int l = 2; l < in->machine->layers; l += 2) {
+    for (int l = 2; l <= in->highest; l += 2) {
         int64_t units = in->machine->layer[l].units;
         HM_TRY(update_layer(in, l, damping));
         for (int64_t row = 0; row < in->states->rows; row++) {
@@ -120,12 +128,15 @@ static hm_status iterate(const inference *in, hm_mean_field_result *result)
     return update_odd(in, 0);
 }
 
-hm_status hm_mean_field_run(const hm_model *model, const hm_machine *machine, const hm_mean_field *how, bool warm,
+hm_status hm_mean_field_run(const hm_model *model, const hm_machine *machine, const hm_mean_field *how, int given,
                             const hm_states *states, hm_arena *scratch, hm_mean_field_result *result)
 {
     inference in = {.model = model, .machine = machine, .how = how, .states = states, .scratch = scratch};
     size_t mark = scratch->used;
     int64_t most = 0;
+    int hidden = hm_hidden_layers(machine);
+    bool started = (given & HM_GIVEN_HIDDEN) && machine->layers > 2;
+    in.highest = given & HM_GIVEN_LABELS ? hidden : machine->layers - 1;
     for (int l = 1; l < machine->layers; l++)
         if (machine->layer[l].units > most) most = machine->layer[l].units;
     *result = (hm_mean_field_result){0};
@@ -134,17 +145,23 @@ hm_status hm_mean_field_run(const hm_model *model, const hm_machine *machine, co
     HM_TRY(hm_arena_floats(scratch, states->rows, &in.residual));
     HM_TRY(hm_arena_floats(scratch, states->rows, &in.change));
     hm_product(hm_layer_of(machine, states, 0), &machine->up[0], in.from_visible);
-    if (!warm || machine->layers == 2) pass_upward(&in);
+    pass_upward(&in, started ? hidden + 1 : 1);
     if (machine->layers > 2) HM_TRY(iterate(&in, result));
     scratch->used = mark;
     return HM_OK;
 }
 
-/* H(q) of one unit, nats. */
-static double entropy(double q)
+static double surprise(double q) { return q > 0 ? -q * log(q) : 0; }
+
+/* H(q) of one row of a hidden layer, or of one softmax group: labels; nats. */
+static double entropy(const hm_layer *layer, const float *q)
 {
-    double not_q = 1 - q;
-    return -(q > 0 ? q * log(q) : 0) - (not_q > 0 ? not_q * log(not_q) : 0);
+    double total = 0;
+    for (int64_t j = 0; j < layer->units; j++) {
+        total += surprise((double)q[j]);
+        if (layer->labels == 0) total += surprise(1 - (double)q[j]);
+    }
+    return total;
 }
 
 hm_status hm_variational_free_energy(const hm_model *model, const hm_machine *machine, const hm_states *states,
@@ -152,11 +169,8 @@ hm_status hm_variational_free_energy(const hm_model *model, const hm_machine *ma
 {
     HM_TRY(hm_side_log_prob(model, machine, HM_EVEN, states, scratch, out));
     for (int64_t row = 0; row < states->rows; row++) {
-        for (int l = 2; l < machine->layers; l += 2) {
-            int64_t units = machine->layer[l].units;
-            const float *q = states->at[l] + row * units;
-            for (int64_t j = 0; j < units; j++) out[row] += entropy((double)q[j]);
-        }
+        for (int l = 2; l < machine->layers; l += 2)
+            out[row] += entropy(&machine->layer[l], states->at[l] + row * machine->layer[l].units);
         out[row] = -out[row];
     }
     return HM_OK;

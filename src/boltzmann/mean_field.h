@@ -8,7 +8,8 @@
  *   log p(v) >= E_q[-E(v, h)] + H(q) - log Z,
  *
  * which with the odd layers at their optimum is b'v + sum over even hidden layers (b'q + H(q)) + sum over odd layers of
- * softplus(inputs + b), minus log Z.
+ * softplus(inputs + b), minus log Z. Of a layer of labels q is a softmax; or they are seen, and the bound is one of log
+ * p(v, label).
  */
 #ifndef HM_MEAN_FIELD_H
 #define HM_MEAN_FIELD_H
@@ -27,16 +28,22 @@ typedef struct hm_mean_field_result {
     double residual; /* the largest change of a q in the row's last one */
 } hm_mean_field_result;
 
-/* Layer 0 of states is given, room for the others too: they receive q. They start from one pass upward with the inputs
- * of layers that also have a layer above counted twice (Salakhutdinov & Hinton 2009, section 3.1), or, `warm`, from
- * what they hold. With one hidden layer the pass is exact and the only one. A row's q are the same in any company: it
- * stops on its own. Scratch of hm_mean_field_bytes. */
-hm_status hm_mean_field_run(const hm_model *model, const hm_machine *machine, const hm_mean_field *how, bool warm,
+/* What states hold before, beside layer 0. */
+typedef enum hm_given {
+    HM_GIVEN_HIDDEN = 1, /* where hidden layers start */
+    HM_GIVEN_LABELS = 2, /* the layer of labels, which stays as it is */
+} hm_given;
+
+/* Layer 0 of states is given, room for the others too: they receive q. Hidden layers start from one pass upward with
+ * the inputs of those that also have a hidden layer above counted twice (Salakhutdinov & Hinton 2009, section 3.1),
+ * unless `given` (a sum of hm_given) says otherwise. With one hidden layer and no labels the pass is exact and the only
+ * one. A row's q are the same in any company: it stops on its own. Scratch of hm_mean_field_bytes. */
+hm_status hm_mean_field_run(const hm_model *model, const hm_machine *machine, const hm_mean_field *how, int given,
                             const hm_states *states, hm_arena *scratch, hm_mean_field_result *result);
 size_t hm_mean_field_bytes(const hm_machine *machine, int64_t rows);
 
-/* out[row] = minus the bound without -log Z, nats; the odd layers of `states` must be at their optimum, as they are
- * after hm_mean_field_run without damping. Scratch of hm_side_log_prob_bytes. */
+/* out[row] = minus the bound of log p(v) without -log Z, nats; labels not being given, the odd layers of `states` must
+ * be at their optimum, as they are after hm_mean_field_run without damping. Scratch of hm_side_log_prob_bytes. */
 hm_status hm_variational_free_energy(const hm_model *model, const hm_machine *machine, const hm_states *states,
                                      hm_arena *scratch, double out[]);
 

@@ -13,9 +13,9 @@ static const char *const weight_names[] = {"", "R1", "R2", "R3", "R4", "R5", "R6
 hm_status hm_recognition_declare(hm_model *model, hm_recognition *recognition)
 {
     const hm_machine *machine = model->machine;
-    recognition->layers = machine->layers - 1;
-    for (int l = 0; l < machine->layers; l++) recognition->units[l] = machine->layer[l].units;
-    for (int l = 1; l < machine->layers; l++) {
+    recognition->layers = hm_hidden_layers(machine);
+    for (int l = 0; l <= recognition->layers; l++) recognition->units[l] = machine->layer[l].units;
+    for (int l = 1; l <= recognition->layers; l++) {
         HM_TRY(hm_layout_add(&model->layout,
                              (hm_tensor){.name = weight_names[l],
                                          .dims = 2,

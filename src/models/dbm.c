@@ -11,6 +11,9 @@
  * all layers from the start, centred (Montavon & Mueller 2012), or after layer-wise pre-training, where a layer of the
  * finished machine gets input from both its neighbours but has only one of them: that one's input is counted twice. A
  * third way, without chains, is multi-prediction (Goodfellow et al. 2013).
+ *
+ * With label units, one softmax group y above h_L, it is a machine of p(v, y): -d'y - h_L' U y more. Training sees both
+ * v and y; what is told of p(v) has y inferred along with h.
  */
 #include "boltzmann/chains.h"
 #include "boltzmann/classifier.h"
@@ -66,6 +69,12 @@ static const hm_setting dbm_entries[] = {
      .fallback = "false",
      .describe = "mean field starts from a network that learns where it ends (Salakhutdinov & Larochelle 2010)"},
     HM_MACHINE_UNITS(dbm_settings),
+    {.key = "label_units",
+     .type = HM_SET_BOOL,
+     FIELD(units.label_layer),
+     .fallback = "false",
+     .describe =
+         "the classes are units of the machine too, one softmax group above the highest hidden layer: p(v, label)"},
     {.key = NULL},
 };
 #undef FIELD
@@ -75,7 +84,11 @@ static const hm_mean_field converged = {.updates = 1000, .tolerance = 1e-6, .dam
 
 static const dbm_settings *settings_of(const hm_model *model) { return model->settings; }
 
-static hm_status dbm_check(const void *settings) { return hm_deep_check(&((const dbm_settings *)settings)->deep, 1); }
+static hm_status dbm_check(const void *settings)
+{
+    const dbm_settings *dbm = settings;
+    return hm_deep_check(&dbm->deep, 1, dbm->units.label_layer);
+}
 
 static hm_status dbm_declare(hm_model *model)
 {
@@ -130,26 +143,53 @@ static size_t inference_bytes(const hm_machine *machine, int64_t rows)
     return states_bytes(machine, rows) + (field > energy ? field : energy);
 }
 
-/* q of the hidden layers, layer 0 of states being given. */
-static hm_status infer(const hm_model *model, const hm_mean_field *how, const hm_states *states, hm_arena *scratch,
-                       hm_mean_field_result *result)
+/* q of the hidden layers and of labels that are not given, layer 0 of states being given. */
+static hm_status infer(const hm_model *model, const hm_mean_field *how, int given, const hm_states *states,
+                       hm_arena *scratch, hm_mean_field_result *result)
 {
     const hm_recognition *recognition = recognition_of(model);
     if (recognition) hm_recognise(model, recognition, states);
-    return hm_mean_field_run(model, model->machine, how, recognition != NULL, states, scratch, result);
+    return hm_mean_field_run(model, model->machine, how, given | (recognition ? HM_GIVEN_HIDDEN : 0), states, scratch,
+                             result);
+}
+
+/* The same of rows v without labels. states: room for all layers. */
+static hm_status infer_from(const hm_model *model, const hm_mean_field *how, hm_matrix v, const hm_states *states,
+                            hm_arena *scratch)
+{
+    hm_mean_field_result result;
+    memcpy(states->at[0], v.at, (size_t)(v.rows * v.columns) * sizeof(float));
+    return infer(model, how, 0, states, scratch, &result);
 }
 
 /* The bound, with mean field to convergence. */
 static hm_status dbm_free_energy(const hm_model *model, hm_matrix v, int64_t first_row, hm_arena *scratch, double out[])
 {
     (void)first_row;
+    hm_states states = {0};
+    HM_TRY(states_alloc(model->machine, v.rows, scratch, &states));
+    HM_TRY(infer_from(model, &converged, v, &states, scratch));
+    return hm_variational_free_energy(model, model->machine, &states, scratch, out);
+}
+
+/* v, and a draw of q for the even layers above it. */
+static hm_status dbm_enter(const hm_model *model, hm_matrix v, const hm_stream *stream, int64_t first_row,
+                           hm_arena *scratch, hm_matrix rows)
+{
     const hm_machine *machine = model->machine;
-    hm_mean_field_result result;
     hm_states states = {0};
     HM_TRY(states_alloc(machine, v.rows, scratch, &states));
-    memcpy(states.at[0], v.at, (size_t)(v.rows * v.columns) * sizeof(float));
-    HM_TRY(infer(model, &converged, &states, scratch, &result));
-    return hm_variational_free_energy(model, machine, &states, scratch, out);
+    HM_TRY(infer_from(model, &converged, v, &states, scratch));
+    for (int l = 2; l < machine->layers; l += 2) {
+        int64_t units = machine->layer[l].units;
+        hm_stream own = *stream;
+        own.step = stream->step * HM_LAYERS_MAX + (uint64_t)l;
+        for (int64_t row = 0; row < v.rows; row++)
+            hm_units_draw(&machine->layer[l], states.at[l] + row * units, NULL, &own, first_row + row,
+                          states.at[l] + row * units);
+    }
+    hm_side_store(machine, HM_EVEN, &states, rows);
+    return HM_OK;
 }
 
 static size_t dbm_sampling_bytes(const hm_model *model, int64_t rows)
@@ -164,9 +204,11 @@ static hm_status positive(const hm_model *model, const hm_machine *machine, hm_s
                           const void *context)
 {
     hm_mean_field_result result;
-    (void)machine, (void)context;
+    (void)context;
     hm_shard_visible(model, shard, states->at[0]);
-    return infer(model, &settings_of(model)->mean_field, states, shard->scratch, &result);
+    if (hm_has_label_layer(machine)) hm_shard_labels(model, shard, states->at[machine->layers - 1]);
+    return infer(model, &settings_of(model)->mean_field, hm_has_label_layer(machine) ? HM_GIVEN_LABELS : 0, states,
+                 shard->scratch, &result);
 }
 
 /* Mean field takes most of an update, so that it is not done shard by shard. */
@@ -258,7 +300,7 @@ static hm_status dbm_monitor(const hm_model *model, hm_shard *shard)
     double *energy = (double *)(void *)energies; /* arenas are aligned for any type */
     HM_TRY(states_alloc(machine, rows, shard->scratch, &states));
     hm_shard_visible(model, shard, states.at[0]);
-    HM_TRY(infer(model, &settings_of(model)->mean_field, &states, shard->scratch, &result));
+    HM_TRY(infer(model, &settings_of(model)->mean_field, 0, &states, shard->scratch, &result));
     HM_TRY(hm_variational_free_energy(model, machine, &states, shard->scratch, energy));
     for (int64_t row = 0; row < rows; row++) shard->monitors[1] += energy[row];
     shard->monitors[2] += result.residual;
@@ -291,6 +333,8 @@ static hm_status prediction_check(const hm_model *model, const hm_contrast_setti
     HM_REQUIRE(model->machine->layer[0].unit == HM_BERNOULLI, HM_EUSAGE,
                "objective multi_prediction predicts binary units; the visible ones are %s",
                hm_unit_names[model->machine->layer[0].unit]);
+    HM_REQUIRE(!hm_has_label_layer(model->machine), HM_EUSAGE,
+               "objective multi_prediction does not predict label units; leave model.label_units out");
     return HM_OK;
 }
 
@@ -299,11 +343,11 @@ static hm_status prediction_check(const hm_model *model, const hm_contrast_setti
 /* A layer that will have a neighbour on its other side too counts the input of the one it has twice. */
 static hm_machine pair_of(const hm_model *model, int l)
 {
-    int top = model->machine->layers - 1;
+    int top = hm_hidden_layers(model->machine);
     return hm_machine_pair(model->machine, l, l + 1 < top ? 2.0f : 1.0f, l > 0 ? 2.0f : 1.0f);
 }
 
-static int pair_count(const hm_model *model) { return model->machine->layers - 1; }
+static int pair_count(const hm_model *model) { return hm_hidden_layers(model->machine); }
 static const hm_pairs dbm_pairs = {.count = pair_count, .at = pair_of};
 
 /* ---- classification --------------------------------------------------------------------------------------------- */
@@ -319,9 +363,7 @@ static int64_t dbm_classes(const void *settings) { return ((const dbm_settings *
 
 static hm_status dbm_marginals(const hm_model *model, hm_matrix v, hm_arena *scratch, hm_states *states)
 {
-    hm_mean_field_result result;
-    memcpy(states->at[0], v.at, (size_t)(v.rows * v.columns) * sizeof(float));
-    return infer(model, &settings_of(model)->mean_field, states, scratch, &result);
+    return infer_from(model, &settings_of(model)->mean_field, v, states, scratch);
 }
 
 static size_t dbm_marginals_bytes(const hm_model *model, int64_t rows)
@@ -333,10 +375,32 @@ static hm_status dbm_allocate(hm_model *model)
 {
     HM_TRY(hm_machine_allocate(model));
     if (model->state) HM_TRY(hm_recognition_allocate(model->state));
-    if (!model->classifier || model->machine->layers == 2) return HM_OK;
+    if (!model->classifier || hm_hidden_layers(model->machine) == 1) return HM_OK;
     model->classifier->marginals = dbm_marginals;
     model->classifier->marginals_bytes = dbm_marginals_bytes;
     return HM_OK;
+}
+
+static bool dbm_classifies(const hm_model *model)
+{
+    return hm_has_label_layer(model->machine) || hm_classifier_is_made(model);
+}
+
+/* By the network, once there is one; else q of the label units. */
+static hm_status dbm_classify(const hm_model *model, hm_matrix v, hm_arena *scratch, float *out)
+{
+    const hm_machine *machine = model->machine;
+    hm_states states = {0};
+    if (hm_classifier_is_made(model)) return hm_classify(model, v, scratch, out);
+    HM_TRY(states_alloc(machine, v.rows, scratch, &states));
+    HM_TRY(infer_from(model, &converged, v, &states, scratch));
+    memcpy(out, states.at[machine->layers - 1], (size_t)(v.rows * model->classes) * sizeof(float));
+    return HM_OK;
+}
+
+static size_t dbm_classify_bytes(const hm_model *model, int64_t rows)
+{
+    return hm_classifier_is_made(model) ? hm_classify_bytes(model, rows) : inference_bytes(model->machine, rows);
 }
 
 /* ---- the table -------------------------------------------------------------------------------------------------- */
@@ -390,13 +454,14 @@ const hm_model_class hm_model_dbm = {
     .objectives = dbm_objectives,
     .pairs = &dbm_pairs,
     .free_energy = dbm_free_energy,
-    .classifies = hm_classifier_is_made,
-    .classify = hm_classify,
-    .classify_bytes = hm_classify_bytes,
+    .classifies = dbm_classifies,
+    .classify = dbm_classify,
+    .classify_bytes = dbm_classify_bytes,
     .bound = "mean field",
     .annealing = &hm_machine_annealing,
     .enumeration = &hm_machine_enumeration,
     .base_biases = hm_machine_base_biases,
     .sampling_bytes = dbm_sampling_bytes,
     .gibbs = hm_machine_gibbs,
+    .enter = dbm_enter,
 };

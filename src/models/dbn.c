@@ -65,9 +65,7 @@ static int64_t classes_of(const void *settings) { return ((const dbn_settings *)
 static hm_status dbn_check(const void *settings)
 {
     const dbn_settings *dbn = settings;
-    HM_TRY(hm_deep_check(&dbn->deep, 2));
-    HM_REQUIRE(!dbn->labels || dbn->deep.classes > 0, HM_EUSAGE, "label_units are those of classes: set model.classes");
-    return HM_OK;
+    return hm_deep_check(&dbn->deep, 2, dbn->labels);
 }
 
 static hm_status dbn_declare(hm_model *model)

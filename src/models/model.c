@@ -52,6 +52,13 @@ void hm_shard_visible(const hm_model *model, const hm_shard *shard, float *out)
                (size_t)model->visible * sizeof(float));
 }
 
+void hm_shard_labels(const hm_model *model, const hm_shard *shard, float *out)
+{
+    for (int64_t row = 0; row < shard->data.rows; row++)
+        memcpy(out + row * model->classes, shard->data.at + row * shard->data.columns + model->visible,
+               (size_t)model->classes * sizeof(float));
+}
+
 hm_status hm_model_allocate(hm_model *model)
 {
     HM_TRY(hm_pack_alloc(&model->layout, "the parameters", &model->params));

@@ -121,6 +121,9 @@ typedef struct hm_shard {
 /* The visible units of the minibatch, (rows, visible), without labels. */
 void hm_shard_visible(const hm_model *model, const hm_shard *shard, float *out);
 
+/* Its labels, (rows, classes). */
+void hm_shard_labels(const hm_model *model, const hm_shard *shard, float *out);
+
 /* Where `gradient` adds up a tensor that is not given as products. */
 static inline float *hm_shard_direct(const hm_shard *shard, const hm_layout *layout, int tensor)
 {

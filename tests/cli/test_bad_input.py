@@ -204,6 +204,12 @@ class BadRuns(Case):
         self.refuse_train(2, ["visible_group", "these are bernoulli"], good, "--set", "model.visible_group=4")
         self.refuse_train(2, ["label_units", "bernoulli hidden units"], good, "--set", "model.classes=10", "--set",
                           "model.label_units=true", "--set", "model.hidden_units=rectified")
+        deep = [good, "--set", "model.family=dbm", "--set", "model.hidden=[5, 4]", "--set", "model.label_units=true"]
+        self.refuse_train(2, ["label_units", "set model.classes"], *deep)
+        self.refuse_train(2, ["multi_prediction", "leave model.label_units out"], *deep, "--set", "model.classes=10",
+                          "--set", "train.objective=multi_prediction")
+        self.refuse_train(2, ["7 hidden layers", "1 to 6"], *deep, "--set", "model.classes=10", "--set",
+                          "model.hidden=[2, 2, 2, 2, 2, 2, 2]")
         self.refuse_train(2, ["classify", "the hidden units are rectified"], good, "--set", "model.classes=10", "--set",
                           "train.objective=classify", "--set", "model.hidden_units=rectified")
         self.refuse_train(2, ["train.estimator", "exact", "at most 16 units"], good, "--set", "train.estimator=exact",

@@ -16,11 +16,16 @@ def sigmoid(x):
     return 1 / (1 + numpy.exp(-x))
 
 
+def softmax(x):
+    e = numpy.exp(x - x.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
 class Classification(Case):
     def train(self, model="family: rbm, hidden: 40, classes: 10", stages=STAGES):
         data = self.digits(rows=1000, test_rows=500)
         config = self.write("config.yaml", f"data: {{file: {data}, binarize: threshold}}\nmodel: {{{model}}}\n{stages}")
-        self.succeed("train", config, "-o", self.path("run"), "--quiet")
+        self.succeed("train", config, "-o", self.path("run"), "--overwrite", "--quiet")
         return self.path("run")
 
     def split(self, name):
@@ -71,10 +76,35 @@ class Classification(Case):
         self.assertAlmostEqual(report["test_error"], float((z.argmax(axis=1) != y).mean()), delta=1e-12)
         self.assertLess(report["test_error"], 0.5)
 
+    def test_a_dbm_with_label_units_tells_them_by_mean_field(self):
+        model = "family: dbm, hidden: [40, 30], classes: 10, label_units: true, mean_field_updates: 5"
+        for stages in ("train: {epochs: 60, batch: 40, learning_rate: 0.05}", STAGES):
+            folder = self.train(model, stages)
+            report = self.report("evaluate", folder, "--method", "classification", ranks=2)["classification"]
+            net = {name: value.astype(float) for name, value in parameters(folder).items()}
+            x, y = self.split("test")
+            below = x @ net["W1"]
+            q1 = sigmoid(2 * below + net["c1"])
+            q2 = sigmoid(q1 @ net["W2"] + net["c2"])
+            labels = softmax(q2 @ net["W_label"] + net["b_label"])
+            network = stages is STAGES
+            for _ in range(5 if network else 300):
+                q1, labels = sigmoid(below + q2 @ net["W2"].T + net["c1"]), softmax(q2 @ net["W_label"] + net["b_label"])
+                q2 = sigmoid(q1 @ net["W2"] + labels @ net["W_label"].T + net["c2"])
+            if network:  # told by the network, which has the marginals of the second layer as inputs
+                hidden = sigmoid(numpy.hstack([x, q2]) @ net["N1"] + net["e1"])
+                labels = softmax(sigmoid(hidden @ net["N2"] + net["e2"]) @ net["U"] + net["d"])
+            self.assertAlmostEqual(report["test_error"], float((labels.argmax(axis=1) != y).mean()), delta=1e-12)
+            self.assertAlmostEqual(report["test_cross_entropy"],
+                                   float(-numpy.log(labels[numpy.arange(len(y)), y]).mean()), delta=1e-3)
+            self.assertLess(report["test_error"], 0.5)
+            self.assertEqual(net["W_label"].shape, (30, 10))
+
     def test_a_machine_with_label_units_gives_samples_and_pictures(self):
-        folder = self.train("family: rbm, hidden: 40, classes: 10, label_units: true",
-                            "train: {epochs: 4, batch: 40, learning_rate: 0.05}")
-        for count in (5, 20):  # shards of one row and of several
+        for model, count in (("rbm, hidden: 40", 5), ("rbm, hidden: 40", 20),  # shards of one row and of several
+                             ("dbm, hidden: [40, 30]", 20), ("dbm, hidden: [40]", 5)):
+            folder = self.train(f"family: {model}, classes: 10, label_units: true",
+                                "train: {epochs: 4, batch: 40, learning_rate: 0.05}")
             self.succeed("sample", folder, "-n", count, "--steps", 30, "--quiet", ranks=2)
             with h5py.File(folder + "/model.h5") as file:
                 drawn, mean = file["samples/gibbs"][...], file["samples/gibbs_mean"][...]

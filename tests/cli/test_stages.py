@@ -25,6 +25,13 @@ RUNS = {
   - {name: joint, epochs: 6, k: 2}
   - {name: restarted, estimator: cd, k: 3, epochs: 4}
 """),
+    "dbm, labelled": ("family: dbm, hidden: [30, 20], classes: 10, label_units: true, recognition: true", """
+  - {name: first, objective: pretrain, layer: 1, estimator: cd, epochs: 3}
+  - {name: joint, epochs: 4, sparsity_cost: 0.01}
+  - {name: restarted, estimator: cd, k: 3, epochs: 3}
+  - {name: tempered, sampler: pt, temperatures: 3, chains: 16, epochs: 3}
+  - {name: classes, objective: classify, epochs: 3, dropout: 0.3}
+"""),
     "classifiers": ("family: dbm, hidden: [30, 20], classes: 10", """
   - {name: joint, epochs: 4}
   - {name: softmax, objective: classify, layer: 3, epochs: 4}

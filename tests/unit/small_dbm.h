@@ -5,18 +5,19 @@
 #include "boltzmann/machine.h"
 #include "small_rbm.h"
 
-enum { DBM_LAYERS_MAX = 4, DBM_UNITS_MAX = 16 };
+enum { DBM_LAYERS_MAX = 5, DBM_UNITS_MAX = 16 };
 
 /* A machine in float64: units of all layers one after another, biases, and weights as a symmetric matrix. */
 typedef struct exact_dbm {
     int layers, units, of_layer[DBM_LAYERS_MAX], first[DBM_LAYERS_MAX];
+    int labels; /* the last so many units are one group, of which one is on */
     double bias[DBM_UNITS_MAX], weight[DBM_UNITS_MAX][DBM_UNITS_MAX];
 } exact_dbm;
 
 static inline exact_dbm exact_dbm_of(const hm_model *model)
 {
     const hm_machine *machine = model->machine;
-    exact_dbm exact = {.layers = machine->layers};
+    exact_dbm exact = {.layers = machine->layers, .labels = (int)machine->layer[machine->layers - 1].labels};
     for (int l = 0; l < exact.layers; l++) {
         exact.of_layer[l] = (int)machine->layer[l].units;
         exact.first[l] = exact.units;
@@ -35,10 +36,13 @@ static inline exact_dbm exact_dbm_of(const hm_model *model)
     return exact;
 }
 
-/* -E of a configuration, unit u is bit u. */
+/* -E of a configuration, unit u is bit u; -infinity of one that cannot be. */
 static inline double exact_dbm_score(const exact_dbm *exact, int64_t x)
 {
     double score = 0;
+    int labels_on = 0;
+    for (int a = exact->units - exact->labels; a < exact->units; a++) labels_on += (int)(x >> a & 1);
+    if (exact->labels > 0 && labels_on != 1) return -INFINITY;
     for (int a = 0; a < exact->units; a++) {
         if (!(x >> a & 1)) continue;
         score += exact->bias[a];
@@ -69,43 +73,71 @@ static inline void exact_dbm_marginals(const exact_dbm *exact, double marginals[
     }
 }
 
-/* The greatest bound E_q[-E] + H(q) of a factorial q(h | v), by coordinate ascent one unit at a time; q receives it. */
-static inline double exact_dbm_bound(const exact_dbm *exact, int64_t v, double q[DBM_UNITS_MAX])
+static inline double exact_dbm_input(const exact_dbm *exact, int a, const double q[DBM_UNITS_MAX])
 {
-    int V = exact->of_layer[0];
+    double input = exact->bias[a];
+    for (int b = 0; b < exact->units; b++) input += exact->weight[a][b] * q[b];
+    return input;
+}
+
+static inline double minus_x_log_x(double x) { return x > 0 ? -x * log(x) : 0; }
+
+/* The greatest bound E_q[-E] + H(q) of a factorial q of what is not given, by coordinate ascent one unit, or the group
+ * of labels, at a time; q receives it. Given: v, and a label unless that is -1. */
+static inline double exact_dbm_bound_given(const exact_dbm *exact, int64_t v, int label, double q[DBM_UNITS_MAX])
+{
+    int V = exact->of_layer[0], first_label = exact->units - exact->labels;
     double bound = 0;
-    for (int a = 0; a < exact->units; a++) q[a] = a < V ? (double)(v >> a & 1) : 0.5;
-    for (int sweep = 0; sweep < 2000; sweep++)
-        for (int a = V; a < exact->units; a++) {
-            double input = exact->bias[a];
-            for (int b = 0; b < exact->units; b++) input += exact->weight[a][b] * q[b];
-            q[a] = 1 / (1 + exp(-input));
-        }
+    for (int a = 0; a < first_label; a++) q[a] = a < V ? (double)(v >> a & 1) : 0.5;
+    for (int a = first_label; a < exact->units; a++) q[a] = label < 0 ? 1.0 / exact->labels : a - first_label == label;
+    for (int sweep = 0; sweep < 2000; sweep++) {
+        double p[DBM_UNITS_MAX], sum = 0;
+        for (int a = V; a < first_label; a++) q[a] = 1 / (1 + exp(-exact_dbm_input(exact, a, q)));
+        for (int a = first_label; a < exact->units; a++) sum += p[a] = exp(exact_dbm_input(exact, a, q));
+        for (int a = first_label; label < 0 && a < exact->units; a++) q[a] = p[a] / sum;
+    }
     for (int a = 0; a < exact->units; a++) {
         bound += exact->bias[a] * q[a];
         for (int b = 0; b < a; b++) bound += exact->weight[a][b] * q[a] * q[b];
-        if (a >= V) bound -= q[a] * log(q[a]) + (1 - q[a]) * log(1 - q[a]);
+        bound += minus_x_log_x(q[a]) + (a < first_label ? minus_x_log_x(1 - q[a]) : 0);
     }
     return bound;
 }
 
+static inline double exact_dbm_bound(const exact_dbm *exact, int64_t v, double q[DBM_UNITS_MAX])
+{
+    return exact_dbm_bound_given(exact, v, -1, q);
+}
+
 /* A model of family dbm with normal weights and biases of the given deviations; hidden as "[3, 2]". Mean field runs
- * until nothing moves. more: one more setting and its value. */
-static inline hm_model *small_dbm_with(int64_t visible, const char *hidden, const char *more[2], double weights,
+ * until nothing moves. more: further settings and their values, NULL at the end. */
+static inline hm_model *small_dbm_with(int64_t visible, const char *hidden, const char *const more[], double weights,
                                        double biases, uint64_t seed, const hm_team *team)
 {
-    const char *const chosen[] = {
-        "hidden", hidden, "mean_field_updates", "500", "mean_field_tolerance", "1e-7", more[0], more[1], NULL};
+    const char *chosen[16] = {"hidden", hidden, "mean_field_updates", "500", "mean_field_tolerance", "1e-7"};
+    for (int at = 0; more[at]; at++) chosen[6 + at] = more[at];
     hm_model *model = make_small_model("dbm", chosen, visible, team);
     draw_small_model(model, weights, biases, 0.5f, seed);
+    return model;
+}
+
+/* One with label units, of so many classes, unless classes is NULL; its network has not been made. */
+static inline hm_model *labelled_dbm(int64_t visible, const char *hidden, const char *classes, double weights,
+                                     double biases, uint64_t seed, const hm_team *team)
+{
+    const char *more[] = {classes ? "classes" : NULL, classes, "label_units", "true", NULL};
+    hm_model *model = small_dbm_with(visible, hidden, more, weights, biases, seed, team);
+    if (!classes) return model;
+    hm_matrix N = small_rbm_tensor(model, "N1");
+    memset(N.at, 0, (size_t)(N.rows * N.columns) * sizeof(float));
+    model->class->refresh(model);
     return model;
 }
 
 static inline hm_model *small_dbm(int64_t visible, const char *hidden, double weights, double biases, uint64_t seed,
                                   const hm_team *team)
 {
-    const char *nothing[2] = {"mean_field_damping", "0"};
-    return small_dbm_with(visible, hidden, nothing, weights, biases, seed, team);
+    return labelled_dbm(visible, hidden, NULL, weights, biases, seed, team);
 }
 
 #endif

@@ -9,8 +9,20 @@
 
 enum { V = 5, VISIBLE_STATES = 1 << V };
 
-static const char *const shapes[] = {"[4, 3]", "[3, 2, 3]", "[4]"};
-enum { SHAPES = sizeof shapes / sizeof shapes[0] };
+typedef struct machine_shape {
+    const char *hidden, *classes; /* classes: of label units, or NULL */
+} machine_shape;
+
+static const machine_shape shapes[] = {{"[4, 3]", NULL}, {"[3, 2, 3]", NULL}, {"[4]", NULL},
+                                       {"[3, 3]", "3"},  {"[3, 2, 2]", "3"},  {"[4]", "3"}};
+enum { SHAPES = sizeof shapes / sizeof shapes[0], PLAIN_SHAPES = 3 };
+
+static hm_model *machine_of(machine_shape shape, double weights, double biases, uint64_t seed, const hm_team *team)
+{
+    return labelled_dbm(V, shape.hidden, shape.classes, weights, biases, seed, team);
+}
+
+static const char *labels_of(machine_shape shape) { return shape.classes ? " and label units" : ""; }
 
 static void visible_states(float *v)
 {
@@ -23,7 +35,7 @@ static void log_z_is_that_of_enumeration(void **state)
 {
     (void)state;
     for (int shape = 0; shape < SHAPES; shape++) {
-        hm_model *model = small_dbm(V, shapes[shape], 1.0, 0.7, 3, &one_thread);
+        hm_model *model = machine_of(shapes[shape], 1.0, 0.7, 3, &one_thread);
         exact_dbm exact = exact_dbm_of(model);
         hm_workers workers = serial_workers(&one_thread, 4, 9);
         hm_ais_settings ais = {.chains = 200, .ladder = HM_LADDER_LINEAR, .temperatures = 1000};
@@ -44,16 +56,54 @@ static void log_z_is_that_of_enumeration(void **state)
 static void reverse_ais_finds_log_z(void **state)
 {
     (void)state;
-    hm_model *model = small_dbm(V, "[4, 3]", 0.8, 0.5, 4, &one_thread);
-    exact_dbm exact = exact_dbm_of(model);
-    hm_workers workers = serial_workers(&one_thread, 4, 9);
-    hm_ais_settings ais = {.chains = 200, .ladder = HM_LADDER_LINEAR, .temperatures = 1000, .burn_in = 200};
-    hm_ais_result result;
-    float base[DBM_UNITS_MAX] = {0}, start[200 * V] = {0};
-    assert_ok(hm_ais_reverse(model, base, (hm_matrix){start, 200, V}, &ais, 0, NULL, &workers, &result));
-    assert_close(result.log_z, exact_dbm_log_z(&exact), 0.1);
-    hm_ais_result_free(&result);
-    hm_model_free(model);
+    for (int shape = 0; shape < SHAPES; shape++) {
+        hm_model *model = machine_of(shapes[shape], 0.8, 0.5, 4, &one_thread);
+        exact_dbm exact = exact_dbm_of(model);
+        hm_workers workers = serial_workers(&one_thread, 4, 9);
+        hm_ais_settings ais = {.chains = 200, .ladder = HM_LADDER_LINEAR, .temperatures = 1000, .burn_in = 200};
+        hm_ais_result result;
+        float base[DBM_UNITS_MAX] = {0}, start[200 * V] = {0};
+        assert_ok(hm_ais_reverse(model, base, (hm_matrix){start, 200, V}, &ais, 0, NULL, &workers, &result));
+        assert_close(result.log_z, exact_dbm_log_z(&exact), 0.1);
+        hm_ais_result_free(&result);
+        hm_model_free(model);
+    }
+}
+
+/* What a state begins with is the row, then a draw of what mean field finds: one label, if any. */
+static void states_begin_where_mean_field_ends(void **state)
+{
+    (void)state;
+    enum { DRAWS = 4000 };
+    for (int shape = 0; shape < SHAPES; shape++) {
+        hm_model *model = machine_of(shapes[shape], 0.8, 0.5, 4, &one_thread);
+        exact_dbm exact = exact_dbm_of(model);
+        int columns = (int)hm_state_columns(model), first_even = exact.layers > 2 ? exact.first[2] : 0;
+        float *v = calloc(DRAWS * V, sizeof *v), *states = calloc((size_t)(DRAWS * columns + 64), sizeof *states);
+        double q[DBM_UNITS_MAX];
+        hm_arena scratch;
+        for (int row = 0; row < DRAWS; row++) v[row * V + 1] = 1;
+        exact_dbm_bound(&exact, 2, q);
+        assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, DRAWS), "scratch"));
+        hm_stream stream = {.seed = 5, .purpose = HM_RNG_UPWARD};
+        assert_ok(model->class->enter(model, (hm_matrix){v, DRAWS, V}, &stream, 0, &scratch,
+                                      (hm_matrix){states, DRAWS, columns}));
+        for (int i = 0; i < columns && (i < V || i - V < exact.of_layer[2]); i++) {
+            double mean = 0, expected = i < V ? i == 1 : q[first_even + i - V];
+            for (int row = 0; row < DRAWS; row++) mean += (double)states[row * columns + i];
+            mean /= DRAWS;
+            assert_true(fabs(mean - expected) <= 4.5 * sqrt(expected * (1 - expected) / DRAWS));
+        }
+        bool labels_are_even = exact.labels > 0 && exact.layers % 2 == 1;
+        for (int row = 0; labels_are_even && row < DRAWS; row++) {
+            float on = 0;
+            for (int i = columns - exact.labels; i < columns; i++) on += states[row * columns + i];
+            assert_true(on == 1);
+        }
+        free(v), free(states);
+        hm_arena_free(&scratch);
+        hm_model_free(model);
+    }
 }
 
 /* The bound is the best factorial one, never above log p(v), and exact when there is one hidden layer. */
@@ -61,7 +111,7 @@ static void bound_is_the_best_factorial_one(void **state)
 {
     (void)state;
     for (int shape = 0; shape < SHAPES; shape++) {
-        hm_model *model = small_dbm(V, shapes[shape], 0.8, 0.6, 5, &one_thread);
+        hm_model *model = machine_of(shapes[shape], 0.8, 0.6, 5, &one_thread);
         exact_dbm exact = exact_dbm_of(model);
         float v[VISIBLE_STATES * V];
         double energy[VISIBLE_STATES], q[DBM_UNITS_MAX], loosest = 0;
@@ -76,7 +126,8 @@ static void bound_is_the_best_factorial_one(void **state)
                 fail_msg("v %d: bound %.8f above %.8f", (int)s, -energy[s], log_p_star);
             loosest = fmax(loosest, log_p_star + energy[s]);
         }
-        print_message("  hidden %s: at most %.4f nats below log p\n", shapes[shape], loosest);
+        print_message("  hidden %s%s: at most %.4f nats below log p\n", shapes[shape].hidden, labels_of(shapes[shape]),
+                      loosest);
         assert_true(exact.layers > 2 ? loosest > 1e-3 : loosest < 1e-4);
         hm_arena_free(&scratch);
         hm_model_free(model);
@@ -124,14 +175,16 @@ static void pairs_have_the_energy_of_doubled_layers(void **state)
 
 enum { ROWS = 24 };
 
-/* Mean of the best bound over the rows, minus log Z: what the exact gradient climbs. */
+/* Mean of the best bound over the rows, labels being given, minus log Z: what the exact gradient climbs. */
 static double mean_bound(const exact_dbm *exact, const float *data)
 {
     double sum = 0, q[DBM_UNITS_MAX];
-    for (int row = 0; row < ROWS; row++) {
+    for (int row = 0; row < ROWS; row++, data += V + exact->labels) {
         int64_t v = 0;
-        for (int i = 0; i < V; i++) v |= (int64_t)(data[row * V + i] > 0) << i;
-        sum += exact_dbm_bound(exact, v, q);
+        int label = -1;
+        for (int i = 0; i < V; i++) v |= (int64_t)(data[i] > 0) << i;
+        for (int y = 0; y < exact->labels; y++) label = data[V + y] > 0 ? y : label;
+        sum += exact_dbm_bound_given(exact, v, label, q);
     }
     return sum / ROWS - exact_dbm_log_z(exact);
 }
@@ -152,23 +205,26 @@ static double difference(const exact_dbm *exact, const float *data, int a, int b
     return (side[1] - side[0]) / (2 * step);
 }
 
-static float *random_rows(void)
+static float *random_rows(int classes)
 {
-    float *data = calloc(ROWS * V, sizeof *data);
+    int columns = V + classes;
+    float *data = calloc((size_t)(ROWS * columns), sizeof *data);
     hm_stream stream = {.seed = 3, .purpose = HM_RNG_SYNTH};
-    for (int row = 0; row < ROWS; row++)
-        for (int i = 0; i < V; i++) data[row * V + i] = hm_random_uniform(&stream, row, i) < 0.4f ? 1.0f : 0.0f;
+    for (int row = 0; row < ROWS; row++) {
+        for (int i = 0; i < V; i++) data[row * columns + i] = hm_random_uniform(&stream, row, i) < 0.4f ? 1.0f : 0.0f;
+        if (classes > 0) data[row * columns + V + (int)hm_random_below(&stream, row, V, (uint64_t)classes)] = 1;
+    }
     return data;
 }
 
-static void check_gradient(const char *hidden)
+static void check_gradient(machine_shape shape)
 {
-    hm_model *model = small_dbm(V, hidden, 0.6, 0.4, 6, &three_threads);
+    hm_model *model = machine_of(shape, 0.6, 0.4, 6, &three_threads);
     exact_dbm exact = exact_dbm_of(model);
     hm_contrast_settings how = {.estimator = HM_EXACT, .k = 1, .offset_rate = 0.01};
     one_gradient g;
     double worst = 0;
-    one_gradient_make(&g, model, NULL, &how, random_rows(), ROWS);
+    one_gradient_make(&g, model, NULL, &how, random_rows(exact.labels), ROWS);
     for (int l = 0; l < exact.layers; l++) {
         const float *db = hm_pack_matrix(&model->layout, g.grad, model->machine->layer[l].bias).at;
         for (int i = 0; i < exact.of_layer[l]; i++)
@@ -180,7 +236,7 @@ static void check_gradient(const char *hidden)
                 worst = fmax(worst, fabs((double)dW.at[i * dW.columns + j] / ROWS -
                                          difference(&exact, g.data, exact.first[l] + i, exact.first[l + 1] + j)));
     }
-    print_message("  hidden %s: greatest error of a derivative %.2g\n", hidden, worst);
+    print_message("  hidden %s%s: greatest error of a derivative %.2g\n", shape.hidden, labels_of(shape), worst);
     assert_true(worst < 1e-5);
     one_gradient_free(&g);
 }
@@ -240,13 +296,13 @@ static double prediction_difference(const exact_dbm *exact, const one_gradient *
 
 static void check_multi_prediction(const char *hidden)
 {
-    const char *sweeps[2] = {"mean_field_updates", "4"};
+    const char *sweeps[] = {"mean_field_updates", "4", NULL};
     const hm_contrast_settings how = {.missing = 0.4, .offset_rate = 0.01};
     hm_model *model = small_dbm_with(V, hidden, sweeps, 0.9, 0.5, 6, &three_threads);
     exact_dbm exact = exact_dbm_of(model);
     one_gradient g;
     double worst = 0, greatest = 0;
-    one_gradient_make(&g, model, "multi_prediction", &how, random_rows(), ROWS);
+    one_gradient_make(&g, model, "multi_prediction", &how, random_rows(0), ROWS);
     for (int l = 0; l < exact.layers; l++) {
         const float *db = hm_pack_matrix(&model->layout, g.grad, model->machine->layer[l].bias).at;
         for (int i = 0; i < exact.of_layer[l]; i++) {
@@ -270,7 +326,7 @@ static void check_multi_prediction(const char *hidden)
 static void multi_prediction_is_the_gradient_through_all_sweeps(void **state)
 {
     (void)state;
-    for (int shape = 0; shape < SHAPES; shape++) check_multi_prediction(shapes[shape]);
+    for (int shape = 0; shape < PLAIN_SHAPES; shape++) check_multi_prediction(shapes[shape].hidden);
 }
 
 /* sum over rows and layers of q'log nu + (1 - q)'log(1 - nu); R and r as the model has them, one of them moved. */
@@ -304,13 +360,13 @@ static double agreement(const hm_model *model, const one_gradient *g, double q[R
 static void recognition_learns_what_mean_field_finds(void **state)
 {
     (void)state;
-    const char *network[2] = {"recognition", "true"};
+    const char *network[] = {"recognition", "true", NULL};
     const hm_contrast_settings how = {.estimator = HM_EXACT, .k = 1, .offset_rate = 0.01};
     hm_model *model = small_dbm_with(V, "[3, 2, 3]", network, 0.7, 0.5, 9, &three_threads);
     exact_dbm exact = exact_dbm_of(model);
     double q[ROWS][DBM_UNITS_MAX], *params = calloc((size_t)model->layout.size, sizeof *params), worst = 0;
     one_gradient g;
-    one_gradient_make(&g, model, "likelihood", &how, random_rows(), ROWS);
+    one_gradient_make(&g, model, "likelihood", &how, random_rows(0), ROWS);
     for (int row = 0; row < ROWS; row++) {
         int64_t v = 0;
         for (int i = 0; i < V; i++) v |= (int64_t)(g.batch[row * V + i] > 0) << i;
@@ -340,12 +396,12 @@ static void recognition_learns_what_mean_field_finds(void **state)
 static void recognition_does_not_change_the_bound(void **state)
 {
     (void)state;
-    const char *network[2] = {"recognition", "true"};
+    const char *network[] = {"recognition", "true", NULL};
     double energy[2][VISIBLE_STATES];
     float v[VISIBLE_STATES * V];
     visible_states(v);
     for (int with = 0; with < 2; with++) {
-        const char *none[2] = {"mean_field_damping", "0"};
+        const char *none[] = {NULL};
         hm_model *model = small_dbm_with(V, "[4, 3]", with ? network : none, 0.7, 0.5, 9, &one_thread);
         hm_arena scratch;
         if (with) { /* the same machine: tensors are drawn by number */
@@ -381,11 +437,10 @@ static void check_means(const char *what, const double *mean, const double *squa
     }
 }
 
-/* What is even: v, h2; states of hm_machine_gibbs. */
-static void gibbs_steps_have_the_exact_marginals(void **state)
+/* What is even: v, then h2 or labels; states of hm_machine_gibbs. */
+static void check_gibbs(machine_shape shape)
 {
-    (void)state;
-    hm_model *model = small_dbm(V, "[3, 2, 3]", 0.8, 0.5, 8, &one_thread);
+    hm_model *model = machine_of(shape, 0.8, 0.5, 8, &one_thread);
     exact_dbm exact = exact_dbm_of(model);
     double marginals[DBM_UNITS_MAX], mean[DBM_UNITS_MAX] = {0}, square[DBM_UNITS_MAX] = {0}, expected[DBM_UNITS_MAX];
     int columns = (int)hm_state_columns(model);
@@ -412,13 +467,22 @@ static void gibbs_steps_have_the_exact_marginals(void **state)
     hm_model_free(model);
 }
 
-/* Moves at a temperature leave p_beta unchanged: the marginals of the state's units, by enumeration of the machine
- * whose parameters are beta times as large, with the rest of the even layers' biases from the base. */
-static void annealed_moves_have_the_exact_marginals(void **state)
+/* Labels on the odd side, and on the even one. */
+static const machine_shape sampled[] = {{"[3, 2, 3]", NULL}, {"[3, 2]", "3"}, {"[4]", "3"}};
+enum { SAMPLED = sizeof sampled / sizeof sampled[0] };
+
+static void gibbs_steps_have_the_exact_marginals(void **state)
 {
     (void)state;
+    for (int at = 0; at < SAMPLED; at++) check_gibbs(sampled[at]);
+}
+
+/* Moves at a temperature leave p_beta unchanged: the marginals of the state's units, by enumeration of the machine
+ * whose parameters are beta times as large, with the rest of the even layers' biases from the base. */
+static void check_annealed_moves(machine_shape shape)
+{
     const double beta = 0.6;
-    hm_model *model = small_dbm(V, "[3, 2, 3]", 1.0, 0.5, 8, &one_thread);
+    hm_model *model = machine_of(shape, 1.0, 0.5, 8, &one_thread);
     const hm_annealing *path = model->class->annealing;
     exact_dbm scaled = exact_dbm_of(model);
     int columns = (int)hm_state_columns(model), inputs = (int)path->input_columns(model);
@@ -432,7 +496,7 @@ static void annealed_moves_have_the_exact_marginals(void **state)
         scaled.bias[a] *= beta;
         for (int b = 0; b < scaled.units; b++) scaled.weight[a][b] *= beta;
     }
-    for (int i = 0; i < columns; i++) /* v, then h2 */
+    for (int i = 0; i < columns; i++) /* v, then h2 or labels */
         scaled.bias[i < V ? i : scaled.first[2] + i - V] += (1 - beta) * (double)base[i];
     assert_ok(hm_arena_init(&scratch, path->scratch_bytes(model, CHAINS), "scratch"));
     hm_walk walk = {.seed = 11,
@@ -460,11 +524,46 @@ static void annealed_moves_have_the_exact_marginals(void **state)
     hm_model_free(model);
 }
 
+static void annealed_moves_have_the_exact_marginals(void **state)
+{
+    (void)state;
+    for (int at = 0; at < SAMPLED; at++) check_annealed_moves(sampled[at]);
+}
+
+/* ---- labels ----------------------------------------------------------------------------------------------------- */
+
+/* Classes are told by q of the label units, as long as there is no network. */
+static void classes_are_told_by_mean_field(void **state)
+{
+    (void)state;
+    for (int shape = PLAIN_SHAPES; shape < SHAPES; shape++) {
+        hm_model *model = machine_of(shapes[shape], 0.8, 0.6, 5, &one_thread);
+        exact_dbm exact = exact_dbm_of(model);
+        float v[VISIBLE_STATES * V], told[VISIBLE_STATES * 3];
+        double q[DBM_UNITS_MAX], worst = 0;
+        hm_arena scratch;
+        visible_states(v);
+        assert_true(model->class->classifies(model));
+        assert_ok(hm_arena_init(&scratch, model->class->classify_bytes(model, VISIBLE_STATES), "scratch"));
+        assert_ok(model->class->classify(model, (hm_matrix){v, VISIBLE_STATES, V}, &scratch, told));
+        for (int64_t s = 0; s < VISIBLE_STATES; s++) {
+            exact_dbm_bound(&exact, s, q);
+            for (int y = 0; y < 3; y++)
+                worst = fmax(worst, fabs((double)told[s * 3 + y] - q[exact.units - exact.labels + y]));
+        }
+        print_message("  hidden %s: greatest error of a probability %.2g\n", shapes[shape].hidden, worst);
+        assert_true(worst < 1e-4);
+        hm_arena_free(&scratch);
+        hm_model_free(model);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(log_z_is_that_of_enumeration),
         cmocka_unit_test(reverse_ais_finds_log_z),
+        cmocka_unit_test(states_begin_where_mean_field_ends),
         cmocka_unit_test(bound_is_the_best_factorial_one),
         cmocka_unit_test(pairs_have_the_energy_of_doubled_layers),
         cmocka_unit_test(gradient_is_that_of_the_bound),
@@ -473,6 +572,7 @@ int main(void)
         cmocka_unit_test(recognition_does_not_change_the_bound),
         cmocka_unit_test(gibbs_steps_have_the_exact_marginals),
         cmocka_unit_test(annealed_moves_have_the_exact_marginals),
+        cmocka_unit_test(classes_are_told_by_mean_field),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
