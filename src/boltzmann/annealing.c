@@ -9,7 +9,7 @@
  * base'x stands for the units' own part of -E (hm_units_score): of Gaussian units -(x - base)^2 / 2 s^2, whose
  * quadratic is the same at every beta.
  */
-#include "boltzmann/machine.h"
+#include "boltzmann/sides.h"
 
 #include "core/kernels.h"
 #include "core/memory.h"

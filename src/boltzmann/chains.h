@@ -2,7 +2,7 @@
 #ifndef HM_MACHINE_CHAINS_H
 #define HM_MACHINE_CHAINS_H
 
-#include "boltzmann/machine.h"
+#include "boltzmann/sides.h"
 
 /* As hm_chain_functions (models/model.h) of any machine: the model's or a pair of its layers. Chains start from
  * p(x_odd | x_even), the even layers drawn from their running means (the visible ones from the base rates). */

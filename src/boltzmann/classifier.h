@@ -12,7 +12,7 @@
 #ifndef HM_CLASSIFIER_H
 #define HM_CLASSIFIER_H
 
-#include "boltzmann/machine.h"
+#include "boltzmann/sides.h"
 
 /* Marginals of hidden layers 2 .. L of rows v, into states (which have room for all layers). */
 typedef hm_status (*hm_marginals)(const hm_model *model, hm_matrix v, hm_arena *scratch, hm_states *states);

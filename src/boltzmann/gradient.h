@@ -8,7 +8,7 @@
 #ifndef HM_MACHINE_GRADIENT_H
 #define HM_MACHINE_GRADIENT_H
 
-#include "boltzmann/machine.h"
+#include "boltzmann/sides.h"
 
 /* Fills all layers of `states` (rows of the shard's data) with what the positive phase expects of them. Scratch of what
  * it needs is part of the family's scratch_bytes; `context` is the caller's. */

@@ -14,7 +14,7 @@
 #ifndef HM_MEAN_FIELD_H
 #define HM_MEAN_FIELD_H
 
-#include "boltzmann/machine.h"
+#include "boltzmann/sides.h"
 
 typedef struct hm_mean_field {
     int64_t updates;  /* of all hidden layers, at most */

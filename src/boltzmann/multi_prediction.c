@@ -1,5 +1,6 @@
 #include "boltzmann/multi_prediction.h"
 
+#include "boltzmann/sides.h"
 #include "core/kernels.h"
 #include "core/memory.h"
 

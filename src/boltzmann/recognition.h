@@ -9,7 +9,7 @@
 #ifndef HM_RECOGNITION_H
 #define HM_RECOGNITION_H
 
-#include "boltzmann/machine.h"
+#include "boltzmann/sides.h"
 
 typedef struct hm_recognition {
     int layers; /* hidden */

@@ -18,7 +18,7 @@
 #include "boltzmann/chains.h"
 #include "boltzmann/classifier.h"
 #include "boltzmann/gradient.h"
-#include "boltzmann/machine.h"
+#include "boltzmann/sides.h"
 #include "boltzmann/mean_field.h"
 #include "boltzmann/multi_prediction.h"
 #include "boltzmann/pretrain.h"

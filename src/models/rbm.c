@@ -13,7 +13,7 @@
 #include "boltzmann/classifier.h"
 #include "boltzmann/gradient.h"
 #include "boltzmann/labels.h"
-#include "boltzmann/machine.h"
+#include "boltzmann/sides.h"
 #include "core/kernels.h"
 #include "nets/class_loss.h"
 
