@@ -151,32 +151,57 @@ static size_t activations_bytes(const hm_classifier *net, int64_t rows)
     return bytes;
 }
 
-static size_t states_bytes(const hm_model *model, int64_t rows)
+/* Columns of all marginals that are inputs of layers below l. */
+static int64_t marginal_column(const hm_classifier *net, int l)
 {
-    size_t bytes = 0;
+    int64_t columns = 0;
+    for (int below = 1; below < l; below++) columns += net->extra[below];
+    return columns;
+}
+
+static int64_t marginal_columns(const hm_classifier *net) { return marginal_column(net, net->layers + 1); }
+
+static size_t marginals_bytes(const hm_model *model, int64_t rows)
+{
+    size_t bytes = hm_arena_bytes(rows * marginal_columns(model->classifier));
     if (!model->classifier->marginals) return 0;
     for (int l = 0; l < model->machine->layers; l++) bytes += hm_arena_bytes(rows * model->machine->layer[l].units);
     return bytes + model->classifier->marginals_bytes(model, rows);
 }
 
-static hm_status find_marginals(const hm_model *model, hm_matrix v, hm_arena *scratch, hm_states *states)
+/* marginals (rows, marginal_columns) of rows v, lowest layer first; none when there are none. */
+static hm_status find_marginals(const hm_model *model, hm_matrix v, hm_arena *scratch, hm_matrix marginals)
 {
-    if (!model->classifier->marginals) return HM_OK;
-    states->rows = v.rows;
+    const hm_classifier *net = model->classifier;
+    hm_states states = {.rows = v.rows};
+    size_t mark = scratch->used;
+    if (marginals.columns == 0) return HM_OK;
     for (int l = 0; l < model->machine->layers; l++)
-        HM_TRY(hm_arena_floats(scratch, v.rows * model->machine->layer[l].units, &states->at[l]));
-    return model->classifier->marginals(model, v, scratch, states);
+        HM_TRY(hm_arena_floats(scratch, v.rows * model->machine->layer[l].units, &states.at[l]));
+    HM_TRY(net->marginals(model, v, scratch, &states));
+    for (int l = 1; l < net->layers; l++)
+        for (int64_t row = 0; row < v.rows; row++)
+            memcpy(marginals.at + row * marginals.columns + marginal_column(net, l),
+                   states.at[l + 1] + row * net->extra[l], (size_t)net->extra[l] * sizeof(float));
+    scratch->used = mark;
+    return HM_OK;
+}
+
+static hm_status alloc_marginals(const hm_model *model, int64_t rows, hm_arena *scratch, hm_matrix *marginals)
+{
+    *marginals = (hm_matrix){NULL, rows, marginal_columns(model->classifier)};
+    return hm_arena_floats(scratch, rows * marginals->columns, &marginals->at);
 }
 
 /* input of layer l = [x, m_{l+1}]. */
-static void join(const hm_classifier *net, int l, const float *x, const hm_states *marginals, int64_t rows,
-                 float *input)
+static void join(const hm_classifier *net, int l, const float *x, hm_matrix marginals, float *input)
 {
     int64_t own = net->units[l - 1], extra = net->extra[l], width = own + extra;
-    for (int64_t row = 0; row < rows; row++) {
+    for (int64_t row = 0; row < marginals.rows; row++) {
         memcpy(input + row * width, x + row * own, (size_t)own * sizeof(float));
         if (extra > 0)
-            memcpy(input + row * width + own, marginals->at[l + 1] + row * extra, (size_t)extra * sizeof(float));
+            memcpy(input + row * width + own, marginals.at + row * marginals.columns + marginal_column(net, l),
+                   (size_t)extra * sizeof(float));
     }
 }
 
@@ -202,7 +227,7 @@ static hm_status drop(const hm_classifier *net, int l, const hm_shard *shard, in
 }
 
 /* shard: for dropout, or NULL. */
-static hm_status forward(const hm_model *model, hm_matrix v, const hm_states *marginals, const hm_shard *shard,
+static hm_status forward(const hm_model *model, hm_matrix v, hm_matrix marginals, const hm_shard *shard,
                          hm_arena *scratch, activations *a)
 {
     const hm_classifier *net = model->classifier;
@@ -213,7 +238,7 @@ static hm_status forward(const hm_model *model, hm_matrix v, const hm_states *ma
         const float *bias = hm_model_tensor(model, net->biases[l]);
         HM_TRY(hm_arena_floats(scratch, v.rows * width, &a->input[l]));
         HM_TRY(hm_arena_floats(scratch, v.rows * units, &a->x[l]));
-        join(net, l, below, marginals, v.rows, a->input[l]);
+        join(net, l, below, marginals, a->input[l]);
         if (shard) HM_TRY(drop(net, l, shard, width, a->input[l]));
         hm_product((hm_matrix){a->input[l], v.rows, width}, &net->up[l], a->x[l]);
         if (l <= net->layers)
@@ -227,15 +252,16 @@ static hm_status forward(const hm_model *model, hm_matrix v, const hm_states *ma
 
 size_t hm_classify_bytes(const hm_model *model, int64_t rows)
 {
-    return activations_bytes(model->classifier, rows) + states_bytes(model, rows);
+    return activations_bytes(model->classifier, rows) + marginals_bytes(model, rows);
 }
 
 hm_status hm_classify(const hm_model *model, hm_matrix v, hm_arena *scratch, float *out)
 {
-    hm_states marginals = {0};
+    hm_matrix marginals;
     activations a = {0};
-    HM_TRY(find_marginals(model, v, scratch, &marginals));
-    HM_TRY(forward(model, v, &marginals, NULL, scratch, &a));
+    HM_TRY(alloc_marginals(model, v.rows, scratch, &marginals));
+    HM_TRY(find_marginals(model, v, scratch, marginals));
+    HM_TRY(forward(model, v, marginals, NULL, scratch, &a));
     memcpy(out, a.x[model->classifier->layers + 1], (size_t)(v.rows * model->classes) * sizeof(float));
     return HM_OK;
 }
@@ -277,16 +303,35 @@ static size_t training_bytes(const hm_model *model, const hm_contrast_settings *
     return bytes;
 }
 
-/* The visible part of the minibatch, its marginals, and the pass through the network. */
-static hm_status pass(const hm_model *model, hm_shard *shard, bool dropout, activations *a)
+static hm_status visible_of(const hm_model *model, const hm_shard *shard, hm_matrix *v)
 {
-    hm_states marginals = {0};
-    hm_matrix v = {NULL, shard->data.rows, model->visible};
-    HM_TRY(hm_arena_floats(shard->scratch, v.rows * v.columns, &v.at));
-    hm_shard_visible(model, shard, v.at);
-    HM_TRY(find_marginals(model, v, shard->scratch, &marginals));
-    return forward(model, v, &marginals, dropout ? shard : NULL, shard->scratch, a);
+    *v = (hm_matrix){NULL, shard->data.rows, model->visible};
+    HM_TRY(hm_arena_floats(shard->scratch, v->rows * v->columns, &v->at));
+    hm_shard_visible(model, shard, v->at);
+    return HM_OK;
 }
+
+/* Marginals take more products than the network, so that they are not found shard by shard. */
+static int64_t inferred_columns(const hm_model *model, const hm_contrast_settings *how)
+{
+    (void)how;
+    return marginal_columns(model->classifier);
+}
+
+static size_t infer_bytes(const hm_model *model, const hm_contrast_settings *how, int64_t rows)
+{
+    (void)how;
+    return hm_arena_bytes(rows * model->visible) + marginals_bytes(model, rows);
+}
+
+static hm_status infer_rows(const hm_model *model, hm_shard *part)
+{
+    hm_matrix v;
+    HM_TRY(visible_of(model, part, &v));
+    return find_marginals(model, v, part->scratch, part->inferred);
+}
+
+static const hm_inference inference = {.columns = inferred_columns, .scratch_bytes = infer_bytes, .infer = infer_rows};
 
 /* delta (rows, units of l - 1) = (above N_l') x (1 - x), dropped units left out. */
 static hm_status back(const hm_model *model, const hm_shard *shard, const activations *a, int l, const float *above,
@@ -306,9 +351,12 @@ static hm_status gradient(const hm_model *model, hm_shard *shard)
 {
     const hm_classifier *net = model->classifier;
     int top = net->layers + 1;
+    hm_matrix v, marginals = shard->inferred;
     activations a = {0};
     float *delta;
-    HM_TRY(pass(model, shard, true, &a));
+    marginals.rows = shard->data.rows;
+    HM_TRY(visible_of(model, shard, &v));
+    HM_TRY(forward(model, v, marginals, shard, shard->scratch, &a));
     HM_TRY(hm_arena_floats(shard->scratch, a.rows * model->classes, &delta));
     hm_class_delta(model, shard, a.x[top], delta);
     for (int l = top; l >= 1; l--) {
@@ -324,9 +372,12 @@ static hm_status gradient(const hm_model *model, hm_shard *shard)
 
 static hm_status monitor(const hm_model *model, hm_shard *shard)
 {
-    activations a = {0};
-    HM_TRY(pass(model, shard, false, &a));
-    hm_class_monitor(model, shard, a.x[model->classifier->layers + 1], shard->monitors);
+    hm_matrix v;
+    float *probs;
+    HM_TRY(visible_of(model, shard, &v));
+    HM_TRY(hm_arena_floats(shard->scratch, v.rows * model->classes, &probs));
+    HM_TRY(hm_classify(model, v, shard->scratch, probs));
+    hm_class_monitor(model, shard, probs, shard->monitors);
     return HM_OK;
 }
 
@@ -338,6 +389,7 @@ const hm_objective hm_classify_objective = {
     .check = check,
     .begin = begin,
     .learns = learns,
+    .inference = &inference,
     .scratch_bytes = training_bytes,
     .gradient = gradient,
     .monitor = monitor,
