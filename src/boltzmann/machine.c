@@ -35,7 +35,7 @@ static layer_names names_of(const hm_machine *machine, int l)
                              .bias_is = "visible biases",
                              .mean_is = "running mean of the visible units under the data"};
     if (l > hidden)
-        return (layer_names){.axis = "label",
+        return (layer_names){.axis = "class",
                              .weights = "W_label",
                              .bias = "b_label",
                              .mean = "mu_label",
@@ -150,11 +150,11 @@ static hm_status set_units(hm_model *model, const hm_machine_units *kinds)
     return hm_visible_units(model, kinds, visible_axis(machine), visible);
 }
 
-hm_status hm_deep_check(const hm_deep *deep, int least, bool labels)
+hm_status hm_deep_check(const hm_deep *deep, int least, int most, bool labels)
 {
-    HM_REQUIRE(deep->hidden.count >= least && deep->hidden.count < HM_LAYERS_MAX, HM_EUSAGE,
+    HM_REQUIRE(deep->hidden.count >= least && deep->hidden.count <= most, HM_EUSAGE,
                "hidden: %lld layers; there may be %d to %d, as [500, 1000]", (long long)deep->hidden.count, least,
-               HM_LAYERS_MAX - 1);
+               most);
     for (int64_t l = 0; l < deep->hidden.count; l++)
         HM_REQUIRE(deep->hidden.at[l] == floor(deep->hidden.at[l]), HM_EUSAGE, "hidden: %g is not a number of units",
                    deep->hidden.at[l]);

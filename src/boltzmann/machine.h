@@ -27,9 +27,9 @@ struct hm_machine {
     hm_packed down[HM_LAYERS_MAX]; /* W_l transposed: x_{l+1} W_l' */
     float up_scale, down_scale;    /* of inputs through the weights; 1, except in a pair (hm_machine_pair) */
     int base_rate;                 /* tensor: smoothed means of layer 0 over the training data */
-    float *base_bias;              /* (units of the even side) parameters of units with those means; of hidden ones 0 */
-    float *variance;               /* (units of layer 0) exp(log_variance) where that is learnt, else NULL */
-    float *scaled;                 /* (W_0) scratch: rows over the variance */
+    float *base_bias; /* (units of the even side) parameters of units with those means; of layers above 0 */
+    float *variance;  /* (units of layer 0) exp(log_variance) where that is learnt, else NULL */
+    float *scaled;    /* (W_0) scratch: rows over the variance */
 };
 
 /* What the layers are made of; zeros: Bernoulli units. */
@@ -108,9 +108,9 @@ typedef struct hm_deep {
         .fallback = "0", .describe = "classes of labels; 0: the data's labels are not read"                            \
     }
 
-/* HM_EUSAGE unless there are `least` or more whole numbers of units, and classes if their `labels` are units.
+/* HM_EUSAGE unless there are `least` to `most` whole numbers of units, and classes if their `labels` are units.
  * hm_deep_units writes the numbers out: units[0 .. count). */
-hm_status hm_deep_check(const hm_deep *deep, int least, bool labels);
+hm_status hm_deep_check(const hm_deep *deep, int least, int most, bool labels);
 int hm_deep_units(const hm_deep *deep, int64_t units[HM_LAYERS_MAX]);
 
 /* The layers of a machine with `hidden[0 .. count)` units above the visible ones, and their tensors in model->layout:

@@ -146,7 +146,10 @@ hm_status hm_mean_field_run(const hm_model *model, const hm_machine *machine, co
     HM_TRY(hm_arena_floats(scratch, states->rows, &in.change));
     hm_product(hm_layer_of(machine, states, 0), &machine->up[0], in.from_visible);
     pass_upward(&in, started ? hidden + 1 : 1);
-    if (machine->layers > 2) HM_TRY(iterate(&in, result));
+    if (in.highest > 1)
+        HM_TRY(iterate(&in, result));
+    else if (machine->layers > 2) /* a hidden layer and labels that are given: all that it needs to know */
+        HM_TRY(update_odd(&in, 0));
     scratch->used = mark;
     return HM_OK;
 }

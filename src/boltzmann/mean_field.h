@@ -36,8 +36,8 @@ typedef enum hm_given {
 
 /* Layer 0 of states is given, room for the others too: they receive q. Hidden layers start from one pass upward with
  * the inputs of those that also have a hidden layer above counted twice (Salakhutdinov & Hinton 2009, section 3.1),
- * unless `given` (a sum of hm_given) says otherwise. With one hidden layer and no labels the pass is exact and the only
- * one. A row's q are the same in any company: it stops on its own. Scratch of hm_mean_field_bytes. */
+ * unless `given` (a sum of hm_given) says otherwise. With one hidden layer, and labels given or none, one pass is exact
+ * and the only one. A row's q are the same in any company: it stops on its own. Scratch of hm_mean_field_bytes. */
 hm_status hm_mean_field_run(const hm_model *model, const hm_machine *machine, const hm_mean_field *how, int given,
                             const hm_states *states, hm_arena *scratch, hm_mean_field_result *result);
 size_t hm_mean_field_bytes(const hm_machine *machine, int64_t rows);

@@ -119,7 +119,7 @@ hm_status hm_layer_input(const hm_machine *machine, int l, const hm_states *stat
     return HM_OK;
 }
 
-/* One layer of a half-step; `place` is its number in its side, biases its own. */
+/* One layer of a half-step; biases are its own. */
 static hm_status half_layer(const hm_machine *machine, const hm_half_step *step, int l, const float *biases,
                             hm_arena *scratch)
 {

@@ -357,20 +357,7 @@ static hm_status task_burn_in(void *context, int64_t shard)
                                           REVERSE_STEPS + (uint64_t)part->first, part->steps, walk->scratch, NULL);
 }
 
-/* Visible units from the caller's rows; other units of a state, if there are any, at random. */
-static void copy_rows(annealing *run, hm_matrix start)
-{
-    int64_t columns = hm_state_columns(run->model), others = columns - start.columns;
-    hm_stream stream = {run->workers->seed, HM_RNG_AIS_START, run->first_step};
-    for (int64_t chain = run->chains.begin; chain < run->chains.end; chain++) {
-        float *state = run->states + (chain - run->chains.begin) * columns;
-        memcpy(state, start.at + chain * start.columns, (size_t)start.columns * sizeof(float));
-        for (int64_t unit = 0; unit < others; unit++)
-            state[start.columns + unit] = hm_random_uniform(&stream, chain, unit) < 0.5f ? 1.0f : 0.0f;
-    }
-}
-
-/* The same where the family knows how states come from rows. */
+/* States from the caller's rows. */
 typedef struct entry {
     annealing *run;
     hm_matrix start;
@@ -390,10 +377,7 @@ static hm_status task_enter(void *context, int64_t shard)
 static void start_from_rows(annealing *run, hm_matrix start)
 {
     entry from = {run, start};
-    if (run->model->class->enter)
-        run->pending = hm_team_each(run->workers->team, run->shards, task_enter, &from);
-    else
-        copy_rows(run, start);
+    run->pending = hm_team_each(run->workers->team, run->shards, task_enter, &from);
     int64_t steps = run->settings->burn_in;
     bool slow = steps > BURN_IN_AT_ONCE;
     if (slow) run->pulse = hm_pulse_start(run->workers->log, "burn-in of reverse AIS");

@@ -56,7 +56,7 @@ hm_status hm_classification_of(const hm_model *model, hm_source *source, const h
                model->class->name);
     HM_REQUIRE(model->class->classifies(model), HM_EUSAGE,
                "classification: this %s has not learnt to tell classes; train it with model.classes and a stage of "
-               "objective classify",
+               "objective classify, or with model.label_units",
                model->class->name);
     HM_REQUIRE(source->columns == model->visible + classes, HM_EDATA,
                "classification: the data has %lld columns, but the model %lld visible units and %lld classes",

@@ -9,8 +9,8 @@
  * The gradient is that of the bound: statistics of q on the data against those of the model, whose chains take Gibbs
  * steps in two blocks, even and odd layers. (Goodfellow, Bengio, Courville 2016, section 20.4.) Ways to train it:
  * all layers from the start, centred (Montavon & Mueller 2012), or after layer-wise pre-training, where a layer of the
- * finished machine gets input from both its neighbours but has only one of them: that one's input is counted twice. A
- * third way, without chains, is multi-prediction (Goodfellow et al. 2013).
+ * finished machine gets input from both its neighbours (but labels) and has only one of them: that one's input is
+ * counted twice. A third way, without chains, is multi-prediction (Goodfellow et al. 2013).
  *
  * With label units, one softmax group y above h_L, it is a machine of p(v, y): -d'y - h_L' U y more. Training sees both
  * v and y; what is told of p(v) has y inferred along with h.
@@ -87,7 +87,8 @@ static const dbm_settings *settings_of(const hm_model *model) { return model->se
 static hm_status dbm_check(const void *settings)
 {
     const dbm_settings *dbm = settings;
-    return hm_deep_check(&dbm->deep, 1, dbm->units.label_layer);
+    return hm_deep_check(&dbm->deep, 1, dbm->units.label_layer ? HM_LAYERS_MAX - 2 : HM_LAYERS_MAX - 1,
+                         dbm->units.label_layer);
 }
 
 static hm_status dbm_declare(hm_model *model)
@@ -180,15 +181,16 @@ static hm_status dbm_enter(const hm_model *model, hm_matrix v, const hm_stream *
     hm_states states = {0};
     HM_TRY(states_alloc(machine, v.rows, scratch, &states));
     HM_TRY(infer_from(model, &converged, v, &states, scratch));
+    for (int64_t row = 0; row < v.rows; row++)
+        memcpy(rows.at + row * rows.columns, v.at + row * v.columns, (size_t)v.columns * sizeof(float));
     for (int l = 2; l < machine->layers; l += 2) {
         int64_t units = machine->layer[l].units;
         hm_stream own = *stream;
         own.step = stream->step * HM_LAYERS_MAX + (uint64_t)l;
         for (int64_t row = 0; row < v.rows; row++)
             hm_units_draw(&machine->layer[l], states.at[l] + row * units, NULL, &own, first_row + row,
-                          states.at[l] + row * units);
+                          rows.at + row * rows.columns + hm_layer_column(machine, l));
     }
-    hm_side_store(machine, HM_EVEN, &states, rows);
     return HM_OK;
 }
 
@@ -205,10 +207,10 @@ static hm_status positive(const hm_model *model, const hm_machine *machine, hm_s
 {
     hm_mean_field_result result;
     (void)context;
+    int given = hm_has_label_layer(machine) ? HM_GIVEN_LABELS : 0;
     hm_shard_visible(model, shard, states->at[0]);
-    if (hm_has_label_layer(machine)) hm_shard_labels(model, shard, states->at[machine->layers - 1]);
-    return infer(model, &settings_of(model)->mean_field, hm_has_label_layer(machine) ? HM_GIVEN_LABELS : 0, states,
-                 shard->scratch, &result);
+    if (given) hm_shard_labels(model, shard, states->at[machine->layers - 1]);
+    return infer(model, &settings_of(model)->mean_field, given, states, shard->scratch, &result);
 }
 
 /* Mean field takes most of an update, so that it is not done shard by shard. */
@@ -340,7 +342,9 @@ static hm_status prediction_check(const hm_model *model, const hm_contrast_setti
 
 /* ---- layer-wise pre-training ------------------------------------------------------------------------------------ */
 
-/* A layer that will have a neighbour on its other side too counts the input of the one it has twice. */
+/* A layer that will have a neighbour on its other side too, other than labels, counts the input of the one it has
+ * twice.
+ */
 static hm_machine pair_of(const hm_model *model, int l)
 {
     int top = hm_hidden_layers(model->machine);

@@ -65,7 +65,7 @@ static int64_t classes_of(const void *settings) { return ((const dbn_settings *)
 static hm_status dbn_check(const void *settings)
 {
     const dbn_settings *dbn = settings;
-    return hm_deep_check(&dbn->deep, 2, dbn->labels);
+    return hm_deep_check(&dbn->deep, 2, HM_LAYERS_MAX - 1, dbn->labels);
 }
 
 static hm_status dbn_declare(hm_model *model)

@@ -167,7 +167,7 @@ hm_status hm_model_class_check(const hm_model_class *class)
     };
     const needed of_energy[] = {
         {"free_energy", class->free_energy}, {"gibbs", class->gibbs}, {"sampling_bytes", class->sampling_bytes},
-        {"base_biases", class->base_biases}, {NULL, false},
+        {"base_biases", class->base_biases}, {"enter", class->enter}, {NULL, false},
     };
     bool energy = class->free_energy || class->gibbs || class->sampling_bytes || class->base_biases;
     HM_TRY(check_there("family", class->name, always));

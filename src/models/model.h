@@ -292,8 +292,8 @@ struct hm_model_class {
     /* The working memory of the state. May be NULL. */
     hm_status (*allocate)(hm_model *model);
     void (*destroy)(hm_model *model);
-    /* Initial parameters. base_rates: (visible) mean of each visible unit over the training data, smoothed to lie
-     * inside (0, 1). */
+    /* Initial parameters. base_rates: (visible + classes) mean of each visible unit over the training data, smoothed to
+     * lie inside (0, 1), and of each label. */
     hm_status (*init)(hm_model *model, uint64_t seed, const float base_rates[]);
     /* To be called after the parameters changed and before any function below: packs the weights. */
     void (*refresh)(hm_model *model);
@@ -327,9 +327,9 @@ struct hm_model_class {
     size_t (*sampling_bytes)(const hm_model *model, int64_t rows); /* scratch of gibbs, free_energy, enter and show */
     hm_status (*gibbs)(const hm_model *model, uint64_t seed, hm_matrix state, int64_t first_row, uint64_t first_step,
                        int64_t steps, hm_arena *scratch, float *prob);
-    /* States from rows of data (rows, visible), random numbers of (stream, first_row + row); NULL: visible units come
-     * first, and others are on or off at random. And visible units from states, a draw of (stream, ...) into sample and
-     * what it was drawn from into mean, (rows, visible); NULL: states begin with them. */
+    /* States from rows of data (rows, visible), random numbers of (stream, first_row + row). And visible units from
+     * states, a draw of (stream, ...) into sample and what it was drawn from into mean, (rows, visible); NULL: states
+     * begin with them. */
     hm_status (*enter)(const hm_model *model, hm_matrix v, const hm_stream *stream, int64_t first_row,
                        hm_arena *scratch, hm_matrix states);
     hm_status (*show)(const hm_model *model, hm_matrix states, const hm_stream *stream, int64_t first_row,

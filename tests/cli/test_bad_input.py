@@ -208,8 +208,10 @@ class BadRuns(Case):
         self.refuse_train(2, ["label_units", "set model.classes"], *deep)
         self.refuse_train(2, ["multi_prediction", "leave model.label_units out"], *deep, "--set", "model.classes=10",
                           "--set", "train.objective=multi_prediction")
-        self.refuse_train(2, ["7 hidden layers", "1 to 6"], *deep, "--set", "model.classes=10", "--set",
+        self.refuse_train(2, ["model", "7 layers", "1 to 6"], *deep, "--set", "model.classes=10", "--set",
                           "model.hidden=[2, 2, 2, 2, 2, 2, 2]")
+        self.refuse_train(2, ["train.estimator", "exact", "there is none"], *deep, "--set", "model.classes=10", "--set",
+                          "model.visible_units=gaussian", "--set", "data.binarize=none", "--set", "train.estimator=exact")
         self.refuse_train(2, ["classify", "the hidden units are rectified"], good, "--set", "model.classes=10", "--set",
                           "train.objective=classify", "--set", "model.hidden_units=rectified")
         self.refuse_train(2, ["train.estimator", "exact", "at most 16 units"], good, "--set", "train.estimator=exact",

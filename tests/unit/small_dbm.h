@@ -140,4 +140,41 @@ static inline hm_model *small_dbm(int64_t visible, const char *hidden, double we
     return labelled_dbm(visible, hidden, NULL, weights, biases, seed, team);
 }
 
+/* All states of the visible units, (2^visible, visible). */
+static inline void visible_states(int visible, float *v)
+{
+    for (int64_t s = 0; s < (int64_t)1 << visible; s++)
+        for (int i = 0; i < visible; i++) v[s * visible + i] = (float)(s >> i & 1);
+}
+
+/* The bits of a row, and which of its labels is on, or -1. */
+static inline int64_t row_bits(const float *row, int visible)
+{
+    int64_t v = 0;
+    for (int i = 0; i < visible; i++) v |= (int64_t)(row[i] > 0) << i;
+    return v;
+}
+
+static inline int row_label(const float *labels, int classes)
+{
+    for (int y = 0; y < classes; y++)
+        if (labels[y] > 0) return y;
+    return -1;
+}
+
+/* Rows of random bits, and a label each when there are classes; the caller frees them. */
+static inline float *random_rows(int rows, int visible, int classes)
+{
+    int columns = visible + classes;
+    float *data = calloc((size_t)(rows * columns), sizeof *data);
+    hm_stream stream = {.seed = 3, .purpose = HM_RNG_SYNTH};
+    for (int row = 0; row < rows; row++) {
+        for (int i = 0; i < visible; i++)
+            data[row * columns + i] = hm_random_uniform(&stream, row, i) < 0.4f ? 1.0f : 0.0f;
+        if (classes > 0)
+            data[row * columns + visible + (int)hm_random_below(&stream, row, visible, (uint64_t)classes)] = 1;
+    }
+    return data;
+}
+
 #endif

@@ -5,8 +5,6 @@
 #include "boltzmann/pretrain.h"
 #include "one_gradient.h"
 
-#include <ctype.h>
-
 enum { V = 5, VISIBLE_STATES = 1 << V };
 
 typedef struct machine_shape {
@@ -23,12 +21,6 @@ static hm_model *machine_of(machine_shape shape, double weights, double biases, 
 }
 
 static const char *labels_of(machine_shape shape) { return shape.classes ? " and label units" : ""; }
-
-static void visible_states(float *v)
-{
-    for (int64_t s = 0; s < VISIBLE_STATES; s++)
-        for (int i = 0; i < V; i++) v[s * V + i] = (float)(s >> i & 1);
-}
 
 /* Exact log Z of the smaller side, and the chance that AIS gives it. */
 static void log_z_is_that_of_enumeration(void **state)
@@ -70,6 +62,16 @@ static void reverse_ais_finds_log_z(void **state)
     }
 }
 
+/* The unit in a column of states of the even side; past them the last one. */
+static int even_unit(const exact_dbm *exact, int column)
+{
+    for (int l = 0; l < exact->layers; l += 2) {
+        if (column < exact->of_layer[l]) return exact->first[l] + column;
+        column -= exact->of_layer[l];
+    }
+    return exact->units - 1;
+}
+
 /* What a state begins with is the row, then a draw of what mean field finds: one label, if any. */
 static void states_begin_where_mean_field_ends(void **state)
 {
@@ -78,7 +80,7 @@ static void states_begin_where_mean_field_ends(void **state)
     for (int shape = 0; shape < SHAPES; shape++) {
         hm_model *model = machine_of(shapes[shape], 0.8, 0.5, 4, &one_thread);
         exact_dbm exact = exact_dbm_of(model);
-        int columns = (int)hm_state_columns(model), first_even = exact.layers > 2 ? exact.first[2] : 0;
+        int columns = (int)hm_state_columns(model);
         float *v = calloc(DRAWS * V, sizeof *v), *states = calloc((size_t)(DRAWS * columns + 64), sizeof *states);
         double q[DBM_UNITS_MAX];
         hm_arena scratch;
@@ -88,11 +90,16 @@ static void states_begin_where_mean_field_ends(void **state)
         hm_stream stream = {.seed = 5, .purpose = HM_RNG_UPWARD};
         assert_ok(model->class->enter(model, (hm_matrix){v, DRAWS, V}, &stream, 0, &scratch,
                                       (hm_matrix){states, DRAWS, columns}));
-        for (int i = 0; i < columns && (i < V || i - V < exact.of_layer[2]); i++) {
-            double mean = 0, expected = i < V ? i == 1 : q[first_even + i - V];
-            for (int row = 0; row < DRAWS; row++) mean += (double)states[row * columns + i];
-            mean /= DRAWS;
-            assert_true(fabs(mean - expected) <= 4.5 * sqrt(expected * (1 - expected) / DRAWS));
+        for (int i = 0; i < columns; i++) {
+            int unit = even_unit(&exact, i), first = even_unit(&exact, V);
+            double mean = 0, together = 0, expected = i < V ? i == 1 : q[unit], apart = q[unit] * q[first];
+            for (int row = 0; row < DRAWS; row++) {
+                mean += (double)states[row * columns + i] / DRAWS;
+                together += (double)(states[row * columns + i] * states[row * columns + V]) / DRAWS;
+            }
+            assert_true(fabs(mean - expected) <= 4.5 * sqrt(expected * (1 - expected) / DRAWS) + 1e-9);
+            if (unit < exact.first[exact.layers - 1] || i == V || exact.layers < 5) continue;
+            assert_true(fabs(together - apart) <= 4.5 * sqrt(apart * (1 - apart) / DRAWS)); /* layers by themselves */
         }
         bool labels_are_even = exact.labels > 0 && exact.layers % 2 == 1;
         for (int row = 0; labels_are_even && row < DRAWS; row++) {
@@ -106,7 +113,7 @@ static void states_begin_where_mean_field_ends(void **state)
     }
 }
 
-/* The bound is the best factorial one, never above log p(v), and exact when there is one hidden layer. */
+/* The bound is the best factorial one, never above log p(v), and exact when there is one hidden layer and no labels. */
 static void bound_is_the_best_factorial_one(void **state)
 {
     (void)state;
@@ -116,7 +123,7 @@ static void bound_is_the_best_factorial_one(void **state)
         float v[VISIBLE_STATES * V];
         double energy[VISIBLE_STATES], q[DBM_UNITS_MAX], loosest = 0;
         hm_arena scratch;
-        visible_states(v);
+        visible_states(V, v);
         assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, VISIBLE_STATES), "scratch"));
         assert_ok(model->class->free_energy(model, (hm_matrix){v, VISIBLE_STATES, V}, 0, &scratch, energy));
         for (int64_t s = 0; s < VISIBLE_STATES; s++) {
@@ -179,13 +186,8 @@ enum { ROWS = 24 };
 static double mean_bound(const exact_dbm *exact, const float *data)
 {
     double sum = 0, q[DBM_UNITS_MAX];
-    for (int row = 0; row < ROWS; row++, data += V + exact->labels) {
-        int64_t v = 0;
-        int label = -1;
-        for (int i = 0; i < V; i++) v |= (int64_t)(data[i] > 0) << i;
-        for (int y = 0; y < exact->labels; y++) label = data[V + y] > 0 ? y : label;
-        sum += exact_dbm_bound_given(exact, v, label, q);
-    }
+    for (int row = 0; row < ROWS; row++, data += V + exact->labels)
+        sum += exact_dbm_bound_given(exact, row_bits(data, V), row_label(data + V, exact->labels), q);
     return sum / ROWS - exact_dbm_log_z(exact);
 }
 
@@ -205,18 +207,6 @@ static double difference(const exact_dbm *exact, const float *data, int a, int b
     return (side[1] - side[0]) / (2 * step);
 }
 
-static float *random_rows(int classes)
-{
-    int columns = V + classes;
-    float *data = calloc((size_t)(ROWS * columns), sizeof *data);
-    hm_stream stream = {.seed = 3, .purpose = HM_RNG_SYNTH};
-    for (int row = 0; row < ROWS; row++) {
-        for (int i = 0; i < V; i++) data[row * columns + i] = hm_random_uniform(&stream, row, i) < 0.4f ? 1.0f : 0.0f;
-        if (classes > 0) data[row * columns + V + (int)hm_random_below(&stream, row, V, (uint64_t)classes)] = 1;
-    }
-    return data;
-}
-
 static void check_gradient(machine_shape shape)
 {
     hm_model *model = machine_of(shape, 0.6, 0.4, 6, &three_threads);
@@ -224,7 +214,7 @@ static void check_gradient(machine_shape shape)
     hm_contrast_settings how = {.estimator = HM_EXACT, .k = 1, .offset_rate = 0.01};
     one_gradient g;
     double worst = 0;
-    one_gradient_make(&g, model, NULL, &how, random_rows(exact.labels), ROWS);
+    one_gradient_make(&g, model, NULL, &how, random_rows(ROWS, V, exact.labels), ROWS);
     for (int l = 0; l < exact.layers; l++) {
         const float *db = hm_pack_matrix(&model->layout, g.grad, model->machine->layer[l].bias).at;
         for (int i = 0; i < exact.of_layer[l]; i++)
@@ -245,181 +235,6 @@ static void gradient_is_that_of_the_bound(void **state)
 {
     (void)state;
     for (int shape = 0; shape < SHAPES; shape++) check_gradient(shapes[shape]);
-}
-
-/* ---- multi-prediction and recognition --------------------------------------------------------------------------- */
-
-enum { SWEEPS = 4 };
-
-/* J of multi-prediction, by its definition: sweeps of single units, odd layers first. */
-static double prediction(const exact_dbm *exact, const one_gradient *g, double missing)
-{
-    hm_stream stream = {ONE_GRADIENT_SEED, HM_RNG_MISSING, 0};
-    double total = 0;
-    for (int row = 0; row < ROWS; row++) {
-        double q[DBM_UNITS_MAX] = {0};
-        bool seen[DBM_UNITS_MAX] = {false};
-        for (int a = 0; a < exact->units; a++) {
-            q[a] = 1 / (1 + exp(-exact->bias[a]));
-            seen[a] = a < V && (double)hm_random_uniform(&stream, row, a) >= missing;
-            if (seen[a]) q[a] = (double)g->batch[row * V + a];
-        }
-        for (int half = 0; half < 2 * SWEEPS; half++)
-            for (int l = 1 - half % 2; l < exact->layers; l += 2)
-                for (int a = exact->first[l]; a < exact->first[l] + exact->of_layer[l]; a++) {
-                    double input = exact->bias[a];
-                    for (int b = 0; b < exact->units; b++) input += exact->weight[a][b] * q[b];
-                    if (!seen[a]) q[a] = 1 / (1 + exp(-input));
-                }
-        for (int i = 0; i < V; i++)
-            if (!seen[i])
-                total +=
-                    (double)g->batch[row * V + i] * log(q[i]) + (1 - (double)g->batch[row * V + i]) * log(1 - q[i]);
-    }
-    return total;
-}
-
-static double prediction_difference(const exact_dbm *exact, const one_gradient *g, double missing, int a, int b)
-{
-    const double step = 1e-5;
-    double side[2];
-    for (int up = 0; up < 2; up++) {
-        exact_dbm moved = *exact;
-        if (b < 0)
-            moved.bias[a] += up ? step : -step;
-        else
-            moved.weight[a][b] = moved.weight[b][a] += up ? step : -step;
-        side[up] = prediction(&moved, g, missing);
-    }
-    return (side[1] - side[0]) / (2 * step);
-}
-
-static void check_multi_prediction(const char *hidden)
-{
-    const char *sweeps[] = {"mean_field_updates", "4", NULL};
-    const hm_contrast_settings how = {.missing = 0.4, .offset_rate = 0.01};
-    hm_model *model = small_dbm_with(V, hidden, sweeps, 0.9, 0.5, 6, &three_threads);
-    exact_dbm exact = exact_dbm_of(model);
-    one_gradient g;
-    double worst = 0, greatest = 0;
-    one_gradient_make(&g, model, "multi_prediction", &how, random_rows(0), ROWS);
-    for (int l = 0; l < exact.layers; l++) {
-        const float *db = hm_pack_matrix(&model->layout, g.grad, model->machine->layer[l].bias).at;
-        for (int i = 0; i < exact.of_layer[l]; i++) {
-            double expected = prediction_difference(&exact, &g, how.missing, exact.first[l] + i, -1);
-            worst = fmax(worst, fabs((double)db[i] - expected));
-            greatest = fmax(greatest, fabs(expected));
-        }
-        if (l + 1 == exact.layers) break;
-        hm_matrix dW = hm_pack_matrix(&model->layout, g.grad, model->machine->weights[l]);
-        for (int i = 0; i < dW.rows; i++)
-            for (int j = 0; j < dW.columns; j++)
-                worst = fmax(worst, fabs((double)dW.at[i * dW.columns + j] -
-                                         prediction_difference(&exact, &g, how.missing, exact.first[l] + i,
-                                                               exact.first[l + 1] + j)));
-    }
-    print_message("  hidden %s: greatest error of a derivative %.2g, of up to %.2g\n", hidden, worst, greatest);
-    assert_true(worst < 1e-5 && greatest > 1);
-    one_gradient_free(&g);
-}
-
-static void multi_prediction_is_the_gradient_through_all_sweeps(void **state)
-{
-    (void)state;
-    for (int shape = 0; shape < PLAIN_SHAPES; shape++) check_multi_prediction(shapes[shape].hidden);
-}
-
-/* sum over rows and layers of q'log nu + (1 - q)'log(1 - nu); R and r as the model has them, one of them moved. */
-static double agreement(const hm_model *model, const one_gradient *g, double q[ROWS][DBM_UNITS_MAX],
-                        const double *moved)
-{
-    static const char *const R[] = {"", "R1", "R2", "R3"}, *const r[] = {"", "r1", "r2", "r3"};
-    const hm_machine *machine = model->machine;
-    double total = 0;
-    for (int row = 0; row < ROWS; row++) {
-        double below[16], nu[16];
-        int first = V;
-        for (int i = 0; i < V; i++) below[i] = (double)g->batch[row * V + i];
-        for (int l = 1; l < machine->layers; l++) {
-            const double *W = moved + (small_rbm_tensor(model, R[l]).at - model->params);
-            const double *b = moved + (small_rbm_tensor(model, r[l]).at - model->params);
-            int lower = (int)machine->layer[l - 1].units, units = (int)machine->layer[l].units;
-            for (int j = 0; j < units; j++) {
-                double input = b[j];
-                for (int i = 0; i < lower; i++) input += below[i] * W[i * units + j];
-                nu[j] = 1 / (1 + exp(-input));
-                total += q[row][first + j] * log(nu[j]) + (1 - q[row][first + j]) * log(1 - nu[j]);
-            }
-            first += units;
-            memcpy(below, nu, sizeof nu);
-        }
-    }
-    return total;
-}
-
-static void recognition_learns_what_mean_field_finds(void **state)
-{
-    (void)state;
-    const char *network[] = {"recognition", "true", NULL};
-    const hm_contrast_settings how = {.estimator = HM_EXACT, .k = 1, .offset_rate = 0.01};
-    hm_model *model = small_dbm_with(V, "[3, 2, 3]", network, 0.7, 0.5, 9, &three_threads);
-    exact_dbm exact = exact_dbm_of(model);
-    double q[ROWS][DBM_UNITS_MAX], *params = calloc((size_t)model->layout.size, sizeof *params), worst = 0;
-    one_gradient g;
-    one_gradient_make(&g, model, "likelihood", &how, random_rows(0), ROWS);
-    for (int row = 0; row < ROWS; row++) {
-        int64_t v = 0;
-        for (int i = 0; i < V; i++) v |= (int64_t)(g.batch[row * V + i] > 0) << i;
-        exact_dbm_bound(&exact, v, q[row]);
-    }
-    for (int64_t i = 0; i < model->layout.size; i++) params[i] = (double)model->params[i];
-    for (int tensor = 0; tensor < model->layout.count; tensor++) {
-        const hm_tensor *at = &model->layout.tensors[tensor];
-        if (toupper(at->name[0]) != 'R') continue;
-        for (int64_t i = at->offset; i < at->offset + hm_tensor_size(at); i++) {
-            double was = params[i], side[2];
-            for (int up = 0; up < 2; up++) {
-                params[i] = was + (up ? 1e-5 : -1e-5);
-                side[up] = agreement(model, &g, q, params);
-            }
-            params[i] = was;
-            worst = fmax(worst, fabs((double)g.grad[i] - (side[1] - side[0]) / 2e-5));
-        }
-    }
-    print_message("  greatest error of a derivative %.2g\n", worst);
-    assert_true(worst < 3e-5);
-    free(params);
-    one_gradient_free(&g);
-}
-
-/* It starts as the pass without it, and wherever it starts, mean field finds the same bound here. */
-static void recognition_does_not_change_the_bound(void **state)
-{
-    (void)state;
-    const char *network[] = {"recognition", "true", NULL};
-    double energy[2][VISIBLE_STATES];
-    float v[VISIBLE_STATES * V];
-    visible_states(v);
-    for (int with = 0; with < 2; with++) {
-        const char *none[] = {NULL};
-        hm_model *model = small_dbm_with(V, "[4, 3]", with ? network : none, 0.7, 0.5, 9, &one_thread);
-        hm_arena scratch;
-        if (with) { /* the same machine: tensors are drawn by number */
-            hm_model *plain = small_dbm_with(V, "[4, 3]", none, 0.7, 0.5, 9, &one_thread);
-            for (int tensor = 0; tensor < plain->layout.count; tensor++) {
-                hm_matrix from = hm_pack_matrix(&plain->layout, plain->params, tensor);
-                memcpy(small_rbm_tensor(model, plain->layout.tensors[tensor].name).at, from.at,
-                       (size_t)(from.rows * from.columns) * sizeof(float));
-            }
-            hm_model_free(plain);
-            model->class->refresh(model);
-        }
-        assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, VISIBLE_STATES), "scratch"));
-        assert_ok(model->class->free_energy(model, (hm_matrix){v, VISIBLE_STATES, V}, 0, &scratch, energy[with]));
-        hm_arena_free(&scratch);
-        hm_model_free(model);
-    }
-    for (int64_t s = 0; s < VISIBLE_STATES; s++) assert_true(fabs(energy[0][s] - energy[1][s]) < 1e-5);
 }
 
 /* ---- chains ----------------------------------------------------------------------------------------------------- */
@@ -459,8 +274,7 @@ static void check_gibbs(machine_shape shape)
         square[i % columns] += sums[i] * sums[i] / CHAINS;
     }
     exact_dbm_marginals(&exact, marginals);
-    for (int i = 0; i < V; i++) expected[i] = marginals[i];
-    for (int i = 0; i < exact.of_layer[2]; i++) expected[V + i] = marginals[exact.first[2] + i];
+    for (int i = 0; i < columns; i++) expected[i] = marginals[even_unit(&exact, i)];
     check_means("Gibbs", mean, square, expected, columns);
     free(states), free(sums);
     hm_arena_free(&scratch);
@@ -497,7 +311,7 @@ static void check_annealed_moves(machine_shape shape)
         for (int b = 0; b < scaled.units; b++) scaled.weight[a][b] *= beta;
     }
     for (int i = 0; i < columns; i++) /* v, then h2 or labels */
-        scaled.bias[i < V ? i : scaled.first[2] + i - V] += (1 - beta) * (double)base[i];
+        scaled.bias[even_unit(&scaled, i)] += (1 - beta) * (double)base[i];
     assert_ok(hm_arena_init(&scratch, path->scratch_bytes(model, CHAINS), "scratch"));
     hm_walk walk = {.seed = 11,
                     .state = {states, CHAINS, columns},
@@ -517,7 +331,7 @@ static void check_annealed_moves(machine_shape shape)
         square[i % columns] += sums[i] * sums[i] / CHAINS;
     }
     exact_dbm_marginals(&scaled, marginals);
-    for (int i = 0; i < columns; i++) expected[i] = marginals[i < V ? i : scaled.first[2] + i - V];
+    for (int i = 0; i < columns; i++) expected[i] = marginals[even_unit(&scaled, i)];
     check_means("annealed", mean, square, expected, columns);
     free(states), free(cached), free(energy), free(sums);
     hm_arena_free(&scratch);
@@ -542,7 +356,7 @@ static void classes_are_told_by_mean_field(void **state)
         float v[VISIBLE_STATES * V], told[VISIBLE_STATES * 3];
         double q[DBM_UNITS_MAX], worst = 0;
         hm_arena scratch;
-        visible_states(v);
+        visible_states(V, v);
         assert_true(model->class->classifies(model));
         assert_ok(hm_arena_init(&scratch, model->class->classify_bytes(model, VISIBLE_STATES), "scratch"));
         assert_ok(model->class->classify(model, (hm_matrix){v, VISIBLE_STATES, V}, &scratch, told));
@@ -567,9 +381,6 @@ int main(void)
         cmocka_unit_test(bound_is_the_best_factorial_one),
         cmocka_unit_test(pairs_have_the_energy_of_doubled_layers),
         cmocka_unit_test(gradient_is_that_of_the_bound),
-        cmocka_unit_test(multi_prediction_is_the_gradient_through_all_sweeps),
-        cmocka_unit_test(recognition_learns_what_mean_field_finds),
-        cmocka_unit_test(recognition_does_not_change_the_bound),
         cmocka_unit_test(gibbs_steps_have_the_exact_marginals),
         cmocka_unit_test(annealed_moves_have_the_exact_marginals),
         cmocka_unit_test(classes_are_told_by_mean_field),
