@@ -82,8 +82,8 @@ hm_status hm_text_everywhere(hm_comm *comm, char **text);
 /* The text of a file, read by rank 0 and sent to all; the caller frees it. HM_EUSAGE. Collective. */
 hm_status hm_read_everywhere(hm_comm *comm, const char *path, char **text);
 
-/* Reads the configuration (`name` stands for it in messages), applies the --set texts, fills and checks all settings,
- * and makes the workers. Free with hm_run_free also after a failure. HM_EUSAGE. Collective. */
+/* Reads the configuration (`name` stands for it in messages; stored: hm_run.stored), applies the --set texts, fills and
+ * checks all settings, and makes the workers. Free with hm_run_free also after a failure. HM_EUSAGE. Collective. */
 hm_status hm_run_configure(hm_run *run, hm_cli *cli, const char *name, const char *text, bool stored,
                            const hm_texts *sets);
 void hm_run_free(hm_run *run);
