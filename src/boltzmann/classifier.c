@@ -164,7 +164,7 @@ static int64_t marginal_columns(const hm_classifier *net) { return marginal_colu
 static size_t marginals_bytes(const hm_model *model, int64_t rows)
 {
     size_t bytes = hm_arena_bytes(rows * marginal_columns(model->classifier));
-    if (!model->classifier->marginals) return 0;
+    if (!model->classifier->marginals) return bytes;
     for (int l = 0; l < model->machine->layers; l++) bytes += hm_arena_bytes(rows * model->machine->layer[l].units);
     return bytes + model->classifier->marginals_bytes(model, rows);
 }

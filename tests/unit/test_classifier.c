@@ -180,12 +180,32 @@ static void it_starts_with_weights_over_the_variance(void **state)
     hm_model_free(model);
 }
 
+/* The scratch that a family asks for is enough to classify in. */
+static void scratch_is_what_it_takes(void **state)
+{
+    (void)state;
+    static const net_shape families[] = {
+        {"rbm", "4", {0}}, {"dbn", "[4, 3]", {0}}, {"dbm", "[4, 3]", {0}}, {"dbm", "[4]", {0}}};
+    for (size_t at = 0; at < sizeof families / sizeof families[0]; at++) {
+        hm_model *model = make_model(&families[at]);
+        float v[ROWS * V] = {0}, probs[ROWS * CLASSES];
+        hm_arena scratch;
+        assert_true(model->class->classifies(model));
+        assert_ok(hm_arena_init(&scratch, model->class->classify_bytes(model, ROWS), "scratch"));
+        assert_ok(model->class->classify(model, (hm_matrix){v, ROWS, V}, &scratch, probs));
+        assert_close((double)(probs[0] + probs[1] + probs[2]), 1, 1e-5);
+        hm_arena_free(&scratch);
+        hm_model_free(model);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradient_is_that_of_log_p),
         cmocka_unit_test(it_starts_as_the_machine),
         cmocka_unit_test(it_starts_with_weights_over_the_variance),
+        cmocka_unit_test(scratch_is_what_it_takes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
