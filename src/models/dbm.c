@@ -390,12 +390,17 @@ static bool dbm_classifies(const hm_model *model)
     return hm_has_label_layer(model->machine) || hm_classifier_is_made(model);
 }
 
-/* By the network, once there is one; else q of the label units. */
+/* By the network, where there is one; else by q of the label units. */
+static bool has_network(const hm_model *model)
+{
+    return !hm_has_label_layer(model->machine) || hm_classifier_is_made(model);
+}
+
 static hm_status dbm_classify(const hm_model *model, hm_matrix v, hm_arena *scratch, float *out)
 {
     const hm_machine *machine = model->machine;
     hm_states states = {0};
-    if (hm_classifier_is_made(model)) return hm_classify(model, v, scratch, out);
+    if (has_network(model)) return hm_classify(model, v, scratch, out);
     HM_TRY(states_alloc(machine, v.rows, scratch, &states));
     HM_TRY(infer_from(model, &converged, v, &states, scratch));
     memcpy(out, states.at[machine->layers - 1], (size_t)(v.rows * model->classes) * sizeof(float));
@@ -404,7 +409,7 @@ static hm_status dbm_classify(const hm_model *model, hm_matrix v, hm_arena *scra
 
 static size_t dbm_classify_bytes(const hm_model *model, int64_t rows)
 {
-    return hm_classifier_is_made(model) ? hm_classify_bytes(model, rows) : inference_bytes(model->machine, rows);
+    return has_network(model) ? hm_classify_bytes(model, rows) : inference_bytes(model->machine, rows);
 }
 
 /* ---- the table -------------------------------------------------------------------------------------------------- */

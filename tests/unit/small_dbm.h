@@ -109,6 +109,22 @@ static inline double exact_dbm_bound(const exact_dbm *exact, int64_t v, double q
     return exact_dbm_bound_given(exact, v, -1, q);
 }
 
+/* Central difference, with so large a step, of what `function` makes of the machine, by a bias (b < 0) or a weight. */
+static inline double exact_dbm_difference(const exact_dbm *exact, int a, int b, double step,
+                                          double (*function)(const exact_dbm *, const void *), const void *context)
+{
+    double side[2];
+    for (int up = 0; up < 2; up++) {
+        exact_dbm moved = *exact;
+        if (b < 0)
+            moved.bias[a] += up ? step : -step;
+        else
+            moved.weight[a][b] = moved.weight[b][a] += up ? step : -step;
+        side[up] = function(&moved, context);
+    }
+    return (side[1] - side[0]) / (2 * step);
+}
+
 /* A model of family dbm with normal weights and biases of the given deviations; hidden as "[3, 2]". Mean field runs
  * until nothing moves. more: further settings and their values, NULL at the end. */
 static inline hm_model *small_dbm_with(int64_t visible, const char *hidden, const char *const more[], double weights,

@@ -183,28 +183,13 @@ static void pairs_have_the_energy_of_doubled_layers(void **state)
 enum { ROWS = 24 };
 
 /* Mean of the best bound over the rows, labels being given, minus log Z: what the exact gradient climbs. */
-static double mean_bound(const exact_dbm *exact, const float *data)
+static double mean_bound(const exact_dbm *exact, const void *rows)
 {
+    const float *data = rows;
     double sum = 0, q[DBM_UNITS_MAX];
     for (int row = 0; row < ROWS; row++, data += V + exact->labels)
         sum += exact_dbm_bound_given(exact, row_bits(data, V), row_label(data + V, exact->labels), q);
     return sum / ROWS - exact_dbm_log_z(exact);
-}
-
-/* Central difference of one parameter of the float64 machine: a bias (b < 0) or a weight. */
-static double difference(const exact_dbm *exact, const float *data, int a, int b)
-{
-    const double step = 1e-4;
-    double side[2];
-    for (int up = 0; up < 2; up++) {
-        exact_dbm moved = *exact;
-        if (b < 0)
-            moved.bias[a] += up ? step : -step;
-        else
-            moved.weight[a][b] = moved.weight[b][a] += up ? step : -step;
-        side[up] = mean_bound(&moved, data);
-    }
-    return (side[1] - side[0]) / (2 * step);
 }
 
 static void check_gradient(machine_shape shape)
@@ -218,13 +203,15 @@ static void check_gradient(machine_shape shape)
     for (int l = 0; l < exact.layers; l++) {
         const float *db = hm_pack_matrix(&model->layout, g.grad, model->machine->layer[l].bias).at;
         for (int i = 0; i < exact.of_layer[l]; i++)
-            worst = fmax(worst, fabs((double)db[i] / ROWS - difference(&exact, g.data, exact.first[l] + i, -1)));
+            worst = fmax(worst, fabs((double)db[i] / ROWS -
+                                     exact_dbm_difference(&exact, exact.first[l] + i, -1, 1e-4, mean_bound, g.data)));
         if (l + 1 == exact.layers) break;
         hm_matrix dW = hm_pack_matrix(&model->layout, g.grad, model->machine->weights[l]);
         for (int i = 0; i < dW.rows; i++)
             for (int j = 0; j < dW.columns; j++)
                 worst = fmax(worst, fabs((double)dW.at[i * dW.columns + j] / ROWS -
-                                         difference(&exact, g.data, exact.first[l] + i, exact.first[l + 1] + j)));
+                                         exact_dbm_difference(&exact, exact.first[l] + i, exact.first[l + 1] + j, 1e-4,
+                                                              mean_bound, g.data)));
     }
     print_message("  hidden %s%s: greatest error of a derivative %.2g\n", shape.hidden, labels_of(shape), worst);
     assert_true(worst < 1e-5);

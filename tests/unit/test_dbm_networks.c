@@ -8,13 +8,16 @@
 
 enum { V = 5, VISIBLE_STATES = 1 << V, ROWS = 24 };
 
+static const double MISSING = 0.4; /* share of the visible units that multi-prediction predicts */
+
 /* ---- multi-prediction ------------------------------------------------------------------------------------------- */
 
 enum { SWEEPS = 4 };
 
 /* J of multi-prediction, by its definition: sweeps of single units, odd layers first. */
-static double prediction(const exact_dbm *exact, const one_gradient *g, double missing)
+static double prediction(const exact_dbm *exact, const void *gradient)
 {
+    const one_gradient *g = gradient;
     hm_stream stream = {ONE_GRADIENT_SEED, HM_RNG_MISSING, 0};
     double total = 0;
     for (int row = 0; row < ROWS; row++) {
@@ -22,7 +25,7 @@ static double prediction(const exact_dbm *exact, const one_gradient *g, double m
         bool seen[DBM_UNITS_MAX] = {false};
         for (int a = 0; a < exact->units; a++) {
             q[a] = 1 / (1 + exp(-exact->bias[a]));
-            seen[a] = a < V && (double)hm_random_uniform(&stream, row, a) >= missing;
+            seen[a] = a < V && (double)hm_random_uniform(&stream, row, a) >= MISSING;
             if (seen[a]) q[a] = (double)g->batch[row * V + a];
         }
         for (int half = 0; half < 2 * SWEEPS; half++)
@@ -40,25 +43,10 @@ static double prediction(const exact_dbm *exact, const one_gradient *g, double m
     return total;
 }
 
-static double prediction_difference(const exact_dbm *exact, const one_gradient *g, double missing, int a, int b)
-{
-    const double step = 1e-5;
-    double side[2];
-    for (int up = 0; up < 2; up++) {
-        exact_dbm moved = *exact;
-        if (b < 0)
-            moved.bias[a] += up ? step : -step;
-        else
-            moved.weight[a][b] = moved.weight[b][a] += up ? step : -step;
-        side[up] = prediction(&moved, g, missing);
-    }
-    return (side[1] - side[0]) / (2 * step);
-}
-
 static void check_multi_prediction(const char *hidden)
 {
     const char *sweeps[] = {"mean_field_updates", "4", NULL};
-    const hm_contrast_settings how = {.missing = 0.4, .offset_rate = 0.01};
+    const hm_contrast_settings how = {.missing = MISSING, .offset_rate = 0.01};
     hm_model *model = small_dbm_with(V, hidden, sweeps, 0.9, 0.5, 6, &three_threads);
     exact_dbm exact = exact_dbm_of(model);
     one_gradient g;
@@ -67,7 +55,7 @@ static void check_multi_prediction(const char *hidden)
     for (int l = 0; l < exact.layers; l++) {
         const float *db = hm_pack_matrix(&model->layout, g.grad, model->machine->layer[l].bias).at;
         for (int i = 0; i < exact.of_layer[l]; i++) {
-            double expected = prediction_difference(&exact, &g, how.missing, exact.first[l] + i, -1);
+            double expected = exact_dbm_difference(&exact, exact.first[l] + i, -1, 1e-5, prediction, &g);
             worst = fmax(worst, fabs((double)db[i] - expected));
             greatest = fmax(greatest, fabs(expected));
         }
@@ -76,8 +64,8 @@ static void check_multi_prediction(const char *hidden)
         for (int i = 0; i < dW.rows; i++)
             for (int j = 0; j < dW.columns; j++)
                 worst = fmax(worst, fabs((double)dW.at[i * dW.columns + j] -
-                                         prediction_difference(&exact, &g, how.missing, exact.first[l] + i,
-                                                               exact.first[l + 1] + j)));
+                                         exact_dbm_difference(&exact, exact.first[l] + i, exact.first[l + 1] + j, 1e-5,
+                                                              prediction, &g)));
     }
     print_message("  hidden %s: greatest error of a derivative %.2g, of up to %.2g\n", hidden, worst, greatest);
     assert_true(worst < 1e-5 && greatest > 1);
