@@ -4,47 +4,14 @@
 #include "core/memory.h"
 #include "infer/progress.h"
 #include "infer/rows.h"
+#include "train/buffers.h"
 #include "train/divergence.h"
-#include "train/parts.h"
-#include "train/reduction.h"
+#include "train/monitors.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- buffers ---------------------------------------------------------------------------------------------------- */
-
-struct contrast_buffers {
-    hm_reduction reduction; /* of the gradient */
-    hm_shard *shard;        /* (shards) */
-    hm_arena *arena;        /* (shards) */
-    double *monitors;       /* (shards, HM_MONITORS_MAX) */
-    double *swaps;          /* (shards, HM_SWAP_COUNTS) */
-    hm_parts parts;         /* of the own rows; and of chains, but not with parallel tempering */
-    int stretches[2];       /* of a gradient, and of the adversary's ... */
-    int64_t exchange_size;  /* ... and numbers exchanged between two of them */
-    double *exchange;       /* (shards, exchange_size) */
-};
-
-static hm_status alloc_buffers(hm_contrast *contrast)
-{
-    const hm_objective *objective = contrast->objective;
-    struct contrast_buffers *buffers = contrast->buffers;
-    int64_t shards = hm_count(contrast->own);
-    for (int turn = 0; turn < 2; turn++) {
-        hm_stretches turns = {.count = 1};
-        if (objective->stretches) turns = objective->stretches(contrast->model, objective, turn == 1);
-        buffers->stretches[turn] = turns.count;
-        if (turns.exchange > buffers->exchange_size) buffers->exchange_size = turns.exchange;
-    }
-    HM_TRY(hm_reduction_init(&buffers->reduction, &contrast->model->layout, contrast->workers, (int)shards));
-    HM_TRY(hm_alloc(&buffers->shard, shards, sizeof(hm_shard), "shards"));
-    HM_TRY(hm_alloc(&buffers->arena, shards, sizeof(hm_arena), "scratch"));
-    HM_TRY(hm_alloc(&buffers->monitors, shards * HM_MONITORS_MAX, sizeof(double), "monitors"));
-    HM_TRY(hm_alloc(&buffers->exchange, shards * buffers->exchange_size, sizeof(double), "sums of a batch"));
-    return hm_alloc(&buffers->swaps, shards * HM_SWAP_COUNTS, sizeof(double), "counts of swaps");
-}
 
 /* Turns of an update: those of the adversary, if there is one, then one. */
 static int64_t adversary_turns(const hm_contrast *contrast)
@@ -61,113 +28,15 @@ static int64_t minibatches(const hm_contrast *contrast)
 
 int64_t hm_contrast_epoch(const hm_contrast *contrast) { return hm_feed_steps(contrast->feed) / minibatches(contrast); }
 
-/* The parts of a shard that never change. */
-static hm_status lay_out_shard(hm_contrast *contrast, int local)
-{
-    struct contrast_buffers *buffers = contrast->buffers;
-    const hm_workers *workers = contrast->workers;
-    const hm_model *model = contrast->model;
-    int index = (int)contrast->own.begin + local;
-    hm_range rows = hm_part(contrast->train.batch, workers->shards, index);
-    hm_range chains = hm_part(contrast->all_chains, workers->shards, index);
-    hm_arena *arena = &buffers->arena[local];
-    const hm_parts *parts = &buffers->parts;
-    int64_t row = rows.begin - parts->rows.begin, chain = chains.begin - contrast->first_chain; /* of this rank's */
-    size_t bytes =
-        contrast->objective->scratch_bytes(model, &contrast->how, workers->shards, hm_count(rows), hm_count(chains)) +
-        hm_tempering_bytes(&contrast->tempering, model, hm_count(chains));
-    HM_TRY(hm_arena_init(arena, bytes, "a shard's scratch (lower train.batch or train.chains)"));
-    buffers->shard[local] = (hm_shard){
-        .index = index,
-        .shards = workers->shards,
-        .seed = workers->seed,
-        .data = hm_rows(parts->data, row, hm_count(rows)),
-        .inferred = hm_rows(parts->inferred, row, hm_count(rows)),
-        .first_row = rows.begin,
-        .batch = contrast->train.batch,
-        .chains = hm_rows(contrast->chains, chain, hm_count(chains)),
-        .samples = hm_rows(parts->samples, chain, hm_count(chains)),
-        .expected = hm_rows(parts->expected, chain, hm_count(chains)),
-        .first_chain = chains.begin,
-        .all_chains = contrast->all_chains,
-        .objective = contrast->objective,
-        .how = &contrast->how,
-        .scratch = arena,
-        .outer = hm_reduction_outer(&buffers->reduction, local),
-        .direct = hm_reduction_direct(&buffers->reduction, local),
-        .direct_begin = buffers->reduction.direct_begin,
-        .monitors = buffers->monitors + local * HM_MONITORS_MAX,
-        .exchange = buffers->exchange + local * buffers->exchange_size,
-    };
-    return HM_OK;
-}
-
-static hm_status alloc_chains(hm_contrast *contrast)
-{
-    int shards = contrast->workers->shards;
-    const hm_chain_functions *functions = contrast->objective->chains;
-    bool persistent = functions && contrast->how.estimator == HM_PCD;
-    contrast->all_chains = !persistent ? 0 : contrast->how.chains ? contrast->how.chains : contrast->train.batch;
-    if (!persistent) return HM_OK;
-    contrast->first_chain = hm_part(contrast->all_chains, shards, contrast->own.begin).begin;
-    int64_t end = hm_part(contrast->all_chains, shards, contrast->own.end - 1).end;
-    bool tempered = contrast->tempering.count > 0;
-    contrast->chains = (hm_matrix){.rows = end - contrast->first_chain,
-                                   .columns = tempered ? hm_tempering_columns(&contrast->tempering, contrast->model)
-                                                       : functions->columns(contrast->model, &contrast->how)};
-    return hm_alloc(&contrast->chains.at, contrast->chains.rows * contrast->chains.columns + 64, sizeof(float),
-                    "persistent chains (lower train.chains)");
-}
-
-static hm_status make_parts(hm_contrast *contrast)
-{
-    int64_t shards = contrast->workers->shards, batch = contrast->train.batch;
-    bool tempered = contrast->tempering.count > 0;
-    contrast->buffers->parts = (hm_parts){
-        .model = contrast->model,
-        .objective = contrast->objective,
-        .how = &contrast->how,
-        .feed = contrast->feed,
-        .rows = {hm_part(batch, shards, contrast->own.begin).begin, hm_part(batch, shards, contrast->own.end - 1).end},
-        .chains = tempered ? (hm_matrix){0} : contrast->chains,
-        .first_chain = contrast->first_chain,
-        .all_chains = contrast->all_chains,
-    };
-    return hm_parts_init(&contrast->buffers->parts, contrast->workers);
-}
-
-static hm_status start_replicas(void *context, int64_t local)
-{
-    const hm_contrast *contrast = context;
-    hm_shard *shard = &contrast->buffers->shard[local];
-    hm_arena_reset(shard->scratch);
-    return hm_tempering_start(&contrast->tempering, contrast->model, shard);
-}
-
-static hm_status start_chains(hm_contrast *contrast)
-{
-    const hm_team *team = contrast->workers->team;
-    if (contrast->tempering.count == 0) return hm_parts_start(&contrast->buffers->parts, team);
-    return hm_team_each(team, contrast->buffers->reduction.shards, start_replicas, contrast);
-}
-
 static hm_status prepare(hm_contrast *contrast)
 {
-    const hm_contrast_settings *how = &contrast->how;
     HM_REQUIRE(hm_contrast_epoch(contrast) > 0, HM_EUSAGE,
                "train.adversary_steps: an update takes %lld minibatches of %lld rows, and the data has %lld of them; "
                "lower it, or train.batch",
                (long long)minibatches(contrast), (long long)contrast->train.batch,
                (long long)hm_feed_steps(contrast->feed));
-    if (how->sampler == HM_PARALLEL_TEMPERING)
-        hm_tempering_init(&contrast->tempering, (int)how->temperatures, how->swap_adaptation);
-    HM_TRY(hm_alloc(&contrast->buffers, 1, sizeof *contrast->buffers, "training buffers"));
-    HM_TRY(alloc_chains(contrast));
-    HM_TRY(make_parts(contrast));
-    HM_TRY(alloc_buffers(contrast));
-    for (int local = 0; local < contrast->buffers->reduction.shards; local++) HM_TRY(lay_out_shard(contrast, local));
     contrast->model->class->refresh(contrast->model);
-    return start_chains(contrast);
+    return hm_buffers_make(contrast);
 }
 
 hm_status hm_objective_check(const hm_objective *objective, const hm_model *model, const hm_contrast_settings *how)
@@ -232,20 +101,7 @@ hm_status hm_contrast_create(hm_model *model, const hm_objective *objective, hm_
 void hm_contrast_free(hm_contrast *contrast)
 {
     if (!contrast) return;
-    struct contrast_buffers *buffers = contrast->buffers;
-    for (int local = 0; buffers && buffers->arena && local < buffers->reduction.shards; local++)
-        hm_arena_free(&buffers->arena[local]);
-    if (buffers) {
-        hm_reduction_free(&buffers->reduction);
-        hm_parts_free(&buffers->parts);
-        free(buffers->shard);
-        free(buffers->arena);
-        free(buffers->monitors);
-        free(buffers->swaps);
-        free(buffers->exchange);
-    }
-    free(buffers);
-    free(contrast->chains.at);
+    hm_buffers_free(contrast);
     hm_optimizer_free(&contrast->optimizer);
     hm_optimizer_free(&contrast->adversary);
     free(contrast);
@@ -373,7 +229,7 @@ hm_status hm_contrast_gradient(hm_contrast *contrast, int64_t epoch, int64_t ste
     return HM_OK;
 }
 
-static double rate_of(const hm_contrast *contrast, const hm_optimizer *optimizer, int64_t step)
+double hm_contrast_rate(const hm_contrast *contrast, const hm_optimizer *optimizer, int64_t step)
 {
     double epochs = (double)step / (double)hm_contrast_epoch(contrast);
     return hm_learning_rate(&optimizer->settings, epochs, (double)contrast->train.epochs);
@@ -391,7 +247,7 @@ static hm_status take_turn(hm_contrast *contrast, int64_t step_of_epoch, int64_t
         contrast->objective->finish(model, &contrast->how, adversary, contrast->train.batch,
                                     contrast->buffers->reduction.grad);
     hm_optimizer_step(mover, contrast->workers->team, adversary ? contrast->step * turns + turn : contrast->step,
-                      rate_of(contrast, mover, contrast->step), contrast->train.batch,
+                      hm_contrast_rate(contrast, mover, contrast->step), contrast->train.batch,
                       contrast->buffers->reduction.grad, model->params);
     if (contrast->objective->refresh)
         contrast->objective->refresh(model, adversary);
@@ -405,79 +261,6 @@ static hm_status update(hm_contrast *contrast, int64_t step_of_epoch)
 {
     for (int64_t turn = 0; turn <= adversary_turns(contrast); turn++) HM_TRY(take_turn(contrast, step_of_epoch, turn));
     contrast->step++;
-    return HM_OK;
-}
-
-/* ---- monitors --------------------------------------------------------------------------------------------------- */
-
-static const hm_monitor extra_metrics[HM_EXTRA_METRICS] = {
-    {"learning_rate", NULL, "learning rate of the last update; of two players, the generator's"},
-    {"weight_norm", NULL, "root mean square of the weights that are learnt"},
-    {"swap_rate", NULL, "least running share of accepted swaps between two temperatures (parallel tempering)"},
-};
-
-/* The last one is parallel tempering's. */
-static int extra_metrics_of(const hm_contrast_settings *how)
-{
-    return how->sampler == HM_PARALLEL_TEMPERING ? HM_EXTRA_METRICS : HM_EXTRA_METRICS - 1;
-}
-
-static int monitors_of(const hm_objective *objective)
-{
-    int count = 0;
-    while (objective->monitors[count].name) count++;
-    return count;
-}
-
-int hm_contrast_metrics(const hm_objective *objective, const hm_contrast_settings *how, hm_monitor list[])
-{
-    int count = monitors_of(objective), extra = extra_metrics_of(how);
-    memcpy(list, objective->monitors, (size_t)count * sizeof list[0]);
-    memcpy(list + count, extra_metrics, (size_t)extra * sizeof list[0]);
-    return count + extra;
-}
-
-static hm_status shard_monitor(void *context, int64_t local)
-{
-    const hm_contrast *contrast = context;
-    hm_shard *shard = &contrast->buffers->shard[local];
-    hm_arena_reset(shard->scratch);
-    memset(shard->monitors, 0, HM_MONITORS_MAX * sizeof(double));
-    return contrast->objective->monitor(contrast->model, shard);
-}
-
-static double weight_norm(const hm_contrast *contrast)
-{
-    const hm_model *model = contrast->model;
-    double sum = 0, count = 0;
-    for (int tensor = 0; tensor < model->layout.count; tensor++) {
-        bool learns = contrast->optimizer.learns[tensor] || contrast->adversary.learns[tensor];
-        if (!model->layout.tensors[tensor].decays || !learns) continue;
-        hm_matrix w = hm_pack_matrix(&model->layout, model->params, tensor);
-        sum += hm_kernels_best()->dot(w.rows * w.columns, w.at, w.at);
-        count += (double)(w.rows * w.columns);
-    }
-    return sqrt(sum / count);
-}
-
-/* The monitors on the minibatch of the last update, with the parameters after it. values: (HM_METRICS_MAX). */
-static hm_status measure(hm_contrast *contrast, double values[])
-{
-    const hm_workers *workers = contrast->workers;
-    struct contrast_buffers *buffers = contrast->buffers;
-    int monitors = monitors_of(contrast->objective);
-    hm_status status = hm_team_each(workers->team, buffers->reduction.shards, shard_monitor, contrast);
-    HM_TRY(workers->comm->agree(workers->comm, status));
-    HM_TRY(hm_sum_shards(workers, buffers->reduction.shards, HM_MONITORS_MAX, buffers->monitors));
-    for (int monitor = 0; monitor < monitors; monitor++)
-        values[monitor] = buffers->monitors[monitor] / (double)contrast->train.batch;
-    values[monitors] = rate_of(contrast, &contrast->optimizer, contrast->step - 1);
-    values[monitors + 1] = weight_norm(contrast);
-    if (contrast->tempering.count == 0) return HM_OK;
-    const double *rates = contrast->tempering.rates;
-    values[monitors + 2] = rates[0];
-    for (int pair = 1; pair + 1 < contrast->tempering.count; pair++)
-        values[monitors + 2] = fmin(values[monitors + 2], rates[pair]);
     return HM_OK;
 }
 
@@ -507,7 +290,7 @@ static hm_status report(hm_contrast *contrast, const hm_observer *observer, doub
     double last = hm_clock();
     HM_TRY(hm_contrast_check_finite(contrast));
     HM_TRY(hm_contrast_check_alive(contrast));
-    HM_TRY(measure(contrast, values));
+    HM_TRY(hm_contrast_measure(contrast, values));
     lap(&last, &contrast->times.compute);
     hm_metric_row row = {contrast->steps_before + contrast->step, contrast->epochs_before + contrast->epoch + 1,
                          contrast->seconds_before + contrast->seconds, values};

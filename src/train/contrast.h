@@ -87,7 +87,7 @@ struct hm_contrast {
     hm_tempering tempering; /* of the chains; its betas and rates are state too */
     double seconds;         /* in the loop so far */
     hm_times times;         /* ... of this session, with all that was done beside updates */
-    struct contrast_buffers *buffers;
+    struct contrast_buffers *buffers; /* train/buffers.h */
 };
 
 /* Buffers, chains and optimiser for training a model, that has parameters, for an objective (NULL: its family's first).
@@ -104,6 +104,9 @@ void hm_contrast_resume(hm_contrast *contrast, int64_t step);
 /* Updates of an epoch: minibatches, over those that one update takes. Updates of the whole training. */
 int64_t hm_contrast_epoch(const hm_contrast *contrast);
 int64_t hm_contrast_steps(const hm_contrast *contrast);
+
+/* An optimiser's learning rate in the update after `step` others. */
+double hm_contrast_rate(const hm_contrast *contrast, const hm_optimizer *optimizer, int64_t step);
 
 /* Trains to the end. HM_ENUMERIC, at every row of metrics, as divergence.h says. Collective. */
 hm_status hm_contrast_run(hm_contrast *contrast, const hm_observer *observer);
