@@ -4,6 +4,7 @@
 
 #include "boltzmann/classifier.h"
 #include "one_gradient.h"
+#include "numbers.h"
 
 enum { V = 5, CLASSES = 3, ROWS = 22, COLUMNS = V + CLASSES };
 
@@ -119,7 +120,7 @@ static void check_gradient(const net_shape *shape)
         for (int64_t i = at->offset; i < at->offset + hm_tensor_size(at); i++) {
             double expected =
                 learns ? derivative(model, &shape->how, params, i, g.batch, (const float **)states.at) : 0;
-            worst = fmax(worst, fabs((double)g.grad[i] - expected));
+            worst = numbers_worse(worst, fabs((double)g.grad[i] - expected));
         }
     }
     print_message("  %s %s: greatest error of a derivative %.2g\n", shape->family, shape->hidden, worst);

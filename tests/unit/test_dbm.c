@@ -4,6 +4,7 @@
 #include "boltzmann/mean_field.h"
 #include "boltzmann/pretrain.h"
 #include "one_gradient.h"
+#include "numbers.h"
 
 enum { V = 5, VISIBLE_STATES = 1 << V };
 
@@ -203,15 +204,17 @@ static void check_gradient(machine_shape shape)
     for (int l = 0; l < exact.layers; l++) {
         const float *db = hm_pack_matrix(&model->layout, g.grad, model->machine->layer[l].bias).at;
         for (int i = 0; i < exact.of_layer[l]; i++)
-            worst = fmax(worst, fabs((double)db[i] / ROWS -
-                                     exact_dbm_difference(&exact, exact.first[l] + i, -1, 1e-4, mean_bound, g.data)));
+            worst =
+                numbers_worse(worst, fabs((double)db[i] / ROWS - exact_dbm_difference(&exact, exact.first[l] + i, -1,
+                                                                                      1e-4, mean_bound, g.data)));
         if (l + 1 == exact.layers) break;
         hm_matrix dW = hm_pack_matrix(&model->layout, g.grad, model->machine->weights[l]);
         for (int i = 0; i < dW.rows; i++)
             for (int j = 0; j < dW.columns; j++)
-                worst = fmax(worst, fabs((double)dW.at[i * dW.columns + j] / ROWS -
-                                         exact_dbm_difference(&exact, exact.first[l] + i, exact.first[l + 1] + j, 1e-4,
-                                                              mean_bound, g.data)));
+                worst =
+                    numbers_worse(worst, fabs((double)dW.at[i * dW.columns + j] / ROWS -
+                                              exact_dbm_difference(&exact, exact.first[l] + i, exact.first[l + 1] + j,
+                                                                   1e-4, mean_bound, g.data)));
     }
     print_message("  hidden %s%s: greatest error of a derivative %.2g\n", shape.hidden, labels_of(shape), worst);
     assert_true(worst < 1e-5);
@@ -350,7 +353,7 @@ static void classes_are_told_by_mean_field(void **state)
         for (int64_t s = 0; s < VISIBLE_STATES; s++) {
             exact_dbm_bound(&exact, s, q);
             for (int y = 0; y < 3; y++)
-                worst = fmax(worst, fabs((double)told[s * 3 + y] - q[exact.units - exact.labels + y]));
+                worst = numbers_worse(worst, fabs((double)told[s * 3 + y] - q[exact.units - exact.labels + y]));
         }
         print_message("  hidden %s: greatest error of a probability %.2g\n", shapes[shape].hidden, worst);
         assert_true(worst < 1e-4);

@@ -3,6 +3,7 @@
 #include "small_dbm.h"
 
 #include "one_gradient.h"
+#include "numbers.h"
 
 #include <ctype.h>
 
@@ -56,16 +57,16 @@ static void check_multi_prediction(const char *hidden)
         const float *db = hm_pack_matrix(&model->layout, g.grad, model->machine->layer[l].bias).at;
         for (int i = 0; i < exact.of_layer[l]; i++) {
             double expected = exact_dbm_difference(&exact, exact.first[l] + i, -1, 1e-5, prediction, &g);
-            worst = fmax(worst, fabs((double)db[i] - expected));
+            worst = numbers_worse(worst, fabs((double)db[i] - expected));
             greatest = fmax(greatest, fabs(expected));
         }
         if (l + 1 == exact.layers) break;
         hm_matrix dW = hm_pack_matrix(&model->layout, g.grad, model->machine->weights[l]);
         for (int i = 0; i < dW.rows; i++)
             for (int j = 0; j < dW.columns; j++)
-                worst = fmax(worst, fabs((double)dW.at[i * dW.columns + j] -
-                                         exact_dbm_difference(&exact, exact.first[l] + i, exact.first[l + 1] + j, 1e-5,
-                                                              prediction, &g)));
+                worst = numbers_worse(worst, fabs((double)dW.at[i * dW.columns + j] -
+                                                  exact_dbm_difference(&exact, exact.first[l] + i,
+                                                                       exact.first[l + 1] + j, 1e-5, prediction, &g)));
     }
     print_message("  hidden %s: greatest error of a derivative %.2g, of up to %.2g\n", hidden, worst, greatest);
     assert_true(worst < 1e-5 && greatest > 1);
@@ -134,7 +135,7 @@ static void check_recognition(const char *hidden, const char *const settings[])
                 side[up] = agreement(model, &g, q, params);
             }
             params[i] = was;
-            worst = fmax(worst, fabs((double)g.grad[i] - (side[1] - side[0]) / 2e-5));
+            worst = numbers_worse(worst, fabs((double)g.grad[i] - (side[1] - side[0]) / 2e-5));
         }
     }
     print_message("  hidden %s%s: greatest error of a derivative %.2g\n", hidden,

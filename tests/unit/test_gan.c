@@ -4,6 +4,7 @@
 #include "reference_net.h"
 
 #include "core/kernels.h"
+#include "numbers.h"
 
 enum { V = 6, ROWS = 10, NOISE = 3 };
 
@@ -207,7 +208,7 @@ static void check_turn(const gan_case *is, int turn, uint64_t seed)
             if (!(error < 1e-3))
                 fail_msg("%s %s: %s: %g, expected %g", is->objective, is->discriminator, at->name, (double)g.grad[i],
                          expected);
-            worst = fmax(worst, error);
+            worst = numbers_worse(worst, error);
         }
     }
     print_message("  %s, %s %s: greatest error of a derivative %.2g\n", is->objective,

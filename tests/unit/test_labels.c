@@ -3,6 +3,7 @@
 
 #include "boltzmann/labels.h"
 #include "one_gradient.h"
+#include "numbers.h"
 
 enum { V = 5, H = 4, CLASSES = 3, UNITS = V + CLASSES, ROWS = 21, TENSORS = 4 };
 
@@ -170,7 +171,7 @@ static void check_gradient(const char *const settings[], const char *name, const
             }
             double error = fabs((double)ours[i] - (side[1] - side[0]) / 2e-5);
             assert_true(error < allowed);
-            worst = fmax(worst, error);
+            worst = numbers_worse(worst, error);
         }
         for (int y = 0; tensor == TENSORS - 1 && y < CLASSES; y++) assert_true(ours[V + y] == 0); /* they have none */
     }

@@ -2,6 +2,7 @@
  * initialisers; what is refused. */
 #include "one_gradient.h"
 #include "reference_net.h"
+#include "numbers.h"
 
 enum { V = 16, CLASSES = 3, ROWS = 22, COLUMNS = V + CLASSES };
 
@@ -91,7 +92,7 @@ static double worst_error(const hm_model *model, const one_gradient *g, double *
                 side[up] = log_likelihood(model, params, g->batch, true);
             }
             params[i] = was;
-            worst = fmax(worst, fabs((double)g->grad[i] - (side[1] - side[0]) / 2e-5));
+            worst = numbers_worse(worst, fabs((double)g->grad[i] - (side[1] - side[0]) / 2e-5));
         }
     }
     return worst;
@@ -133,7 +134,7 @@ static void use_is_the_definition(void **state)
             double sum = 0;
             for (int c = 0; c < CLASSES; c++) sum += exp(r.x[row][c]);
             for (int c = 0; c < CLASSES; c++)
-                worst = fmax(worst, fabs((double)p[row * CLASSES + c] - exp(r.x[row][c]) / sum));
+                worst = numbers_worse(worst, fabs((double)p[row * CLASSES + c] - exp(r.x[row][c]) / sum));
         }
         print_message("  %s: greatest error of a probability %.2g\n", nets[at], worst);
         assert_true(worst < 2e-6);

@@ -2,6 +2,7 @@
  * leave are left; the ladder evens out the swaps. */
 #include "rbm_training.h"
 #include "train/tempering.h"
+#include "numbers.h"
 
 /* One shard of chains with a ladder, moved by hand. */
 typedef struct tempered {
@@ -199,7 +200,7 @@ static void gradients_are_the_exact_ones_on_average(void **state)
     }
     for (int at = 0; at < SIZE; at++) {
         double error = sqrt((squares[at] - mean[at] * mean[at]) / UPDATES);
-        worst = fmax(worst, fabs(mean[at] - exact[at]) / error);
+        worst = numbers_worse(worst, fabs(mean[at] - exact[at]) / error);
     }
     /* Of 34 normal deviations the largest exceeds 3.6 once in a hundred; neighbouring updates are correlated a little.
      */

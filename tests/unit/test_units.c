@@ -3,6 +3,7 @@
 
 #include "boltzmann/machine.h"
 #include "one_gradient.h"
+#include "numbers.h"
 
 /* An RBM with other units than binary ones. settings: pairs of key and value, NULL at the end. */
 static hm_model *make_rbm(int64_t visible, const char *const settings[], double weights, double biases)
@@ -166,7 +167,7 @@ static void gaussian_gradient_is_that_of_the_likelihood(void **state)
                     side[up] += gaussian_log_p_star(&moved, v);
                 }
             }
-            worst = fmax(worst, fabs((double)gradient[i] - (side[1] - side[0]) / 2e-5));
+            worst = numbers_worse(worst, fabs((double)gradient[i] - (side[1] - side[0]) / 2e-5));
         }
         print_message("  %s: greatest error of a derivative %.2g\n", parameters[at].name, worst);
         assert_true(worst < 1e-3);
@@ -284,7 +285,7 @@ static void normal_numbers_are_normal(void **state)
     for (int64_t i = 0; i < N; i++) {
         double p = (double)hm_random_uniform(&stream, 2, i) + 0x1p-25, tail = fmin(p, 1 - p);
         double back = 0.5 * erfc(fabs((double)z[i]) / sqrt(2)); /* the quantile's definition */
-        worst = fmax(worst, fabs(back - tail) / tail);
+        worst = numbers_worse(worst, fabs(back - tail) / tail);
         assert_true((z[i] < 0) == (p < 0.5));
         mean += (double)z[i] / N, square += pow((double)z[i], 2) / N, fourth += pow((double)z[i], 4) / N;
     }

@@ -5,6 +5,7 @@
 
 #include "core/kernels.h"
 #include "infer/importance.h"
+#include "numbers.h"
 
 enum { V = 6, ROWS = 10, DRAWS_MAX = 60, UNITS_MAX = 8, LAYERS_MAX = 2 };
 
@@ -276,7 +277,7 @@ static void check_case(const vae_case *is, uint64_t seed)
             double error = fabs((double)g.grad[i] - (side[1] - side[0]) / 2e-5);
             if (error > 1e-3)
                 fail_msg("%s: %s: %g, expected %g", is->name, at->name, (double)g.grad[i], (side[1] - side[0]) / 2e-5);
-            worst = fmax(worst, error);
+            worst = numbers_worse(worst, error);
         }
     }
     print_message("  %s: greatest error of a derivative %.2g\n", is->name, worst);
@@ -479,7 +480,7 @@ static void estimate_is_the_exact_log_prob_of_a_linear_model(void **state)
     assert_ok(hm_importance(model, source, &hm_row_values, &settings, &workers, &result));
     for (int row = 0; row < ROWS; row++) {
         exact += exact_log_prob(model, data + row * V) / ROWS;
-        worst = fmax(worst, fabs(result.each[row] - exact_log_prob(model, data + row * V)));
+        worst = numbers_worse(worst, fabs(result.each[row] - exact_log_prob(model, data + row * V)));
     }
     assert_close(result.log_prob, exact, 5 * result.draws_stderr);
     print_message("  worst row: %.3g off\n", worst);
