@@ -333,6 +333,8 @@ void hm_machine_finish_variance(hm_model *model, const hm_machine *machine, floa
     divide_by_variance(model, machine, grad);
 }
 
+/* Biases are those of states about their means: an input is the same at the means of the other layer, whatever the step
+ * of the weights, as often as that input counts. */
 static void center_biases(hm_model *model, const hm_machine *machine, int l, float *grad)
 {
     const hm_kernels *kernels = hm_kernels_best();
@@ -344,8 +346,8 @@ static void center_biases(hm_model *model, const hm_machine *machine, int l, flo
     for (int64_t i = 0; i < dW.rows; i++) {
         const float *row = dW.at + i * dW.columns;
         float part = l == 0 && machine->variance ? mu[i] / machine->variance[i] : mu[i]; /* what h sees of mu */
-        db[i] -= (float)kernels->dot(dW.columns, row, lambda);
-        kernels->add_columns(1, dW.columns, row, -part, dc);
+        db[i] -= machine->down_scale * (float)kernels->dot(dW.columns, row, lambda);
+        kernels->add_columns(1, dW.columns, row, -part * machine->up_scale, dc);
     }
 }
 

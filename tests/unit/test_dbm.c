@@ -179,6 +179,103 @@ static void pairs_have_the_energy_of_doubled_layers(void **state)
     hm_model_free(model);
 }
 
+/* A centred step of weights alone, through finish: what the other layer sees of the means of layer `from`, so many times, stays. */
+static void assert_input_stays(const hm_model *model, const hm_machine *pair, const float *grad, int from, float times)
+{
+    hm_matrix dW = hm_pack_matrix(&model->layout, (float *)grad, pair->weights[0]);
+    const float *mean = hm_model_tensor(model, pair->layer[from].mean);
+    const float *bias = hm_pack_matrix(&model->layout, (float *)grad, pair->layer[1 - from].bias).at;
+    for (int64_t unit = 0; unit < pair->layer[1 - from].units; unit++) {
+        double moved = (double)bias[unit];
+        for (int64_t other = 0; other < pair->layer[from].units; other++)
+            moved += (double)times * (double)mean[other] *
+                     (double)(from == 0 ? dW.at[other * dW.columns + unit] : dW.at[unit * dW.columns + other]);
+        assert_true(fabs((double)bias[unit]) > 1e-3);
+        assert_true(fabs(moved) < 1e-6);
+    }
+}
+
+static void pairs_are_centred_as_often_as_inputs_count(void **state)
+{
+    (void)state;
+    const hm_contrast_settings how = {.centered = true};
+    hm_model *model = small_dbm(V, "[3, 2, 4]", 0.8, 0.6, 5, &one_thread);
+    float *grad;
+    assert_ok(hm_pack_alloc(&model->layout, "a gradient", &grad));
+    for (int l = 0; l < 3; l++) {
+        hm_machine pair = model->class->pairs->at(model, l);
+        assert_true(pair.up_scale == (l < 2 ? 2.0f : 1.0f) && pair.down_scale == (l > 0 ? 2.0f : 1.0f));
+        memset(grad, 0, (size_t)model->layout.size * sizeof *grad);
+        for (int layer = 0; layer < 2; layer++)
+            for (int64_t unit = 0; unit < pair.layer[layer].units; unit++)
+                hm_model_tensor(model, pair.layer[layer].mean)[unit] = 0.2f + 0.1f * (float)unit;
+        hm_matrix dW = hm_pack_matrix(&model->layout, grad, pair.weights[0]);
+        for (int64_t i = 0; i < dW.rows * dW.columns; i++) dW.at[i] = 0.3f + 0.1f * (float)(i % 3);
+        hm_machine_finish(model, &pair, &how, 1, grad);
+        assert_input_stays(model, &pair, grad, 0, pair.up_scale);
+        assert_input_stays(model, &pair, grad, 1, pair.down_scale);
+    }
+    free(grad);
+    hm_model_free(model);
+}
+
+/* ---- mean field ------------------------------------------------------------------------------------------------- */
+
+static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
+
+/* p(unit `at` of layer l is on | q of its neighbours), those below counting `times`, those above if `above`. */
+static double conditional(const exact_dbm *exact, const double q[], int l, int at, double times, bool above)
+{
+    int unit = exact->first[l] + at;
+    double input = exact->bias[unit];
+    for (int side = -1; side <= (above ? 1 : -1); side += 2)
+        for (int i = 0; l + side >= 0 && l + side < exact->layers && i < exact->of_layer[l + side]; i++) {
+            int other = exact->first[l + side] + i;
+            input += (side < 0 ? times : 1) * exact->weight[unit][other] * q[other];
+        }
+    return sigmoid(input);
+}
+
+static void update_layer(const exact_dbm *exact, double q[], int l, double damping)
+{
+    double fresh[DBM_UNITS_MAX];
+    for (int i = 0; i < exact->of_layer[l]; i++) fresh[i] = conditional(exact, q, l, i, 1, true);
+    for (int i = 0; i < exact->of_layer[l]; i++) {
+        double *old = &q[exact->first[l] + i];
+        *old = (1 - damping) * fresh[i] + damping * *old;
+    }
+}
+
+/* The pass upward, then damped updates, odd layers first, then the odd layers that follow from the even ones. */
+static void damped_updates_are_their_definition(void **state)
+{
+    (void)state;
+    hm_model *model = small_dbm(V, "[3, 2, 3]", 0.8, 0.6, 5, &one_thread);
+    exact_dbm exact = exact_dbm_of(model);
+    hm_mean_field how = {.updates = 2, .damping = 0.3};
+    hm_mean_field_result result;
+    hm_states states = {.rows = 1};
+    float x[4][64] = {{1, 0, 1, 1}};
+    double q[DBM_UNITS_MAX] = {1, 0, 1, 1}, worst = 0;
+    hm_arena scratch;
+    for (int l = 0; l < 4; l++) states.at[l] = x[l];
+    assert_ok(hm_arena_init(&scratch, hm_mean_field_bytes(model->machine, 1), "scratch"));
+    assert_ok(hm_mean_field_run(model, model->machine, &how, 0, &states, &scratch, &result));
+    for (int l = 1; l < 4; l++)
+        for (int i = 0; i < exact.of_layer[l]; i++)
+            q[exact.first[l] + i] = conditional(&exact, q, l, i, l < 3 ? 2 : 1, false);
+    for (int update = 0; update < 2; update++)
+        for (int at = 0; at < 3; at++) update_layer(&exact, q, (const int[]){1, 3, 2}[at], how.damping);
+    update_layer(&exact, q, 1, 0);
+    update_layer(&exact, q, 3, 0);
+    for (int l = 1; l < 4; l++)
+        for (int i = 0; i < exact.of_layer[l]; i++)
+            worst = numbers_worse(worst, fabs((double)x[l][i] - q[exact.first[l] + i]));
+    numbers_within("error of a probability", worst, 1e-6);
+    hm_arena_free(&scratch);
+    hm_model_free(model);
+}
+
 /* ---- the gradient ----------------------------------------------------------------------------------------------- */
 
 enum { ROWS = 24 };
@@ -369,7 +466,9 @@ int main(void)
         cmocka_unit_test(reverse_ais_finds_log_z),
         cmocka_unit_test(states_begin_where_mean_field_ends),
         cmocka_unit_test(bound_is_the_best_factorial_one),
+        cmocka_unit_test(damped_updates_are_their_definition),
         cmocka_unit_test(pairs_have_the_energy_of_doubled_layers),
+        cmocka_unit_test(pairs_are_centred_as_often_as_inputs_count),
         cmocka_unit_test(gradient_is_that_of_the_bound),
         cmocka_unit_test(gibbs_steps_have_the_exact_marginals),
         cmocka_unit_test(annealed_moves_have_the_exact_marginals),
