@@ -395,7 +395,7 @@ void hm_machine_finish(hm_model *model, const hm_machine *machine, const hm_cont
 static const double DEAD = 1e-3; /* running mean of a unit that is off for all data; one that is on: 1 - DEAD */
 static const double DEAD_SHARE = 0.9;
 
-const char *hm_machine_fault(const hm_model *model, const hm_machine *machine)
+const char *hm_machine_fault(const hm_model *model, const hm_machine *machine, int lowest)
 {
     static _Thread_local char text[96];
     for (int l = 1; l <= hm_hidden_layers(machine); l++) {
@@ -406,7 +406,7 @@ const char *hm_machine_fault(const hm_model *model, const hm_machine *machine)
             dead += !((double)mean[j] >= DEAD && ((double)mean[j] <= 1 - DEAD || rectified));
         if ((double)dead < DEAD_SHARE * (double)units) continue;
         snprintf(text, sizeof text, "%lld of %lld units of hidden layer %d are dead (always on, or always off)",
-                 (long long)dead, (long long)units, l);
+                 (long long)dead, (long long)units, lowest + l - 1);
         return text;
     }
     return NULL;
@@ -434,5 +434,5 @@ void hm_likelihood_finish(hm_model *model, const hm_contrast_settings *how, bool
 const char *hm_likelihood_fault(const hm_model *model, const hm_contrast_settings *how)
 {
     (void)how;
-    return hm_machine_fault(model, model->machine);
+    return hm_machine_fault(model, model->machine, 1);
 }

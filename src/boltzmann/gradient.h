@@ -58,8 +58,9 @@ void hm_machine_finish(hm_model *model, const hm_machine *machine, const hm_cont
  * gradient. Nothing without them. */
 void hm_machine_finish_variance(hm_model *model, const hm_machine *machine, float *grad);
 
-/* An objective's `fault`: a hidden layer of which nine units in ten are on, or off, for all data. */
-const char *hm_machine_fault(const hm_model *model, const hm_machine *machine);
+/* An objective's `fault`: a hidden layer of which nine units in ten are on, or off, for all data. lowest: the number
+ * that the first one of this machine has in the model, from 1. */
+const char *hm_machine_fault(const hm_model *model, const hm_machine *machine, int lowest);
 
 /* HM_EUSAGE when exact gradients would enumerate too many units. */
 hm_status hm_machine_check_exact(const hm_machine *machine, const hm_contrast_settings *how);

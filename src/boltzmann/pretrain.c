@@ -193,7 +193,7 @@ static void finish(hm_model *model, const hm_contrast_settings *how, bool advers
 static const char *fault(const hm_model *model, const hm_contrast_settings *how)
 {
     hm_machine machine = trained(model, how);
-    return hm_machine_fault(model, &machine);
+    return hm_machine_fault(model, &machine, (int)how->layer);
 }
 
 /* ---- monitors --------------------------------------------------------------------------------------------------- */

@@ -275,6 +275,12 @@ static hm_status up_down_check(const hm_model *model, const hm_contrast_settings
     return HM_OK;
 }
 
+static const char *up_down_fault(const hm_model *model, const hm_contrast_settings *how)
+{
+    (void)how;
+    return hm_machine_fault(model, model->machine, hm_stack_count(model));
+}
+
 static const hm_objective up_down = {
     .name = "up_down",
     .describe = "all layers, by the up-down algorithm (contrastive wake-sleep), recognition untied",
@@ -289,7 +295,7 @@ static const hm_objective up_down = {
     .gradient = hm_up_down_gradient,
     .monitor = up_down_monitor,
     .finish = hm_likelihood_finish,
-    .fault = hm_likelihood_fault,
+    .fault = up_down_fault,
 };
 
 static const hm_objective *const dbn_objectives[] = {&hm_pretrain_objective, &up_down, &hm_classify_objective, NULL};

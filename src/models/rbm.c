@@ -394,6 +394,7 @@ static const hm_objective hybrid = {
     .gradient = hybrid_gradient,
     .monitor = labels_monitor,
     .finish = hybrid_finish,
+    .fault = hm_likelihood_fault,
 };
 
 static const hm_objective *const rbm_objectives[] = {&likelihood, &discriminative, &hybrid, &hm_classify_objective,

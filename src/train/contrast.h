@@ -82,11 +82,12 @@ struct hm_contrast {
     double seconds_before;
     hm_matrix chains; /* this rank's, in global order */
     int64_t first_chain, all_chains;
-    double chain_sum;       /* of this rank's chains at the last row of metrics, by which standing still is seen */
-    int64_t chains_moved;   /* the last update after which those of any rank were seen to have moved */
-    hm_tempering tempering; /* of the chains; its betas and rates are state too */
-    double seconds;         /* in the loop so far */
-    hm_times times;         /* ... of this session, with all that was done beside updates */
+    /* In no checkpoint, so that this begins anew when a run goes on: what was seen of chains that stand still. */
+    double chain_sum;                 /* of this rank's at the last row of metrics */
+    int64_t chains_moved;             /* the last update after which those of any rank were seen to have moved */
+    hm_tempering tempering;           /* of the chains; its betas and rates are state too */
+    double seconds;                   /* in the loop so far */
+    hm_times times;                   /* ... of this session, with all that was done beside updates */
     struct contrast_buffers *buffers; /* train/buffers.h */
 };
 

@@ -44,17 +44,27 @@ hm_status hm_contrast_check_finite(const hm_contrast *contrast)
     return HM_OK;
 }
 
+/* A sum of the chains' states, with parallel tempering of those of the model itself, which come first, with weights by
+ * their place: when it stays, to the last bit, so did they. */
+static double sum_of_states(const hm_contrast *contrast)
+{
+    hm_matrix chains = contrast->chains;
+    int64_t replicas = contrast->tempering.count > 0 ? contrast->tempering.count : 1, own = chains.columns / replicas;
+    double sum = 0;
+    for (int64_t chain = 0; chain < chains.rows; chain++)
+        for (int64_t i = 0; i < own; i++)
+            sum += (double)chains.at[chain * chains.columns + i] * (double)((chain * own + i) % 8191 + 1);
+    return sum;
+}
+
 hm_status hm_contrast_check_alive(hm_contrast *contrast)
 {
     hm_comm *comm = contrast->workers->comm;
     const char *fault = contrast->objective->fault ? contrast->objective->fault(contrast->model, &contrast->how) : NULL;
     if (fault) return hm_diverged(contrast, fault);
     if (contrast->all_chains == 0) return HM_OK;
-    /* A sum of the states with weights by their place: when it stays, to the last bit, so did they. */
-    double sum = 0, moved;
-    int64_t size = contrast->chains.rows * contrast->chains.columns, steps = hm_contrast_epoch(contrast);
-    for (int64_t i = 0; i < size; i++) sum += (double)contrast->chains.at[i] * (double)(i % 8191 + 1);
-    moved = sum != contrast->chain_sum; /* a NaN before the first row differs */
+    double sum = sum_of_states(contrast), moved = sum != contrast->chain_sum; /* a NaN before the first row differs */
+    int64_t steps = hm_contrast_epoch(contrast);
     contrast->chain_sum = sum;
     HM_TRY(comm->reduce_double(comm, &moved, 1));
     if (moved > 0) contrast->chains_moved = contrast->step;

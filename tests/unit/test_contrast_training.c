@@ -238,8 +238,9 @@ static void divergence_is_refused_at_its_update(void **state)
     must_diverge(model, HM_EXACT, 0.1);
 }
 
-/* Weights and biases that no update changes; what is wrong with them is found at a row of metrics. */
-static void expect_fault(float weight, float b, float c, double offset_rate, const char *words)
+/* Weights and biases that no update changes; what is wrong with them is found at a row of metrics. temperatures: of
+ * parallel tempering, 0 without. */
+static void expect_fault(float weight, float b, float c, double offset_rate, int64_t temperatures, const char *words)
 {
     enum { FAULT_V = 4, FAULT_H = 3, FAULT_ROWS = 16 };
     unsigned char data[FAULT_ROWS * FAULT_V];
@@ -255,9 +256,13 @@ static void expect_fault(float weight, float b, float c, double offset_rate, con
     }
     for (int i = 0; i < FAULT_ROWS * FAULT_V; i++) data[i] = i < FAULT_ROWS * FAULT_V / 2 ? 255 : 0;
     model->class->refresh(model);
-    rbm_training_start(
-        &t, model, data, FAULT_ROWS,
-        (rbm_training_options){.how = {.estimator = HM_PCD, .chains = 8, .offset_rate = offset_rate}, .epochs = 300});
+    rbm_training_start(&t, model, data, FAULT_ROWS,
+                       (rbm_training_options){.how = {.estimator = HM_PCD,
+                                                      .chains = 8,
+                                                      .offset_rate = offset_rate,
+                                                      .sampler = temperatures > 0 ? HM_PARALLEL_TEMPERING : HM_GIBBS,
+                                                      .temperatures = temperatures},
+                                              .epochs = 300});
     t.contrast->stage = "frozen";
     assert_int_equal(hm_contrast_run(t.contrast, &rbm_training_unobserved), words ? HM_ENUMERIC : HM_OK);
     if (words) {
@@ -273,10 +278,12 @@ static void expect_fault(float weight, float b, float c, double offset_rate, con
 static void divergence_with_finite_numbers_is_noticed(void **state)
 {
     (void)state;
-    expect_fault(1, 0, 40, 0.5, "3 of 3 units of hidden layer 1 are dead");
-    expect_fault(200, 0, 0, 0.01, "the weights W have exploded");
-    expect_fault(40, -60, -80, 0.01, "persistent chains have stopped moving"); /* all on or all off, for ever */
-    expect_fault(1, -1.5f, -2, 0.01, NULL);                                    /* the same, but they move */
+    expect_fault(1, 0, 40, 0.5, 0, "3 of 3 units of hidden layer 1 are dead");
+    expect_fault(200, 0, 0, 0.01, 0, "the weights W have exploded");
+    expect_fault(40, -60, -80, 0.01, 0, "persistent chains have stopped moving"); /* all on or all off, for ever */
+    expect_fault(40, -40, -80, 0.01, 2, "persistent chains have stopped moving"); /* the warm replicas do move */
+    expect_fault(1, -1.5f, -2, 0.01, 2, NULL);
+    expect_fault(1, -1.5f, -2, 0.01, 0, NULL); /* the same, but they move */
 }
 
 int main(void)

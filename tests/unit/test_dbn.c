@@ -557,6 +557,29 @@ static void pretraining_ties_a_layer(void **state)
     hm_model_free(model);
 }
 
+/* By the place they have in the model, whichever machine of two layers is trained. */
+static void dead_layers_are_named_by_their_place(void **state)
+{
+    (void)state;
+    hm_model *model = make_model((const char *const[]){"hidden", "[3, 5, 2]", NULL}, 0.9, 0.5);
+    const hm_objective *pretrain = hm_objective_find(model->class, "pretrain"),
+                       *up_down = hm_objective_find(model->class, "up_down");
+    for (int64_t layer = 1; layer <= 3; layer++) {
+        hm_contrast_settings how = {.layer = layer};
+        hm_layer upper = model->stack->pair[layer - 1].layer[1];
+        float *mean = hm_model_tensor(model, upper.mean);
+        char words[64];
+        for (int64_t j = 0; j < upper.units; j++) mean[j] = 0.5f;
+        assert_null(pretrain->fault(model, &how));
+        memset(mean, 0, (size_t)upper.units * sizeof mean[0]);
+        snprintf(words, sizeof words, "%d of %d units of hidden layer %d are dead", (int)upper.units, (int)upper.units,
+                 (int)layer);
+        assert_non_null(strstr(pretrain->fault(model, &how), words));
+        if (layer == 3) assert_non_null(strstr(up_down->fault(model, &how), words));
+    }
+    hm_model_free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -569,6 +592,7 @@ int main(void)
         cmocka_unit_test(up_down_is_the_delta_rule),
         cmocka_unit_test(up_down_of_real_rows_is_the_delta_rule),
         cmocka_unit_test(pretraining_ties_a_layer),
+        cmocka_unit_test(dead_layers_are_named_by_their_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
