@@ -53,8 +53,15 @@ void hm_recognition_free(hm_recognition *recognition)
     }
 }
 
+static bool has_weights(const hm_model *model, const hm_recognition *recognition)
+{
+    hm_matrix first = hm_pack_matrix(&model->layout, model->params, recognition->weights[1]);
+    return hm_kernels_best()->dot(first.rows * first.columns, first.at, first.at) > 0;
+}
+
 void hm_recognition_refresh(const hm_model *model, hm_recognition *recognition)
 {
+    recognition->made = has_weights(model, recognition);
     for (int l = 1; l <= recognition->layers; l++) {
         hm_matrix R = hm_pack_matrix(&model->layout, model->params, recognition->weights[l]);
         hm_pack_both(&recognition->up[l], &recognition->down[l], R, model->team);
@@ -71,8 +78,7 @@ bool hm_recognition_has(const hm_recognition *recognition, int tensor)
 void hm_recognition_start(hm_model *model, const hm_recognition *recognition)
 {
     const hm_machine *machine = model->machine;
-    hm_matrix first = hm_pack_matrix(&model->layout, model->params, recognition->weights[1]);
-    if (hm_kernels_best()->dot(first.rows * first.columns, first.at, first.at) > 0) return;
+    if (has_weights(model, recognition)) return;
     for (int l = 1; l <= recognition->layers; l++) {
         hm_matrix W = hm_pack_matrix(&model->layout, model->params, machine->weights[l - 1]);
         float *R = hm_model_tensor(model, recognition->weights[l]), twice = l < recognition->layers ? 2.0f : 1.0f;

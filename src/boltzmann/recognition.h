@@ -16,6 +16,7 @@ typedef struct hm_recognition {
     int64_t units[HM_LAYERS_MAX];
     int weights[HM_LAYERS_MAX], biases[HM_LAYERS_MAX]; /* tensors R_l, r_l; from 1 */
     hm_packed up[HM_LAYERS_MAX], down[HM_LAYERS_MAX];
+    bool made; /* it has been given weights; until then mean field starts without it */
 } hm_recognition;
 
 /* For the machine that model->machine declares; its tensors R1 .., r1 ... */

@@ -149,8 +149,9 @@ static hm_status infer(const hm_model *model, const hm_mean_field *how, int give
                        hm_arena *scratch, hm_mean_field_result *result)
 {
     const hm_recognition *recognition = recognition_of(model);
-    if (recognition) hm_recognise(model, recognition, states);
-    return hm_mean_field_run(model, model->machine, how, given | (recognition ? HM_GIVEN_HIDDEN : 0), states, scratch,
+    bool recognised = recognition && recognition->made;
+    if (recognised) hm_recognise(model, recognition, states);
+    return hm_mean_field_run(model, model->machine, how, given | (recognised ? HM_GIVEN_HIDDEN : 0), states, scratch,
                              result);
 }
 
