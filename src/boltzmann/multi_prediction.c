@@ -8,15 +8,13 @@
 #include <string.h>
 
 /* All states of the unrolled network: even[0] before the first sweep, odd[t] and even[t] of sweep t = 1 .. updates. */
-enum { UPDATES_MAX = 64 };
-
 typedef struct unrolled {
     const hm_model *model;
     const hm_machine *machine;
     hm_shard *shard;
     int64_t updates, rows;
-    float *v, *missing;            /* (rows, V); missing: 1 where a unit is to be predicted, 0 where it is seen */
-    hm_states at[UPDATES_MAX + 1]; /* layers of sweep t */
+    float *v, *missing; /* (rows, V); missing: 1 where a unit is to be predicted, 0 where it is seen */
+    hm_states at[HM_MULTI_PREDICTION_UPDATES_MAX + 1]; /* layers of sweep t */
 } unrolled;
 
 static int64_t all_units(const hm_machine *machine)
@@ -199,9 +197,6 @@ static hm_status backward(const unrolled *u, stack *s)
 static hm_status unroll(const hm_model *model, const hm_machine *machine, int64_t updates, hm_shard *shard, unrolled *u)
 {
     *u = (unrolled){.model = model, .machine = machine, .shard = shard, .updates = updates, .rows = shard->data.rows};
-    HM_REQUIRE(updates <= UPDATES_MAX, HM_EUSAGE,
-               "multi-prediction keeps all mean-field updates: model.mean_field_updates may be at most %d",
-               UPDATES_MAX);
     return forward(u);
 }
 

@@ -13,6 +13,8 @@
 
 #include "boltzmann/machine.h"
 
+enum { HM_MULTI_PREDICTION_UPDATES_MAX = 64 }; /* the states after each of them are kept */
+
 hm_status hm_multi_prediction_gradient(const hm_model *model, const hm_machine *machine, int64_t updates,
                                        hm_shard *shard);
 size_t hm_multi_prediction_bytes(const hm_machine *machine, int64_t updates, int64_t rows);

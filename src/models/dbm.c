@@ -336,6 +336,9 @@ static hm_status prediction_check(const hm_model *model, const hm_contrast_setti
     HM_REQUIRE(model->machine->layer[0].unit == HM_BERNOULLI, HM_EUSAGE,
                "objective multi_prediction predicts binary units; the visible ones are %s",
                hm_unit_names[model->machine->layer[0].unit]);
+    HM_REQUIRE(settings_of(model)->mean_field.updates <= HM_MULTI_PREDICTION_UPDATES_MAX, HM_EUSAGE,
+               "objective multi_prediction keeps all mean-field updates: model.mean_field_updates may be at most %d",
+               HM_MULTI_PREDICTION_UPDATES_MAX);
     HM_REQUIRE(!hm_has_label_layer(model->machine), HM_EUSAGE,
                "objective multi_prediction does not predict label units; leave model.label_units out");
     return HM_OK;
