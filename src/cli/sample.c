@@ -116,7 +116,7 @@ static hm_status show_shard(void *context, int64_t local)
     const sampling *s = t->s;
     const hm_model *model = s->model;
     hm_range rows = shard_rows(s, t->own.begin + local);
-    hm_stream stream = {(uint64_t)s->run.general.seed, HM_RNG_SAMPLE_VISIBLE, (uint64_t)1 << 43};
+    hm_stream stream = {(uint64_t)s->run.general.seed, HM_RNG_SAMPLE_VISIBLE, HM_RNG_SECOND_WALK};
     hm_arena scratch;
     if (hm_count(rows) == 0) return HM_OK;
     HM_TRY(hm_arena_init(&scratch, model->class->sampling_bytes(model, hm_count(rows)), "scratch for sampling"));

@@ -6,6 +6,7 @@
 #ifndef HM_RNG_H
 #define HM_RNG_H
 
+#include <assert.h>
 #include <stdint.h>
 
 /* What a stream is drawn for. Two uses that may meet at one (step, row, column) need two purposes. */
@@ -40,6 +41,10 @@ typedef struct hm_stream {
     uint64_t step;    /* below 2^44 */
 } hm_stream;
 
+/* Where the steps of a second walk begin, which shares no numbers with a first one of the same purposes: above all that
+ * can be counted there, and with eight layers a step still below 2^44. */
+#define HM_RNG_SECOND_WALK ((uint64_t)1 << 40)
+
 /* The words of the counter that all columns of a row share. */
 typedef struct hm_counter {
     uint32_t row, step, high;
@@ -48,6 +53,7 @@ typedef struct hm_counter {
 static inline hm_counter hm_counter_of(const hm_stream *stream, int64_t row)
 {
     uint64_t r = (uint64_t)row;
+    assert(stream->step >> 44 == 0 && r >> 44 == 0);
     return (hm_counter){
         .row = (uint32_t)r,
         .step = (uint32_t)stream->step,

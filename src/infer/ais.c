@@ -25,8 +25,6 @@ enum {
     PROGRESS_PARTS = 1000, /* of an adaptive ladder, whose length is not known: beta in thousandths */
 };
 
-static const uint64_t REVERSE_STEPS = (uint64_t)1 << 43; /* steps of streams from here on: the way down */
-
 /* ---- settings ---- */
 
 static const char *const ladder_names[] = {"linear", "salakhutdinov2008", "adaptive", "custom", NULL};
@@ -354,7 +352,7 @@ static hm_status task_burn_in(void *context, int64_t shard)
     hm_walk *walk = &part->run->walks[shard];
     hm_arena_reset(walk->scratch);
     return part->run->model->class->gibbs(part->run->model, walk->seed, walk->state, walk->first_chain,
-                                          REVERSE_STEPS + (uint64_t)part->first, part->steps, walk->scratch, NULL);
+                                          HM_RNG_SECOND_WALK + (uint64_t)part->first, part->steps, walk->scratch, NULL);
 }
 
 /* States from the caller's rows. */
@@ -500,7 +498,7 @@ hm_status hm_ais_reverse(const hm_model *model, const float base[], hm_matrix st
                      .settings = settings,
                      .what = "reverse AIS",
                      .base = base,
-                     .first_step = REVERSE_STEPS};
+                     .first_step = HM_RNG_SECOND_WALK};
     hm_status status = annealing_init(&run);
     if (status == HM_OK) status = anneal_down(&run, start, temperatures, betas, out);
     if (status == HM_OK) summarise(&run, -1, out);
@@ -564,7 +562,7 @@ hm_status hm_raise(const hm_model *model, const float base[], hm_matrix rows, co
                      .settings = &own,
                      .what = "RAISE",
                      .base = base,
-                     .first_step = REVERSE_STEPS};
+                     .first_step = HM_RNG_SECOND_WALK};
     hm_status status = annealing_init(&run);
     if (status == HM_OK)
         status = workers->comm->agree(workers->comm, repeat_rows(rows, settings->raise_chains, &start));

@@ -286,7 +286,7 @@ static void samples_have_the_exact_distribution(void **state)
     int counts[STATES] = {0};
     double chi_square = 0, log_z = log_z_top(model, H2);
     float *states = calloc(CHAINS * H1 + 64, sizeof *states), *v = calloc(CHAINS * V + 64, sizeof *v);
-    hm_stream stream = {5, HM_RNG_SAMPLE_VISIBLE, (uint64_t)1 << 43};
+    hm_stream stream = {5, HM_RNG_SAMPLE_VISIBLE, HM_RNG_SECOND_WALK};
     hm_arena scratch;
     assert_int_equal(hm_state_columns(model), H1);
     assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, CHAINS), "scratch"));
@@ -386,7 +386,7 @@ static void check_other_samples(const hm_model *model, enum other kind)
     enum { CHAINS = 20000, STEPS = 60 };
     float *states = calloc(CHAINS * H1 + 64, sizeof *states), *v = calloc(CHAINS * V + 64, sizeof *v),
           *means = calloc(CHAINS * V + 64, sizeof *means);
-    hm_stream stream = {5, HM_RNG_SAMPLE_VISIBLE, (uint64_t)1 << 43};
+    hm_stream stream = {5, HM_RNG_SAMPLE_VISIBLE, HM_RNG_SECOND_WALK};
     hm_arena scratch;
     assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, CHAINS), "scratch"));
     assert_ok(model->class->gibbs(model, 5, (hm_matrix){states, CHAINS, H1}, 0, 0, STEPS, &scratch, NULL));
