@@ -119,10 +119,8 @@ hm_status hm_stack_allocate(hm_model *model)
         int64_t lower = pair->layer[0].units, upper = pair->layer[1].units;
         HM_TRY(hm_packed_init(&pair->up[0], lower, upper));
         HM_TRY(hm_packed_init(&pair->down[0], upper, lower));
-        if (l + 1 < stack->pairs) HM_TRY(hm_packed_init(&stack->up[l], lower, upper));
         HM_TRY(hm_variance_allocate(pair));
         pair->up[0].tables = l > 0; /* hidden states; visible ones may be images */
-        stack->up[l].tables = l > 0;
         pair->down[0].tables = true;
     }
     if (model->classifier) HM_TRY(hm_classifier_allocate(model));
@@ -136,7 +134,6 @@ void hm_stack_free(hm_model *model)
     for (int l = 0; stack && l < stack->pairs; l++) {
         hm_packed_free(&stack->pair[l].up[0]);
         hm_packed_free(&stack->pair[l].down[0]);
-        hm_packed_free(&stack->up[l]);
         hm_variance_free(&stack->pair[l]);
     }
     if (stack && model->machine) free(model->machine->base_bias);
@@ -182,19 +179,24 @@ static void refresh_base(hm_model *model)
     }
 }
 
+static void pack_directed(hm_model *model, int l)
+{
+    hm_machine *pair = &model->stack->pair[l];
+    hm_matrix R = hm_pack_matrix(&model->layout, model->params, model->stack->recognition[l]);
+    bool untied = hm_kernels_best()->dot(R.rows * R.columns, R.at, R.at) > 0;
+    if (!untied || pair->variance) /* which it makes as well */
+        hm_machine_pack(model, pair);
+    else
+        hm_pack_transposed(&pair->down[0], hm_pack_matrix(&model->layout, model->params, pair->weights[0]),
+                           model->team);
+    if (untied) hm_pack_weights(&pair->up[0], R, model->team);
+    model->stack->untied[l] = untied;
+}
+
 void hm_stack_refresh(hm_model *model)
 {
-    hm_stack *stack = model->stack;
-    for (int l = 0; l < stack->pairs; l++) {
-        hm_machine *pair = &stack->pair[l];
-        hm_machine_pack(model, pair);
-        if (l + 1 == stack->pairs) break;
-        hm_matrix W = hm_pack_matrix(&model->layout, model->params, pair->weights[0]);
-        if (pair->variance) W.at = pair->scaled;
-        hm_matrix R = hm_pack_matrix(&model->layout, model->params, stack->recognition[l]);
-        stack->untied[l] = hm_kernels_best()->dot(R.rows * R.columns, R.at, R.at) > 0;
-        hm_pack_weights(&stack->up[l], stack->untied[l] ? R : W, model->team);
-    }
+    for (int l = 0; l < hm_stack_top(model); l++) pack_directed(model, l);
+    hm_machine_pack(model, model->machine);
     if (model->classifier) hm_classifier_refresh(model);
     refresh_base(model);
 }
@@ -218,12 +220,7 @@ size_t hm_stack_bytes(const hm_model *model, int64_t rows)
 
 int hm_stack_count(const hm_model *model) { return model->stack->pairs; }
 
-hm_machine hm_stack_upward(const hm_model *model, int l)
-{
-    hm_machine pair = model->stack->pair[l];
-    if (l < hm_stack_top(model)) pair.up[0] = model->stack->up[l];
-    return pair;
-}
+hm_machine hm_stack_pair(const hm_model *model, int l) { return model->stack->pair[l]; }
 
 hm_status hm_stack_draw_downward(const hm_model *model, hm_matrix from, const hm_stream *stream, int64_t first_row,
                                  hm_arena *scratch, float *const layers[], float *mean)

@@ -12,10 +12,9 @@
 
 struct hm_stack {
     int pairs;
-    hm_machine pair[HM_LAYERS_MAX]; /* the RBMs, from the lowest */
+    hm_machine pair[HM_LAYERS_MAX]; /* the RBMs, from the lowest; upward those below the top one have R for W */
     int recognition[HM_LAYERS_MAX]; /* tensors R of the directed layers: pairs but the top one */
-    hm_packed up[HM_LAYERS_MAX];    /* R, packed; of W while R has not been given weights */
-    bool untied[HM_LAYERS_MAX];     /* R has */
+    bool untied[HM_LAYERS_MAX];     /* R has been given weights; until then it is W */
 };
 
 /* model->stack and model->machine, with their tensors, for `count` >= 2 binary hidden layers above visible units of the
@@ -39,9 +38,9 @@ int64_t hm_stack_units(const hm_model *model, int l);
 /* Scratch for the states of all layers and the inputs of a half-step. */
 size_t hm_stack_bytes(const hm_model *model, int64_t rows);
 
-/* For hm_pairs (boltzmann/pretrain.h): pair l with R in the place of W upward. */
+/* For hm_pairs (boltzmann/pretrain.h). */
 int hm_stack_count(const hm_model *model);
-hm_machine hm_stack_upward(const hm_model *model, int l);
+hm_machine hm_stack_pair(const hm_model *model, int l);
 
 /* The visible side of the top RBM (rows, its units, without labels in the first columns) down to the visible units:
  * layers[l] (rows, units of layer l), l < L - 1, drawn with (stream, first_row + row), stream->step times the layers of

@@ -87,7 +87,7 @@ static hm_status sleep_phase(const hm_model *model, hm_shard *shard, float *cons
         int64_t lower = pair->layer[0].units, upper = pair->layer[1].units;
         float *error;
         HM_TRY(hm_arena_floats(shard->scratch, rows * upper, &error));
-        hm_product((hm_matrix){x[l], rows, lower}, &model->stack->up[l], error);
+        hm_product((hm_matrix){x[l], rows, lower}, &pair->up[0], error);
         delta_rule(&pair->layer[1], rows, x[l + 1], hm_model_tensor(model, pair->layer[1].bias), weight, error);
         shard->outer[model->stack->recognition[l]] = (hm_outer){.a = {x[l], rows, lower}, .b = {error, rows, upper}};
         hm_kernels_best()->add_columns(rows, upper, error, 1.0f,

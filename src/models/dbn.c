@@ -111,14 +111,14 @@ static hm_status draw_bound(const hm_model *model, hm_matrix v, int64_t first_ro
     hm_states top = {.rows = v.rows};
     float *x = v.at, *above, *inputs;
     for (int l = 0; l < hm_stack_top(model); l++) {
-        hm_machine pair = model->stack->pair[l], up = hm_stack_upward(model, l);
+        hm_machine pair = hm_stack_pair(model, l);
         hm_draw stream = {0x5eed, {HM_RNG_UPWARD, HM_RNG_UPWARD}, draw * HM_LAYERS_MAX + (uint64_t)l, first_row};
         HM_TRY(hm_arena_floats(scratch, v.rows * pair.layer[1].units, &above));
         HM_TRY(hm_arena_floats(scratch, v.rows * pair.layer[1].units, &inputs));
         hm_states states = {.rows = v.rows, .at = {x, above}};
         hm_half_step step = {.side = HM_ODD, .from = &states, .sample = &states, .draw = &stream, .beta = 1};
-        HM_TRY(hm_machine_half(model, &up, &step, scratch));
-        hm_product(hm_layer_of(&up, &states, 0), &up.up[0], inputs);
+        HM_TRY(hm_machine_half(model, &pair, &step, scratch));
+        hm_product(hm_layer_of(&pair, &states, 0), &pair.up[0], inputs);
         add_log_probability(&pair.layer[1], NULL, v.rows, above, inputs, hm_model_tensor(model, pair.layer[1].bias), -1,
                             out);
         HM_TRY(hm_arena_floats(scratch, v.rows * pair.layer[0].units, &inputs));
@@ -207,7 +207,7 @@ static hm_status begin_pretraining(hm_model *model, int l)
     return HM_OK;
 }
 
-static const hm_pairs dbn_pairs = {.count = hm_stack_count, .at = hm_stack_upward, .begin = begin_pretraining};
+static const hm_pairs dbn_pairs = {.count = hm_stack_count, .at = hm_stack_pair, .begin = begin_pretraining};
 
 /* ---- the up-down algorithm -------------------------------------------------------------------------------------- */
 
@@ -248,7 +248,7 @@ static hm_status dbn_classify(const hm_model *model, hm_matrix v, hm_arena *scra
     float *x = v.at;
     if (!has_labels(model)) return hm_classify(model, v, scratch, out);
     for (int l = 0; l < hm_stack_top(model); l++) {
-        hm_machine pair = hm_stack_upward(model, l);
+        hm_machine pair = hm_stack_pair(model, l);
         hm_states states = {.rows = v.rows, .at = {x}};
         hm_half_step up = {.side = HM_ODD, .from = &states, .prob = &states, .beta = 1};
         HM_TRY(hm_arena_floats(scratch, v.rows * pair.layer[1].units, &states.at[1]));
