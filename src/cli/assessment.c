@@ -60,7 +60,8 @@ static void report_method(const hm_assessment *e, int method, hm_report *report)
  * reverse AIS its place is RAISE's, which is high for the distribution that annealing ends in: where that is not the
  * model, the two are apart as well. */
 typedef struct bracket {
-    double forward, forward_error, reverse, gap;
+    const hm_ais_result *low, *high;
+    double gap;
     double raise; /* NaN without */
     char verdict[200];
 } bracket;
@@ -68,41 +69,54 @@ typedef struct bracket {
 enum { TRUSTED_SIGMAS = 3 };
 static const double TRUSTED_GAP = 1; /* nats */
 
-static void find_forward(const hm_assessment *e, bracket *b)
+/* The larger forward estimate, or NULL. */
+static const hm_ais_result *find_forward(const hm_assessment *e)
 {
-    b->forward = -INFINITY;
+    const hm_ais_result *larger = NULL;
     for (int method = AIS; method <= AIS_UNIFORM; method++) {
         const hm_ais_result *ais = &e->estimates[method].ais;
-        if (!e->estimates[method].done || !(ais->log_z > b->forward)) continue;
-        b->forward = ais->log_z;
-        b->forward_error = ais->log_z_stderr;
+        if (e->estimates[method].done && isfinite(ais->log_z) && !(larger && ais->log_z <= larger->log_z)) larger = ais;
     }
+    return larger;
 }
 
-static bool find_bracket(const hm_assessment *e, bracket *b)
+/* The interval of three standard errors has no end: the mean weight is that of one chain or two, and a standard error
+ * that rests on them says nothing. */
+static bool is_open(const hm_ais_result *ais) { return !isfinite(ais->log_z_lower) || !isfinite(ais->log_z_upper); }
+
+/* name: of the upper estimate. */
+static void find_verdict(const hm_assessment *e, const char *name, bracket *b)
 {
-    bool reverse = e->estimates[REVERSE_AIS].done, raised = e->estimates[RAISE].done;
-    const hm_ais_result *high = &e->estimates[reverse ? REVERSE_AIS : RAISE].ais;
-    const char *name = reverse ? "reverse" : "RAISE";
-    find_forward(e, b);
-    if (!(reverse || raised) || !isfinite(b->forward)) return false;
-    b->reverse = high->log_z;
-    b->gap = b->reverse - b->forward;
-    b->raise = raised ? e->estimates[RAISE].ais.log_z : (double)NAN;
-    double error = hypot(b->forward_error, high->log_z_stderr);
     const estimate *exact = &e->estimates[EXACT];
-    double wrong = exact->done ? b->forward - exact->ais.log_z : 0;
-    if (!(fabs(wrong) <= TRUSTED_GAP + TRUSTED_SIGMAS * b->forward_error))
+    double error = hypot(b->low->log_z_stderr, b->high->log_z_stderr);
+    double wrong = exact->done ? b->low->log_z - exact->ais.log_z : 0;
+    const hm_ais_result *open = is_open(b->low) ? b->low : is_open(b->high) ? b->high : NULL;
+    if (!(fabs(wrong) <= TRUSTED_GAP + TRUSTED_SIGMAS * b->low->log_z_stderr))
         snprintf(b->verdict, sizeof b->verdict, "forward is %.1f nats from the exact log Z: do not quote", fabs(wrong));
     else if (!(fabs(b->gap) <= TRUSTED_GAP + TRUSTED_SIGMAS * error))
         snprintf(b->verdict, sizeof b->verdict, "forward and %s are %.1f nats apart: do not quote", name, fabs(b->gap));
-    else if (b->gap < -TRUSTED_SIGMAS * error && reverse)
+    else if (open)
+        snprintf(b->verdict, sizeof b->verdict,
+                 "%s has an effective sample size of %.1f of %lld: do not quote; raise ais.chains or ais.temperatures",
+                 open == b->low ? "forward" : name, open->ess, (long long)open->chains);
+    else if (b->gap < -TRUSTED_SIGMAS * error && b->high == &e->estimates[REVERSE_AIS].ais)
         snprintf(b->verdict, sizeof b->verdict,
                  "reverse lies %.2f nats below forward: its chains are not yet samples of the model; raise ais.burn_in",
                  -b->gap);
     else
         snprintf(b->verdict, sizeof b->verdict, "bracket of %.2f nats, standard error %.2f: trustworthy", fabs(b->gap),
                  error);
+}
+
+static bool find_bracket(const hm_assessment *e, bracket *b)
+{
+    bool reverse = e->estimates[REVERSE_AIS].done, raised = e->estimates[RAISE].done;
+    b->low = find_forward(e);
+    if (!(reverse || raised) || !b->low) return false;
+    b->high = &e->estimates[reverse ? REVERSE_AIS : RAISE].ais;
+    b->gap = b->high->log_z - b->low->log_z;
+    b->raise = raised ? e->estimates[RAISE].ais.log_z : (double)NAN;
+    find_verdict(e, reverse ? "reverse" : "RAISE", b);
     return true;
 }
 
@@ -111,8 +125,8 @@ static void report_bracket(const hm_assessment *e, hm_report *report)
     bracket b;
     if (!find_bracket(e, &b)) return;
     hm_report_begin(report, "bracket", "bracket of log Z");
-    hm_report_real(report, "forward", "AIS, the larger start", b.forward, 3, "nats");
-    if (e->estimates[REVERSE_AIS].done) hm_report_real(report, "reverse", "reverse AIS", b.reverse, 3, "nats");
+    hm_report_real(report, "forward", "AIS, the larger start", b.low->log_z, 3, "nats");
+    if (e->estimates[REVERSE_AIS].done) hm_report_real(report, "reverse", "reverse AIS", b.high->log_z, 3, "nats");
     if (e->estimates[RAISE].done) hm_report_real(report, "raise", "RAISE", b.raise, 3, "nats");
     hm_report_real(report, "gap", "gap", b.gap, 3, "nats");
     hm_report_text(report, "verdict", "verdict", b.verdict);

@@ -123,6 +123,16 @@ class Evaluate(Case):
         self.assertLess(report["ais_uniform"]["log_z"], report["exact"]["log_z"] - 5)
         self.assertIn("nats from the exact log Z: do not quote", report["bracket"]["verdict"])
 
+    def test_the_verdict_does_not_trust_one_chain(self):
+        """Both estimates near each other, and each the weight of about one chain of few."""
+        config = self.config(self.digits(), model="hidden: 12", train="epochs: 30, learning_rate: 0.1")
+        self.succeed("train", config, "-o", self.path("one"), "--quiet")
+        report = self.report("evaluate", self.path("one"), "--method", "ais,reverse_ais", "--set", "ais.chains=4", "--set",
+                             "ais.temperatures=150", "--set", "ais.burn_in=100")
+        self.assertIsNone(report["ais"]["log_z_lower"])  # no end
+        self.assertLess(abs(report["bracket"]["gap"]), 1)
+        self.assertRegex(report["bracket"]["verdict"], r"effective sample size of 1\.\d of 4: do not quote")
+
     def test_ladders_and_methods(self):
         folder = self.train(12, epochs=2)
         exact = self.report("evaluate", folder, "--method", "exact", "--split", "test")["exact"]["log_z"]
