@@ -71,7 +71,7 @@ typedef struct hm_half_step {
     const hm_states *prob, *sample; /* either may be NULL; may be the same as each other */
     const hm_draw *draw;            /* with `sample` */
     double beta;
-    const float *biases; /* (units of the side), as they are; NULL: the model's, times beta */
+    const float *biases; /* (units of the side), as they are; NULL: the model's, and beta is 1 */
 } hm_half_step;
 hm_status hm_machine_half(const hm_model *model, const hm_machine *machine, const hm_half_step *step,
                           hm_arena *scratch);

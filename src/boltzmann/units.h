@@ -1,8 +1,9 @@
 /* What kinds of units a layer may have, each by the three things that sampling, annealing and likelihoods need of it:
  *
  *   Bernoulli   x in {0, 1}            -E = b x + x i                      (i: the input from neighbouring layers)
- *   Gaussian    x real                 -E = -(x - b)^2 / 2 s^2 + x i / s^2     mean b + i, variance s^2 (Cho, Ilin,
- * Raiko 2011) softmax     one of a group is 1    as Bernoulli                        p = softmax(b + i) over the group
+ *   Gaussian    x real                 -E = -(x - b)^2 / 2 s^2 + x i / s^2
+ *                                      mean b + i, variance s^2 (Cho, Ilin, Raiko 2011)
+ *   softmax     one of a group is 1    as Bernoulli; p = softmax(b + i) over the group
  *   rectified   x >= 0                 infinitely many Bernoulli copies of one unit with biases b - 1/2, b - 3/2, ...
  *                                      drawn as max(0, i + b + N(0, sigmoid(i + b))) (Nair & Hinton 2010)
  *

@@ -50,7 +50,8 @@ static hm_status run_forward(hm_assessment *e, hm_base base, estimate *out)
 {
     float *biases;
     HM_TRY(require_annealing(e));
-    HM_TRY(hm_alloc(&biases, hm_state_columns(e->model), sizeof(float), "base biases"));
+    hm_status made = hm_alloc(&biases, hm_state_columns(e->model), sizeof(float), "base biases");
+    HM_TRY(e->cli->comm->agree(e->cli->comm, made));
     hm_base_biases(e->model, base, biases);
     hm_workers workers = e->run.workers;
     workers.seed += (uint64_t)base; /* the two starts are independent estimates */

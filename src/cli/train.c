@@ -358,14 +358,15 @@ static hm_status usage_of_all(const training *t, usage *out)
 {
     hm_comm *comm = t->cli->comm;
     struct rusage mine;
-    usage *all;
-    int64_t *begin;
-    HM_TRY(hm_alloc(&all, comm->size, sizeof(usage), "a report"));
-    HM_TRY(hm_alloc(&begin, comm->size + 1, sizeof(int64_t), "a report"));
+    usage *all = NULL;
+    int64_t *begin = NULL;
+    hm_status status = hm_alloc(&all, comm->size, sizeof(usage), "a report");
+    if (status == HM_OK) status = hm_alloc(&begin, comm->size + 1, sizeof(int64_t), "a report");
+    HM_TRY(comm->agree(comm, status));
     getrusage(RUSAGE_SELF, &mine);
     all[comm->rank] = (usage){(double)mine.ru_maxrss / 1e3, hm_stages_times(&t->stages)};
     for (int rank = 0; rank <= comm->size; rank++) begin[rank] = rank * (int64_t)sizeof(usage);
-    hm_status status = comm->all_gather(comm, all, begin);
+    status = comm->all_gather(comm, all, begin);
     *out = (usage){0};
     for (int rank = 0; rank < comm->size; rank++) {
         out->megabytes = fmax(out->megabytes, all[rank].megabytes);

@@ -77,12 +77,12 @@ static inline int64_t numbers_differ(int64_t n, const float *a, const float *b)
     return -1;
 }
 
-static inline void numbers_same(const char *what, const char *isa, int64_t n, const float *ours, const float *reference)
+static inline void numbers_same(const char *what, const char *isa, int64_t n, const float *ours, const float *expected)
 {
-    int64_t at = numbers_differ(n, ours, reference);
+    int64_t at = numbers_differ(n, ours, expected);
     if (at >= 0)
         fail_msg("%s, %s: element %lld of %lld is %a, expected %a", what, isa, (long long)at, (long long)n,
-                 (double)ours[at], (double)reference[at]);
+                 (double)ours[at], (double)expected[at]);
 }
 
 /* Distance in units of the last place of the float nearest to `exact`; infinite when only one of them is. */
