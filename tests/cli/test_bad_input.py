@@ -207,7 +207,8 @@ class BadRuns(Case):
         deep = [good, "--set", "model.family=dbm", "--set", "model.hidden=[5, 4]", "--set", "model.label_units=true"]
         self.refuse_train(2, ["label_units", "set model.classes"], *deep)
         self.refuse_train(2, ["multi_prediction", "model.mean_field_updates may be at most 64"], *deep, "--set",
-                          "model.mean_field_updates=65", "--set", "train.objective=multi_prediction")
+                          "model.classes=10", "--set", "model.mean_field_updates=65", "--set",
+                          "train.objective=multi_prediction")
         self.refuse_train(2, ["multi_prediction", "leave model.label_units out"], *deep, "--set", "model.classes=10",
                           "--set", "train.objective=multi_prediction")
         self.refuse_train(2, ["model", "7 layers", "1 to 6"], *deep, "--set", "model.classes=10", "--set",
