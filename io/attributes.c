@@ -113,6 +113,12 @@ bool hm_store_has_attribute(const hm_store *store, const char *object, const cha
     return hm_store_has(store, object) && H5Aexists_by_name(store->file, object, name, H5P_DEFAULT) > 0;
 }
 
+hm_status hm_store_remove_attribute(hm_store *store, const char *object, const char *name)
+{
+    if (!hm_store_has_attribute(store, object, name)) return HM_OK;
+    return H5Adelete_by_name(store->file, object, name, H5P_DEFAULT) < 0 ? hm_h5_write_failed(store, object) : HM_OK;
+}
+
 /* One value of type class `wanted` (integers are also reals). */
 static hm_status get_number(hm_store *store, const char *object, const char *name, hid_t memory_type, bool real,
                             void *value)

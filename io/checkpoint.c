@@ -86,10 +86,12 @@ static hm_status write_scalars(hm_store *store, const hm_checkpoint *checkpoint)
 {
     for (int scalar = 0; scalar < checkpoint->scalar_count; scalar++) {
         char path[PATH_ROOM];
-        int length = snprintf(path, sizeof path, "/scalars/%s", checkpoint->scalars[scalar].name);
+        const hm_checkpoint_scalar *at = &checkpoint->scalars[scalar];
+        int length = snprintf(path, sizeof path, "/scalars/%s", at->name);
         HM_REQUIRE(length < PATH_ROOM, HM_EINTERNAL, "checkpoint: the name of a scalar is too long");
-        const hm_field field = {.name = path, .type = HM_FIELD_FLOAT64, .description = "running value of the loop"};
-        HM_TRY(hm_store_write(store, &field, NULL, checkpoint->scalars[scalar].value));
+        const hm_field field = {
+            .name = path, .type = HM_FIELD_FLOAT64, .unit = at->unit, .description = at->description};
+        HM_TRY(hm_store_write(store, &field, NULL, at->value));
     }
     return HM_OK;
 }

@@ -28,7 +28,8 @@ typedef struct hm_checkpoint_pack {
 
 typedef struct hm_checkpoint_scalar {
     char name[32];
-    double *value; /* the caller's */
+    const char *unit, *description; /* of the dataset; unit may be NULL */
+    double *value;                  /* the caller's, as all texts */
 } hm_checkpoint_scalar;
 
 /* Writing: everything is the caller's. Reading: layout, params, packs, the names, and chains of the right size are

@@ -154,6 +154,7 @@ static hm_status write_evaluation(hm_store *store, const hm_evaluation *evaluati
     int length = snprintf(group, sizeof group, "/evaluation/%s", method);
     HM_REQUIRE(method[0] && !strchr(method, '/') && length < PATH_ROOM, HM_EINTERNAL, "evaluation '%s': not a name",
                method);
+    if (evaluation->forget) return hm_store_remove_attribute(store, group, evaluation->forget);
     HM_TRY(hm_store_remove(store, group));
     if (evaluation->description) HM_TRY(hm_store_set_text(store, group, "description", evaluation->description));
     for (int note = 0; note < evaluation->note_count; note++)

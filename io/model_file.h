@@ -62,9 +62,11 @@ typedef struct hm_note {
     const char *name, *value;
 } hm_note;
 
-/* One estimate: /evaluation/METHOD, replaced if it is there. */
+/* One estimate: /evaluation/METHOD, replaced if it is there; with `forget` it stays, if it is there, without the note
+ * of that name. */
 typedef struct hm_evaluation {
     const char *method;       /* "ais", "exact" */
+    const char *forget;       /* NULL, or all below is left out */
     const char *description;  /* attribute of the group; may be NULL */
     const hm_result *results; /* any subset of hm_evaluation_fields, and more */
     int result_count;

@@ -95,6 +95,9 @@ hm_status hm_store_set_seed(hm_store *store, const char *object, const char *nam
 hm_status hm_store_set_real(hm_store *store, const char *object, const char *name, double value);
 hm_status hm_store_set_text(hm_store *store, const char *object, const char *name, const char *value);
 
+/* If there. Not for shared stores. */
+hm_status hm_store_remove_attribute(hm_store *store, const char *object, const char *name);
+
 bool hm_store_has_attribute(const hm_store *store, const char *object, const char *name);
 
 /* HM_EDATA when there is none, or it is not a single integer / number / text (at most 16 MiB). The caller frees *text.

@@ -12,7 +12,7 @@ static const char classification[] = "classification";
 
 /* ---- results ---------------------------------------------------------------------------------------------------- */
 
-enum { RESULTS_MAX = HM_RESULTS_MAX, NOTES_MAX = 4 };
+enum { RESULTS_MAX = HM_RESULTS_MAX, NOTES_MAX = 5 };
 
 /* Mean log p(v) = -mean F(v) - log Z. */
 static double log_prob(const hm_assessment *e, int split, int method)
@@ -213,6 +213,23 @@ typedef struct stored {
     hm_evaluation evaluation;
 } stored;
 
+/* What every estimate says of where it comes from. */
+static void begin_notes(const hm_assessment *e, stored *s, int *count)
+{
+    s->notes[(*count)++] = (hm_note){"config", e->run.yaml};
+    s->notes[(*count)++] = (hm_note){"data", e->data};
+}
+
+static void conclude(stored *s, const char *method, const char *describe, int results, int notes)
+{
+    s->evaluation = (hm_evaluation){.method = method,
+                                    .description = describe,
+                                    .results = s->results,
+                                    .result_count = results,
+                                    .notes = s->notes,
+                                    .note_count = notes};
+}
+
 static hm_status store_splits(const hm_assessment *e, int method, stored *s, int *count)
 {
     static const char *const quantities[] = {"log_prob", "log_prob_stderr", "log_prob_lower", "log_prob_upper"};
@@ -247,6 +264,7 @@ static hm_status store_method(const hm_assessment *e, int method, stored *s)
                  {"ess", &ais->ess},
                  {"log_weight_spread", &ais->log_weight_spread}};
     int count = 0, notes = 0, real_count = method == EXACT ? 5 : 7;
+    begin_notes(e, s, &notes);
     for (int real = 0; real < real_count; real++)
         HM_TRY(hm_result_real(s->results, &count, RESULTS_MAX, reals[real].name, reals[real].value));
     HM_TRY(store_splits(e, method, s, &count));
@@ -264,16 +282,14 @@ static hm_status store_method(const hm_assessment *e, int method, stored *s)
     if ((method == REVERSE_AIS || method == RAISE) && find_bracket(e, &s->bracket))
         s->notes[notes++] = (hm_note){"verdict", s->bracket.verdict};
     if (e->model->class->bound) s->notes[notes++] = (hm_note){"log_prob_is_bound", e->model->class->bound};
-    s->notes[notes++] = (hm_note){"config", e->run.yaml};
-    s->evaluation = (hm_evaluation){
-        hm_estimate_methods[method].name, hm_estimate_methods[method].describe, s->results, count, s->notes, notes};
+    conclude(s, hm_estimate_methods[method].name, hm_estimate_methods[method].describe, count, notes);
     return HM_OK;
 }
 
 static hm_status store_classes(const hm_assessment *e, stored *s)
 {
     static const char *const quantities[] = {"error", "error_stderr", "cross_entropy"};
-    int count = 0;
+    int count = 0, notes = 0;
     for (int split = 0; split < SPLITS; split++) {
         const hm_classification *classes = &e->classes[split];
         const double *values[] = {&classes->error, &classes->error_stderr, &classes->cross_entropy};
@@ -286,37 +302,42 @@ static hm_status store_classes(const hm_assessment *e, stored *s)
         snprintf(name, sizeof name, "%s_confusion", hm_split_names[split]);
         HM_TRY(hm_result_square(s->results, &count, RESULTS_MAX, name, classes->confusion, classes->classes));
     }
-    s->notes[0] = (hm_note){"config", e->run.yaml};
-    s->evaluation =
-        (hm_evaluation){classification, "the most probable class of each example", s->results, count, s->notes, 1};
+    begin_notes(e, s, &notes);
+    conclude(s, classification, "the most probable class of each example", count, notes);
     return HM_OK;
 }
 
 /* What log p of every test row is made of. */
 static hm_status store_energies(const hm_assessment *e, stored *s)
 {
-    int count = 0;
+    int count = 0, notes = 0;
     HM_TRY(hm_result_array(s->results, &count, RESULTS_MAX, "test_free_energy", e->each[HM_TEST],
                            e->split[HM_TEST]->rows));
-    s->notes[0] = (hm_note){"config", e->run.yaml};
-    s->evaluation =
-        (hm_evaluation){"free_energy",
-                        e->model->class->bound ? "upper bounds of -log p*(v): log p(v) >= -test_free_energy - log_z"
-                                               : "-log p*(v): log p(v) = -test_free_energy - log_z",
-                        s->results,
-                        count,
-                        s->notes,
-                        1};
+    begin_notes(e, s, &notes);
+    conclude(s, "free_energy",
+             e->model->class->bound ? "upper bounds of -log p*(v): log p(v) >= -test_free_energy - log_z"
+                                    : "-log p*(v): log p(v) = -test_free_energy - log_z",
+             count, notes);
     return HM_OK;
 }
 
 static hm_status store_other(const hm_assessment *e, const struct other *other, stored *s)
 {
-    int count = 0;
+    int count = 0, notes = 0;
     HM_TRY(other->results(e, s->results, &count));
-    s->notes[0] = (hm_note){"config", e->run.yaml};
-    s->evaluation = (hm_evaluation){other->name, other->describe, s->results, count, s->notes, 1};
+    begin_notes(e, s, &notes);
+    conclude(s, other->name, other->describe, count, notes);
     return HM_OK;
+}
+
+/* Verdicts speak of several estimates: those that are stored go when one of these is replaced. */
+static void forget_verdicts(const hm_assessment *e, hm_evaluation evaluations[], int *count)
+{
+    bool estimated = false;
+    for (int method = 0; method < METHODS; method++) estimated = estimated || e->estimates[method].done;
+    for (int method = REVERSE_AIS; estimated && method <= RAISE; method++)
+        if (!e->estimates[method].done)
+            evaluations[(*count)++] = (hm_evaluation){.method = hm_estimate_methods[method].name, .forget = "verdict"};
 }
 
 hm_status hm_assessment_store(const hm_assessment *e, const char *folder)
@@ -347,6 +368,7 @@ hm_status hm_assessment_store(const hm_assessment *e, const char *folder)
         evaluations[count] = all[count].evaluation;
         count++;
     }
+    forget_verdicts(e, evaluations, &count); /* of methods that are not done: there is room */
     HM_TRY(hm_path_in(folder, "model.h5", &path));
     hm_status status = hm_model_file_evaluations(path, evaluations, count);
     free(path);

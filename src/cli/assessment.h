@@ -36,6 +36,7 @@ typedef struct hm_assessment {
     const evaluate_options *options;
     hm_run run;
     hm_model *model;
+    char *data;                    /* path of the file whose rows are judged */
     hm_source *split[SPLITS];      /* NULL where not asked for or not there */
     hm_mean_energy energy[SPLITS]; /* of each split that is there, if an estimate needs it */
     double *each[SPLITS];          /* (rows) of the test rows, likewise; or NULL */
@@ -52,6 +53,7 @@ typedef struct hm_assessment {
 /* A method by its name in --method and /evaluation. */
 typedef struct hm_estimate_method {
     const char *name, *label, *base, *describe;
+    hm_status (*check)(const hm_assessment *e, const bool chosen[]); /* before any method runs; chosen: (METHODS) */
     hm_status (*run)(hm_assessment *e, estimate *out);
 } hm_estimate_method;
 extern const hm_estimate_method hm_estimate_methods[METHODS];

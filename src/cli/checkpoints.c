@@ -9,11 +9,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void add_scalar(hm_checkpoint *checkpoint, const char *name, int index, const double *value)
+/* Values are written to only when a checkpoint is read. */
+static void add_seconds(hm_checkpoint *checkpoint, const char *name, const char *description, const double *value)
 {
     hm_checkpoint_scalar *scalar = &checkpoint->scalars[checkpoint->scalar_count++];
-    snprintf(scalar->name, sizeof scalar->name, index < 0 ? "%s" : "%s_%d", name, index);
-    scalar->value = (double *)value; /* written to only when a checkpoint is read */
+    *scalar = (hm_checkpoint_scalar){.unit = "s", .description = description, .value = (double *)value};
+    snprintf(scalar->name, sizeof scalar->name, "%s", name);
+}
+
+static void add_of_temperature(hm_checkpoint *checkpoint, const char *name, int temperature, const char *description,
+                               const double *value)
+{
+    hm_checkpoint_scalar *scalar = &checkpoint->scalars[checkpoint->scalar_count++];
+    *scalar = (hm_checkpoint_scalar){.description = description, .value = (double *)value};
+    snprintf(scalar->name, sizeof scalar->name, "%s_%d", name, temperature);
 }
 
 /* An optimiser's state, under its names. */
@@ -40,12 +49,15 @@ static hm_checkpoint contents(const hm_contrast *contrast)
     _Static_assert(2 * (int)HM_MOMENTS_MAX <= (int)HM_CHECKPOINT_PACKS, "a checkpoint has room for two optimisers");
     _Static_assert(2 + 2 * (int)HM_TEMPERATURES_MAX <= (int)HM_CHECKPOINT_SCALARS,
                    "a checkpoint has room for a ladder");
-    add_scalar(&checkpoint, "seconds", -1, &contrast->seconds);
-    add_scalar(&checkpoint, "seconds_before", -1, &contrast->seconds_before);
-    for (int at = 0; at < contrast->tempering.count; at++) {
-        add_scalar(&checkpoint, "beta", at, &contrast->tempering.betas[at]);
-        add_scalar(&checkpoint, "swap_rate", at, &contrast->tempering.rates[at]);
-    }
+    add_seconds(&checkpoint, "seconds", "updates of this stage", &contrast->seconds);
+    add_seconds(&checkpoint, "seconds_before", "updates of the stages before", &contrast->seconds_before);
+    for (int at = 0; at < contrast->tempering.count; at++)
+        add_of_temperature(&checkpoint, "beta", at, "inverse temperature of these replicas",
+                           &contrast->tempering.betas[at]);
+    for (int pair = 0; pair + 1 < contrast->tempering.count; pair++)
+        add_of_temperature(&checkpoint, "swap_rate", pair,
+                           "running share of accepted swaps with the next warmer replicas",
+                           &contrast->tempering.rates[pair]);
     return checkpoint;
 }
 

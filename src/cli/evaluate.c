@@ -39,17 +39,46 @@ static hm_status run_exact(hm_assessment *e, estimate *out)
     return HM_OK;
 }
 
-static hm_status require_annealing(const hm_assessment *e)
+static hm_status check_exact(const hm_assessment *e, const bool chosen[])
 {
-    HM_REQUIRE(e->model->class->annealing, HM_EUSAGE, "--method: family %s has no log Z to be estimated by annealing",
-               e->model->class->name);
+    (void)chosen;
+    return hm_exact_check(e->model);
+}
+
+static hm_status check_forward(const hm_assessment *e, const bool chosen[])
+{
+    (void)chosen;
+    return hm_ais_check(e->model);
+}
+
+static hm_status check_ladder(const hm_assessment *e, const bool chosen[])
+{
+    HM_REQUIRE(
+        e->run.ais.ladder != HM_LADDER_ADAPTIVE || chosen[AIS], HM_EUSAGE,
+        "--method: temperatures of an adaptive ais.ladder are found by the method ais, which is not among these");
+    return HM_OK;
+}
+
+static hm_status check_reverse(const hm_assessment *e, const bool chosen[])
+{
+    HM_TRY(hm_ais_check(e->model));
+    return check_ladder(e, chosen);
+}
+
+static hm_status check_raise(const hm_assessment *e, const bool chosen[])
+{
+    int64_t rows = e->split[judged_split(e)]->rows, wanted = e->run.ais.raise_rows;
+    HM_TRY(hm_raise_check(e->model));
+    HM_TRY(check_ladder(e, chosen));
+    HM_REQUIRE(rows >= 2 && wanted != 1, HM_EUSAGE,
+               "raise: the error of a mean takes two rows (%lld there, %lld asked)", (long long)rows,
+               (long long)wanted);
     return HM_OK;
 }
 
 static hm_status run_forward(hm_assessment *e, hm_base base, estimate *out)
 {
     float *biases;
-    HM_TRY(require_annealing(e));
     hm_status made = hm_alloc(&biases, hm_state_columns(e->model), sizeof(float), "base biases");
     HM_TRY(e->cli->comm->agree(e->cli->comm, made));
     hm_base_biases(e->model, base, biases);
@@ -63,14 +92,12 @@ static hm_status run_forward(hm_assessment *e, hm_base base, estimate *out)
 static hm_status run_ais(hm_assessment *e, estimate *out) { return run_forward(e, HM_BASE_DATA, out); }
 static hm_status run_ais_uniform(hm_assessment *e, estimate *out) { return run_forward(e, HM_BASE_UNIFORM, out); }
 
-static const char *data_file(const hm_assessment *e) { return e->options->data ? e->options->data : e->run.data.file; }
-
 /* A split of the data, with as many columns as the model has visible units. */
 static hm_status open_split(const hm_assessment *e, hm_split split, int64_t classes, hm_source **out)
 {
-    HM_TRY(hm_open_split(e->cli->comm, data_file(e), hm_split_names[split], classes, out));
+    HM_TRY(hm_open_split(e->cli->comm, e->data, hm_split_names[split], classes, out));
     HM_REQUIRE((*out)->columns == e->model->visible + classes, HM_EDATA,
-               "%s: %lld columns; the model has %lld visible units", data_file(e), (long long)(*out)->columns,
+               "%s: %lld columns; the model has %lld visible units", e->data, (long long)(*out)->columns,
                (long long)e->model->visible);
     return HM_OK;
 }
@@ -108,7 +135,6 @@ static hm_status run_down(hm_assessment *e, downward method, hm_split split, int
     const estimate *forward = &e->estimates[AIS];
     hm_matrix start = {0};
     float *biases = NULL;
-    HM_TRY(require_annealing(e));
     hm_status status = read_rows(e, split, rows, &start);
     if (status == HM_OK) status = hm_alloc(&biases, hm_state_columns(e->model), sizeof(float), "base biases");
     status = comm->agree(comm, status);
@@ -130,27 +156,25 @@ static hm_status run_reverse(hm_assessment *e, estimate *out)
 static hm_status run_raise(hm_assessment *e, estimate *out)
 {
     int64_t rows = e->split[judged_split(e)]->rows, wanted = e->run.ais.raise_rows;
-    HM_REQUIRE(rows >= 2 && wanted != 1, HM_EUSAGE,
-               "raise: the error of a mean takes two rows (%lld there, %lld asked)", (long long)rows,
-               (long long)wanted);
     hm_workers workers = e->run.workers;
     workers.seed += 2; /* independent of the other estimates */
     return run_down(e, hm_raise, judged_split(e), wanted == 0 || wanted > rows ? rows : wanted, &workers, out);
 }
 
 const hm_estimate_method hm_estimate_methods[METHODS] = {
-    [EXACT] = {"exact", "exact enumeration", NULL, "log Z by enumeration of the smaller layer", run_exact},
-    [AIS] = {"ais", "AIS, data start", "data", "AIS from the data's base rates (Salakhutdinov & Murray 2008)", run_ais},
-    [AIS_UNIFORM] = {"ais_uniform", "AIS, uniform start", "uniform", "AIS from the uniform distribution",
+    [EXACT] = {"exact", "exact enumeration", NULL, "log Z by enumeration of the smaller layer", check_exact, run_exact},
+    [AIS] = {"ais", "AIS, data start", "data", "AIS from the data's base rates (Salakhutdinov & Murray 2008)",
+             check_forward, run_ais},
+    [AIS_UNIFORM] = {"ais_uniform", "AIS, uniform start", "uniform", "AIS from the uniform distribution", check_forward,
                      run_ais_uniform},
     [REVERSE_AIS] = {"reverse_ais", "reverse AIS", "data",
                      "reverse AIS: from Gibbs samples of the model to the data's base rates; high on average",
-                     run_reverse},
+                     check_reverse, run_reverse},
     [RAISE] =
         {"raise", "RAISE, data start", "data",
          "RAISE (Burda, Grosse, Salakhutdinov 2015): a lower bound, on average, on the mean log-probability of rows of "
          "data under the distribution in which AIS ends; log_z is what log Z would have to be for it",
-         run_raise},
+         check_raise, run_raise},
 };
 
 /* ---- classes ----------------------------------------------------------------------------------------------------- */
@@ -343,10 +367,10 @@ static hm_status open_data(hm_assessment *e)
         if (!both && strcmp(wanted, hm_split_names[split]) != 0) continue;
         bool has = true;
         if (both && split == HM_TEST)
-            HM_TRY(e->cli->comm->agree(e->cli->comm, hm_dataset_has(data_file(e), hm_split_names[split], &has)));
+            HM_TRY(e->cli->comm->agree(e->cli->comm, hm_dataset_has(e->data, hm_split_names[split], &has)));
         if (!has) { /* a file without test rows is evaluated on what it has, unless the split was asked for */
             char warning[512];
-            snprintf(warning, sizeof warning, "%s: has no split 'test'", data_file(e));
+            snprintf(warning, sizeof warning, "%s: has no split 'test'", e->data);
             e->cli->log->warn(e->cli->log, warning);
             continue;
         }
@@ -362,6 +386,8 @@ static hm_status choose(hm_assessment *e, bool chosen[METHODS])
     HM_TRY(e->options->methods ? choose_listed(e, e->options->methods, chosen) : choose_default(e, chosen));
     HM_REQUIRE(e->scored || !e->options->classifier, HM_EUSAGE,
                "--classifier: a network judges made rows by --method scores, which is not among the methods");
+    for (int method = 0; method < METHODS; method++)
+        if (chosen[method]) HM_TRY(hm_estimate_methods[method].check(e, chosen));
     return HM_OK;
 }
 
@@ -383,11 +409,22 @@ static hm_status run_methods(hm_assessment *e, const bool chosen[METHODS])
     return HM_OK;
 }
 
+/* As a path that holds wherever the model file is opened. */
+static hm_status find_data(hm_assessment *e)
+{
+    const char *given = e->options->data ? e->options->data : e->run.data.file;
+    e->data = realpath(given, NULL);
+    if (!e->data) e->data = strdup(given); /* opening it will say what is wrong */
+    HM_REQUIRE(e->data, HM_EINTERNAL, "no memory for a path");
+    return HM_OK;
+}
+
 static hm_status evaluate(hm_assessment *e, const char *folder)
 {
     hm_comm *comm = e->cli->comm;
     bool chosen[METHODS] = {false};
     HM_TRY(hm_run_load(&e->run, e->cli, folder, &e->options->sets, &e->model));
+    HM_TRY(comm->agree(comm, find_data(e)));
     HM_TRY(open_data(e));
     HM_TRY(choose(e, chosen));
     HM_TRY(run_methods(e, chosen));
@@ -420,6 +457,7 @@ static hm_status run_evaluate(hm_cli *cli, int argc, char **argv)
         for (int split = 0; split < SPLITS; split++) hm_importance_free(&e.importance[split]);
         hm_scores_free(&e.scores);
         free(e.each[HM_TEST]);
+        free(e.data);
         hm_model_free(e.model);
         hm_run_free(&e.run);
     }

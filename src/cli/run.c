@@ -124,6 +124,12 @@ static bool has_two_players(const hm_run *run) { return (*run->class->objectives
 static hm_status list_stages(hm_run *run)
 {
     int listed = hm_config_count(run->config, "stages");
+    static const char *const others[] = {"stages", "stages.name", "stages.objective", "stages.epochs"};
+    for (size_t at = 0; at < sizeof others / sizeof others[0]; at++)
+        if (hm_config_get(run->config, others[at]))
+            return hm_run_at_key(
+                run, others[at],
+                hm_fail(HM_EUSAGE, "must be a list, of one or more stages: '- {name: first, epochs: 10}'"));
     HM_REQUIRE(listed <= HM_STAGES_MAX, HM_EUSAGE, "stages: %d are given; there may be %d", listed, HM_STAGES_MAX);
     run->staged = listed > 0;
     run->stage_count = listed > 0 ? listed : 1;
@@ -325,7 +331,7 @@ static hm_status check_settings(hm_run *run, const hm_comm *comm)
     for (int stage = 0; stage < run->stage_count; stage++) HM_TRY(check_contrast(run, &run->stages[stage]));
     HM_TRY(check_players(run));
     HM_TRY(hm_run_at_key(run, "data.binarize", check_binarize(run)));
-    HM_TRY(hm_run_at_key(run, "ais.chains", hm_ais_settings_check(&run->ais)));
+    HM_TRY(hm_run_at_key(run, "ais.betas", hm_ais_settings_check(&run->ais)));
     if (run->class->check) HM_TRY(hm_run_at_key(run, "model", run->class->check(run->model_settings)));
     return HM_OK;
 }

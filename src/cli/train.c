@@ -148,10 +148,11 @@ static hm_status compare(training *t, const hm_run *stored)
                t->path, earlier->stage);
     bool ended = stage == last && earlier->stage_epoch >= stored->stages[last].train.epochs;
     bool finished = earlier->model && (!earlier->checkpoint || ended);
-    HM_REQUIRE(!finished || t->options->resume, HM_EUSAGE,
-               "%s holds a finished run; choose another folder, or --overwrite (--resume with more train.epochs goes "
-               "on with it)",
-               t->path);
+    HM_REQUIRE(
+        !finished || t->options->resume, HM_EUSAGE,
+        "%s holds a finished run; choose another folder, or --overwrite (--resume with more %s.epochs goes on with "
+        "it)",
+        t->path, t->run.stages[t->run.stage_count - 1].section);
     HM_TRY(hm_run_check_same(stored, &t->run, t->path, stage, earlier->stage_epoch));
     t->finished = finished && t->run.stages[last].train.epochs == stored->stages[last].train.epochs;
     HM_REQUIRE(!finished || t->finished || earlier->checkpoint, HM_EUSAGE, "%s holds no checkpoint to go on from",

@@ -248,13 +248,16 @@ bool hm_setting_is_default(const hm_setting *setting, const void *settings)
 bool hm_setting_counts(const hm_settings_table *table, const hm_setting *setting, const void *settings)
 {
     if (!setting->needs) return true;
-    return *(const int *)field_in(hm_settings_find(table, setting->needs), settings) == setting->needed;
+    const hm_setting *other = hm_settings_find(table, setting->needs);
+    const void *value = field_in(other, settings);
+    return other->type == HM_SET_REAL ? *(const double *)value > 0 : *(const int *)value == setting->needed;
 }
 
 void hm_setting_needed(const hm_settings_table *table, const hm_setting *setting, char *out, size_t size)
 {
-    const hm_setting *choice = hm_settings_find(table, setting->needs);
-    snprintf(out, size, "%s: %s", choice->key, choice->choices[setting->needed]);
+    const hm_setting *other = hm_settings_find(table, setting->needs);
+    snprintf(out, size, other->type == HM_SET_REAL ? "%s" : "%s: %s", other->key,
+             other->type == HM_SET_REAL ? "" : other->choices[setting->needed]);
 }
 
 /* ---- tables ----------------------------------------------------------------------------------------------------- */

@@ -36,11 +36,11 @@ typedef struct hm_setting {
     const char *fallback;       /* the default, as YAML text; NULL when the key must be given */
     const char *describe;       /* one line, with unit */
     bool free;                  /* what is trained does not depend on it: may change when a run goes on */
-    const char *needs;          /* key of a choice of the same table, without which it does nothing: it must be ... */
-    int needed;                 /* ... this one. NULL: none */
+    const char *needs;          /* key of the same table, without which it does nothing: a choice, which must be ... */
+    int needed;                 /* ... this one; or a number, which must be above 0. NULL: none */
 } hm_setting;
 
-/* Of a setting that does nothing unless a choice of the same table is this one. */
+/* Of a setting that does nothing unless a choice of the same table is this one, or a real number above 0. */
 #define HM_NEEDS(KEY, CHOICE) .needs = #KEY, .needed = CHOICE
 
 typedef struct hm_settings_table {

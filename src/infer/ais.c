@@ -37,10 +37,11 @@ static const hm_setting ais_settings[] = {
     {FIELD(ladder), .type = HM_SET_CHOICE, .choices = ladder_names, .fallback = "linear",
      .describe = "how the temperatures are chosen"},
     {FIELD(temperatures), .type = HM_SET_INT, .min = 2, .max = HM_LADDER_MAX, .fallback = "10000",
-     .describe = "temperatures of the linear ladder, both ends included"},
+     HM_NEEDS(ladder, HM_LADDER_LINEAR), .describe = "temperatures of the linear ladder, both ends included"},
     {FIELD(ess_target), .type = HM_SET_REAL, .min = 0.01, .max = 0.999999, .fallback = "0.9999",
+     HM_NEEDS(ladder, HM_LADDER_ADAPTIVE),
      .describe = "adaptive ladder: effective part of the chains that one step must keep"},
-    {FIELD(betas), .type = HM_SET_REALS, .min = 0, .max = 1, .fallback = "[]",
+    {FIELD(betas), .type = HM_SET_REALS, .min = 0, .max = 1, .fallback = "[]", HM_NEEDS(ladder, HM_LADDER_CUSTOM),
      .describe = "custom ladder: temperatures ascending from 0 to 1"},
     {FIELD(burn_in), .type = HM_SET_INT, .min = 0, .max = 1e9, .fallback = "1000",
      .describe = "reverse AIS: Gibbs steps from the data before the first weight"},
@@ -56,12 +57,8 @@ const hm_settings_table hm_ais_table = {"ais", ais_settings};
 
 hm_status hm_ais_settings_check(const hm_ais_settings *settings)
 {
-    bool custom = settings->ladder == HM_LADDER_CUSTOM;
-    HM_REQUIRE(
-        custom || settings->betas.count == 0, HM_EUSAGE,
-        "ais.betas: temperatures are given, but ais.ladder is %s; set ais.ladder to custom or leave ais.betas out",
-        ladder_names[settings->ladder]);
-    return custom ? hm_ladder_check(settings->betas.at, settings->betas.count) : HM_OK;
+    if (settings->ladder != HM_LADDER_CUSTOM) return HM_OK;
+    return hm_ladder_check(settings->betas.at, settings->betas.count);
 }
 
 void hm_base_biases(const hm_model *model, hm_base base, float biases[])
@@ -422,7 +419,7 @@ void hm_ais_result_free(hm_ais_result *result)
     *result = (hm_ais_result){0};
 }
 
-static hm_status require_annealing(const hm_model *model)
+hm_status hm_ais_check(const hm_model *model)
 {
     HM_REQUIRE(model->class->annealing, HM_EUSAGE, "AIS: family %s has no annealing path; use another --method",
                model->class->name);
@@ -447,7 +444,7 @@ hm_status hm_ais(const hm_model *model, const float base[], const hm_ais_setting
                  hm_ais_result *out)
 {
     *out = (hm_ais_result){0};
-    HM_TRY(require_annealing(model));
+    HM_TRY(hm_ais_check(model));
     annealing run = {.model = model, .workers = workers, .settings = settings, .what = "AIS", .base = base};
     hm_status status = annealing_init(&run);
     if (status == HM_OK) status = anneal_up(&run, out);
@@ -489,7 +486,7 @@ hm_status hm_ais_reverse(const hm_model *model, const float base[], hm_matrix st
                          int64_t temperatures, const double *betas, const hm_workers *workers, hm_ais_result *out)
 {
     *out = (hm_ais_result){0};
-    HM_TRY(require_annealing(model));
+    HM_TRY(hm_ais_check(model));
     HM_REQUIRE(start.rows == settings->chains && start.columns == model->visible, HM_EINTERNAL,
                "reverse AIS: start is %lld x %lld, but %lld chains of %lld units are wanted", (long long)start.rows,
                (long long)start.columns, (long long)settings->chains, (long long)model->visible);
@@ -542,16 +539,22 @@ static void summarise_rows(annealing *run, int64_t rows, int64_t times, hm_ais_r
     out->seconds = hm_clock() - run->began;
 }
 
+hm_status hm_raise_check(const hm_model *model)
+{
+    HM_TRY(hm_ais_check(model));
+    HM_REQUIRE(!model->class->bound, HM_EUSAGE,
+               "RAISE starts from the hidden units' posterior, which family %s only bounds (%s)", model->class->name,
+               model->class->bound);
+    return HM_OK;
+}
+
 hm_status hm_raise(const hm_model *model, const float base[], hm_matrix rows, const hm_ais_settings *settings,
                    int64_t temperatures, const double *betas, const hm_workers *workers, hm_ais_result *out)
 {
     hm_ais_settings own = *settings;
     hm_matrix start = {0};
     *out = (hm_ais_result){0};
-    HM_TRY(require_annealing(model));
-    HM_REQUIRE(!model->class->bound, HM_EUSAGE,
-               "RAISE starts from the hidden units' posterior, which family %s only bounds (%s)", model->class->name,
-               model->class->bound);
+    HM_TRY(hm_raise_check(model));
     HM_REQUIRE(rows.rows >= 2 && rows.columns == model->visible, HM_EINTERNAL,
                "RAISE: %lld rows of %lld; it takes two at least, of %lld units", (long long)rows.rows,
                (long long)rows.columns, (long long)model->visible);

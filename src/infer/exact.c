@@ -102,7 +102,7 @@ static hm_status sum_all(enumeration *all, double *log_z)
     return HM_OK;
 }
 
-hm_status hm_exact_log_z(const hm_model *model, const hm_workers *workers, double *log_z)
+hm_status hm_exact_check(const hm_model *model)
 {
     const hm_enumeration *family = model->class->enumeration;
     HM_REQUIRE(family, HM_EUSAGE, "exact log Z: family %s cannot be enumerated%s", model->class->name,
@@ -110,10 +110,17 @@ hm_status hm_exact_log_z(const hm_model *model, const hm_workers *workers, doubl
     int64_t units = family->units(model);
     HM_REQUIRE(units < INT64_MAX, HM_EUSAGE,
                "exact log Z: no side of the model is of bernoulli units alone, to be enumerated");
-    HM_REQUIRE(units <= HM_ENUMERATION_MAX, HM_EUSAGE,
-               "exact log Z: the smaller layer has %lld units, at most %d can be enumerated; use --method ais",
-               (long long)units, HM_ENUMERATION_MAX);
-    int64_t configurations = (int64_t)1 << units;
+    HM_REQUIRE(
+        units <= HM_ENUMERATION_MAX, HM_EUSAGE,
+        "exact log Z: the smaller side that is of bernoulli units alone has %lld units, at most %d can be enumerated%s",
+        (long long)units, HM_ENUMERATION_MAX, hm_model_anneals(model) ? "; use --method ais" : "");
+    return HM_OK;
+}
+
+hm_status hm_exact_log_z(const hm_model *model, const hm_workers *workers, double *log_z)
+{
+    HM_TRY(hm_exact_check(model));
+    int64_t configurations = (int64_t)1 << model->class->enumeration->units(model);
     enumeration all = {.model = model,
                        .workers = workers,
                        .configurations = configurations,

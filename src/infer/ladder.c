@@ -76,17 +76,15 @@ hm_status hm_ladder_fixed(const hm_ais_settings *settings, hm_reals *betas)
 
 hm_status hm_ladder_check(const double betas[], int64_t count)
 {
-    HM_REQUIRE(count >= 2, HM_EUSAGE, "ais.betas: %lld temperatures, but a ladder needs at least 0 and 1",
-               (long long)count);
-    HM_REQUIRE(count <= HM_LADDER_MAX, HM_EUSAGE, "ais.betas: %lld temperatures, at most %d are accepted",
-               (long long)count, HM_LADDER_MAX);
-    HM_REQUIRE(betas[0] == 0, HM_EUSAGE, "ais.betas: the first temperature is %.9g, it must be 0", betas[0]);
+    HM_REQUIRE(count >= 2, HM_EUSAGE, "%lld temperatures, but a ladder needs at least 0 and 1", (long long)count);
+    HM_REQUIRE(count <= HM_LADDER_MAX, HM_EUSAGE, "%lld temperatures, at most %d are accepted", (long long)count,
+               HM_LADDER_MAX);
+    HM_REQUIRE(betas[0] == 0, HM_EUSAGE, "the first temperature is %.9g, it must be 0", betas[0]);
     for (int64_t k = 1; k < count; k++)
         HM_REQUIRE(betas[k] >= betas[k - 1], HM_EUSAGE,
-                   "ais.betas: entry %lld is %.9g after %.9g; temperatures must ascend from 0 to 1", (long long)k + 1,
-                   betas[k], betas[k - 1]);
-    HM_REQUIRE(betas[count - 1] == 1, HM_EUSAGE, "ais.betas: the last temperature is %.9g, it must be 1",
-               betas[count - 1]);
+                   "entry %lld is %.9g after %.9g; temperatures must ascend from 0 to 1", (long long)k + 1, betas[k],
+                   betas[k - 1]);
+    HM_REQUIRE(betas[count - 1] == 1, HM_EUSAGE, "the last temperature is %.9g, it must be 1", betas[count - 1]);
     return HM_OK;
 }
 

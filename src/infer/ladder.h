@@ -15,7 +15,7 @@ enum { HM_LADDER_MAX = 1000000 }; /* temperatures */
  * and for custom temperatures that hm_ladder_check refuses. Not collective. */
 hm_status hm_ladder_fixed(const hm_ais_settings *settings, hm_reals *betas);
 
-/* HM_EUSAGE unless betas: (count) ascend from 0 to 1 (a temperature may repeat); the message names ais.betas, the entry
+/* HM_EUSAGE unless betas: (count) ascend from 0 to 1 (a temperature may repeat); the message names the entry
  * and its value. */
 hm_status hm_ladder_check(const double betas[], int64_t count);
 

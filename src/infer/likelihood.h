@@ -25,6 +25,9 @@ typedef struct hm_workers {
 /* log Z by enumeration of the smaller layer. HM_EUSAGE when it has more than HM_ENUMERATION_MAX units. Collective. */
 hm_status hm_exact_log_z(const hm_model *model, const hm_workers *workers, double *log_z);
 
+/* HM_EUSAGE when a model cannot be enumerated. Not collective. */
+hm_status hm_exact_check(const hm_model *model);
+
 typedef enum hm_base { HM_BASE_DATA, HM_BASE_UNIFORM } hm_base;
 typedef enum hm_ladder {
     HM_LADDER_LINEAR,
@@ -93,6 +96,10 @@ hm_status hm_ais_reverse(const hm_model *model, const float base[], hm_matrix st
  * spread; ess is the mean over rows. betas as for hm_ais_reverse. Collective. */
 hm_status hm_raise(const hm_model *model, const float base[], hm_matrix rows, const hm_ais_settings *settings,
                    int64_t temperatures, const double *betas, const hm_workers *workers, hm_ais_result *out);
+
+/* Whether a method can be had of this model at all: AIS and reverse AIS; RAISE. HM_EUSAGE. Not collective. */
+hm_status hm_ais_check(const hm_model *model);
+hm_status hm_raise_check(const hm_model *model);
 
 /* biases: (state_columns), log(rate / (1 - rate)) of the data's base rates (0 of hidden units) or zeros. Not
  * collective. */

@@ -183,7 +183,7 @@ static const hm_monitor rbm_monitors[] = {
     {"reconstruction_error", NULL, "mean squared difference of v and p(v | h), h = p(h | v), per visible unit"},
     {"pseudo_log_likelihood", "nats",
      "mean of V log p(v_i | the other units) over 16 random units i of each row: a stochastic "
-     "estimate of the log pseudo-likelihood"},
+     "estimate of the log pseudo-likelihood; NaN unless all units are binary ones"},
     {"free_energy", "nats", "free energy of the minibatch; its level has no meaning, its drift has"},
     {NULL, NULL, NULL},
 };

@@ -29,7 +29,7 @@ static const hm_setting contrast_entries[] = {
      .describe = "subtract running means from both phases (Melchior, Fischer, Wiskott 2016)"},
     {FIELD(offset_rate), .type = HM_SET_REAL, .min = 1e-9, .max = 1, .fallback = "0.01",
      .describe = "share of the new batch in the running means"},
-    {FIELD(sparsity_target), .type = HM_SET_REAL, .min = 0, .max = 1, .fallback = "0.1",
+    {FIELD(sparsity_target), .type = HM_SET_REAL, .min = 0, .max = 1, .fallback = "0.1", HM_NEEDS(sparsity_cost, 0),
      .describe = "wanted mean of each hidden unit, with sparsity_cost"},
     {FIELD(sparsity_cost), .type = HM_SET_REAL, .min = 0, .max = 1e3, .fallback = "0",
      .describe = "strength of the pull to sparsity_target (Hinton 2010, section 11); 0: none"},

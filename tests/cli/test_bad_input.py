@@ -179,6 +179,9 @@ class BadRuns(Case):
         self.refuse_train(2, ["c.yaml:4", "'sauce.hot'", "sections"], self.config(data, "c.yaml", more="sauce: {hot: 1}"))
         self.refuse_train(2, ["c.yaml:3", "twice"], self.config(data, "c.yaml", train="epochs: 1, epochs: 2"))
         self.refuse_train(2, ["train.epochs", "missing"], self.config(data, "c.yaml", train="batch: 10"))
+        for wrong in ("[]", "3", "[a, b]", "{name: a, epochs: 2}", "{epochs: 2}"):
+            self.refuse_train(2, ["c.yaml:4: stages", "must be a list"],
+                              self.config(data, "c.yaml", train="batch: 10", more=f"stages: {wrong}"))
         self.refuse_train(2, ["model.family", "'dragon'", "rbm"], good, "--set", "model.family=dragon")
         self.refuse_train(2, ["--set train.batch", "at least 8"], good, "--set", "train.batch=7")
         self.refuse_train(2, ["--set train.chains", "8 shards"], good, "--set", "train.chains=5")
@@ -189,7 +192,10 @@ class BadRuns(Case):
                               ("optimizer: adam", "train.beta1=0.5"), ("optimizer: adam", "train.beta2=0.9"),
                               ("optimizer: adam", "train.epsilon=0.1"), ("schedule: linear", "train.final_learning_rate=0.01"),
                               ("schedule: inverse", "train.half_life=3", "train.schedule=linear"),
-                              ("binarize: threshold", "data.threshold=0.3", "data.binarize=dynamic")):
+                              ("binarize: threshold", "data.threshold=0.3", "data.binarize=dynamic"),
+                              ("sparsity_cost", "train.sparsity_target=0.2"), ("ladder: adaptive", "ais.ess_target=0.9"),
+                              ("ladder: linear", "ais.temperatures=50", "ais.ladder=adaptive"),
+                              ("ladder: custom", "ais.betas=[0, 1]")):
             settings = [word for one in sets for word in ("--set", one)]
             self.refuse_train(2, ["--set " + sets[0].partition("=")[0], "does nothing without " + needed], good, *settings)
         self.refuse_train(2, ["shards", "power of two"], good, "--set", "shards=6")

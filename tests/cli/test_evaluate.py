@@ -1,6 +1,7 @@
 """harmonium evaluate, sample, info and doctor on a trained model: figures against numpy, files as promised."""
 import json
 import os
+import time
 import unittest
 
 import h5py
@@ -147,8 +148,33 @@ class Evaluate(Case):
             self.assertLess(abs(report["ais"]["log_z"] - exact), 5 * report["ais"]["log_z_stderr"] + 0.02, settings)
         self.refuse(2, ["'magic'", "exact, ais"], "evaluate", folder, "--method", "ais,magic")
         self.refuse(2, "betas", "evaluate", folder, "--method", "ais", "--set", "ais.ladder=custom")
+        self.refuse(2, "found by the method ais", "evaluate", folder, "--method", "reverse_ais", "--set", "ais.ladder=adaptive")
         self.refuse(2, ["''", "exact, ais"], "evaluate", folder, "--method", "")
         self.refuse(2, "--split", "evaluate", folder, "--split", "valid")
+
+    def test_what_cannot_be_had_is_refused_before_anything_is_estimated(self):
+        folder = self.train(12, epochs=1)
+        began = time.monotonic()
+        self.refuse(2, "two rows", "evaluate", folder, "--method", "ais,raise", "--set", "ais.raise_rows=1", "--set",
+                    "ais.temperatures=1000000")  # minutes, if it began with ais
+        self.assertLess(time.monotonic() - began, 30)
+
+    def test_a_verdict_goes_with_what_it_speaks_of(self):
+        folder = self.train(12, epochs=1)
+        few = ("--set", "ais.temperatures=50", "--set", "ais.chains=16", "--set", "ais.burn_in=10")
+        other = self.path("other.h5")
+        self.succeed("import", "synth", "--kind", "digits", "--rows", "50", "--test-rows", "50", "-o", other)
+
+        def stored(note):
+            with h5py.File(os.path.join(folder, "model.h5")) as file:
+                return {name: group.attrs[note] for name, group in file["evaluation"].items() if note in group.attrs}
+
+        self.succeed("evaluate", folder, "--method", "ais,reverse_ais,raise", *few)
+        self.assertEqual(sorted(stored("verdict")), ["raise", "reverse_ais"])
+        self.assertEqual(sorted(set(map(os.path.basename, stored("data").values()))), ["digits.h5"])
+        self.succeed("evaluate", folder, "--method", "ais", "--data", other, *few)
+        self.assertEqual(stored("verdict"), {})
+        self.assertEqual((stored("data")["ais"], os.path.basename(stored("data")["raise"])), (os.path.realpath(other), "digits.h5"))
 
     def test_any_split_can_be_asked_for(self):
         """Reverse AIS starts from training rows, whichever split is reported."""

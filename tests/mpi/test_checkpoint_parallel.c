@@ -59,7 +59,7 @@ static void state_make(run_state *state, int parts, int part)
         .chains = {state->chains, hm_count(rows), COLUMNS},
         .first_chain = rows.begin,
         .all_chains = CHAINS,
-        .scalars = {{"seconds", &state->seconds}, {"best", &state->best}},
+        .scalars = {{.name = "seconds", .value = &state->seconds}, {.name = "best", .value = &state->best}},
         .scalar_count = 2,
     };
 }

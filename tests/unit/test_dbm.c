@@ -179,7 +179,8 @@ static void pairs_have_the_energy_of_doubled_layers(void **state)
     hm_model_free(model);
 }
 
-/* A centred step of weights alone, through finish: what the other layer sees of the means of layer `from`, so many times, stays. */
+/* A centred step of weights alone, through finish: what the other layer sees of the means of layer `from`, so many
+ * times, stays. */
 static void assert_input_stays(const hm_model *model, const hm_machine *pair, const float *grad, int from, float times)
 {
     hm_matrix dW = hm_pack_matrix(&model->layout, (float *)grad, pair->weights[0]);
