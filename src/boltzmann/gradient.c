@@ -133,11 +133,12 @@ hm_status hm_machine_check_exact(const hm_machine *machine, const hm_contrast_se
     int64_t units = hm_side_enumerable(machine, hm_smaller_side(machine));
     HM_REQUIRE(how->estimator != HM_EXACT || units < INT64_MAX, HM_EUSAGE,
                "train.estimator: exact enumerates a side of Bernoulli units, and there is none; use pcd or cd");
-    HM_REQUIRE(how->estimator != HM_EXACT || units <= EXACT_TRAINING_MAX, HM_EUSAGE,
-               "train.estimator: exact enumerates the smaller side of Bernoulli units alone, which may have at most %d "
-               "and has %lld; "
-               "use pcd or cd",
-               EXACT_TRAINING_MAX, (long long)units);
+    HM_REQUIRE(
+        how->estimator != HM_EXACT || units <= EXACT_TRAINING_MAX, HM_EUSAGE,
+        "train.estimator: exact enumerates the smaller side of Bernoulli units alone, which may have at most %d units "
+        "and has %lld; "
+        "use pcd or cd",
+        EXACT_TRAINING_MAX, (long long)units);
     return HM_OK;
 }
 
