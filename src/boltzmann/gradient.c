@@ -35,15 +35,10 @@ static hm_states part_of(const hm_machine *machine, const phases *p, bool negati
     return states;
 }
 
-static int64_t all_units(const hm_machine *machine)
-{
-    return hm_side_units(machine, HM_EVEN) + hm_side_units(machine, HM_ODD);
-}
-
 /* The states of a phase in rows of what was inferred: those of the negative one behind the positive one's. */
 static hm_matrix inferred_of(const hm_machine *machine, hm_matrix inferred, bool negative)
 {
-    inferred.at += negative ? all_units(machine) : 0;
+    inferred.at += negative ? hm_all_units(machine) : 0;
     return inferred;
 }
 
@@ -111,9 +106,7 @@ static hm_status negative_exact(const hm_model *model, const hm_machine *machine
     hm_side side = hm_smaller_side(machine);
     hm_range part = hm_part((int64_t)1 << hm_side_units(machine, side), shard->shards, shard->index);
     hm_states negative = part_of(machine, p, true);
-    float *weights;
-    HM_TRY(hm_arena_floats(shard->scratch, p->negative * 2, &weights));
-    p->weight = (double *)(void *)weights; /* arenas are aligned for any type */
+    HM_TRY(hm_arena_doubles(shard->scratch, p->negative, &p->weight));
     hm_side_configurations(machine, side, part.begin, &negative);
     HM_TRY(hm_side_log_prob(model, machine, side, &negative, shard->scratch, p->weight));
     for (int64_t row = 0; row < p->negative; row++)
@@ -247,7 +240,7 @@ hm_status hm_machine_gradient(const hm_model *model, const hm_machine *machine, 
 
 int64_t hm_machine_inferred_columns(const hm_machine *machine, const hm_contrast_settings *how)
 {
-    return (how->estimator == HM_CD ? 2 : 1) * all_units(machine);
+    return (how->estimator == HM_CD ? 2 : 1) * hm_all_units(machine);
 }
 
 int64_t hm_machine_chained_columns(const hm_machine *machine, const hm_contrast_settings *how)

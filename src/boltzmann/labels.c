@@ -67,13 +67,13 @@ hm_status hm_labels_probability(const hm_model *model, const hm_machine *machine
 {
     parts p = parts_of(model, machine);
     hm_layer own = machine->layer[0];
-    float *inputs, *room;
+    float *inputs;
+    double *scores;
     size_t mark = scratch->used;
     own.units = p.own;
     own.labels = 0;
     HM_TRY(inputs_of(machine, &p, x, scratch, &inputs));
-    HM_TRY(hm_arena_floats(scratch, 2 * p.labels, &room));
-    double *scores = (double *)(void *)room; /* arenas are aligned for any type */
+    HM_TRY(hm_arena_doubles(scratch, p.labels, &scores));
     for (int64_t row = 0; row < x.rows; row++) {
         double total = score_labels(&p, inputs + row * p.hidden, scores);
         for (int64_t y = 0; probs && y < p.labels; y++) probs[row * p.labels + y] = (float)exp(scores[y] - total);
@@ -134,9 +134,10 @@ hm_status hm_labels_gradient(const hm_model *model, const hm_machine *machine, h
     hm_outer *outer = &shard->outer[machine->weights[0]];
     int64_t rows = shard->data.rows, there = outer->a.rows, units = p.own + p.labels,
             all = there + rows * (1 + p.labels);
-    float *inputs, *room, *a, *b;
+    float *inputs, *a, *b;
+    double *scores;
     HM_TRY(inputs_of(machine, &p, shard->data, shard->scratch, &inputs));
-    HM_TRY(hm_arena_floats(shard->scratch, 2 * p.labels, &room));
+    HM_TRY(hm_arena_doubles(shard->scratch, p.labels, &scores));
     HM_TRY(hm_arena_floats(shard->scratch, all * units, &a));
     HM_TRY(hm_arena_floats(shard->scratch, all * p.hidden, &b));
     if (there > 0) {
@@ -151,8 +152,8 @@ hm_status hm_labels_gradient(const hm_model *model, const hm_machine *machine, h
         for (int64_t y = 1; y < p.labels; y++) is = label[y] > label[is] ? y : is;
         memcpy(a + first * units, data, (size_t)p.own * sizeof(float));
         for (int64_t y = 0; y < p.labels; y++) a[(first + 1 + y) * units + p.own + y] = 1.0f;
-        row_gradient(&p, inputs + row * p.hidden, is, weight, (double *)(void *)room, b + first * p.hidden,
-                     b + (first + 1) * p.hidden, dd);
+        row_gradient(&p, inputs + row * p.hidden, is, weight, scores, b + first * p.hidden, b + (first + 1) * p.hidden,
+                     dd);
         hm_kernels_best()->add_columns(1, p.hidden, b + first * p.hidden, 1.0f,
                                        hm_shard_direct(shard, &model->layout, machine->layer[1].bias));
     }

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Names of tensors and axes: [0] when there is one hidden layer, else [l]. */
 static const char *const weight_names[] = {"W", "W1", "W2", "W3", "W4", "W5", "W6", "W7"},
@@ -244,20 +245,31 @@ void hm_machine_free(hm_model *model)
     model->machine = NULL;
 }
 
-static void init_weights(hm_model *model, uint64_t seed, double init_std, int l)
+void hm_machine_init_weights(hm_model *model, int tensor, uint64_t seed, double init_std)
 {
-    hm_matrix W = hm_pack_matrix(&model->layout, model->params, model->machine->weights[l]);
-    hm_stream stream = {.seed = seed, .purpose = HM_RNG_INIT, .step = (uint64_t)model->machine->weights[l]};
+    hm_matrix W = hm_pack_matrix(&model->layout, model->params, tensor);
+    hm_stream stream = {.seed = seed, .purpose = HM_RNG_INIT, .step = (uint64_t)tensor};
     for (int64_t i = 0; i < W.rows; i++)
         for (int64_t j = 0; j < W.columns; j++)
             W.at[i * W.columns + j] = (float)(init_std * hm_random_normal(&stream, i, j));
+}
+
+hm_status hm_machine_init_visible(hm_model *model, const hm_layer *visible, const float base_rates[])
+{
+    for (int64_t i = 0; i < visible->units; i++) {
+        HM_REQUIRE(visible->unit == HM_GAUSSIAN || (base_rates[i] > 0 && base_rates[i] < 1), HM_EINTERNAL,
+                   "base rate %lld is %g, not inside (0, 1)", (long long)i, (double)base_rates[i]);
+        hm_model_tensor(model, visible->bias)[i] = hm_units_parameter(visible, i, base_rates[i]);
+        hm_model_tensor(model, visible->mean)[i] = base_rates[i];
+    }
+    return HM_OK;
 }
 
 hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const float base_rates[])
 {
     const hm_machine *machine = model->machine;
     model->seed = seed;
-    for (int l = 0; l + 1 < machine->layers; l++) init_weights(model, seed, init_std, l);
+    for (int l = 0; l + 1 < machine->layers; l++) hm_machine_init_weights(model, machine->weights[l], seed, init_std);
     for (int l = 1; l <= hm_hidden_layers(machine); l++) {
         const hm_layer *layer = &machine->layer[l];
         for (int64_t j = 0; j < layer->units; j++) hm_model_tensor(model, layer->mean)[j] = 0.5f; /* sigmoid(0) */
@@ -268,14 +280,8 @@ hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const
         hm_model_tensor(model, labels->bias)[k] = hm_units_parameter(labels, k, rate);
         hm_model_tensor(model, labels->mean)[k] = rate;
     }
-    for (int64_t i = 0; i < visible->units; i++) {
-        HM_REQUIRE(visible->unit == HM_GAUSSIAN || (base_rates[i] > 0 && base_rates[i] < 1), HM_EINTERNAL,
-                   "base rate %lld is %g, not inside (0, 1)", (long long)i, (double)base_rates[i]);
-        hm_model_tensor(model, visible->bias)[i] = hm_units_parameter(visible, i, base_rates[i]);
-        hm_model_tensor(model, machine->base_rate)[i] = base_rates[i];
-        hm_model_tensor(model, visible->mean)[i] = base_rates[i];
-    }
-    return HM_OK;
+    memcpy(hm_model_tensor(model, machine->base_rate), base_rates, (size_t)visible->units * sizeof(float));
+    return hm_machine_init_visible(model, visible, base_rates);
 }
 
 void hm_weights_upward(const float *variance, hm_matrix W, float times, float *out)
@@ -349,6 +355,11 @@ int64_t hm_side_units(const hm_machine *machine, hm_side side)
     int64_t units = 0;
     for (int l = side; l < machine->layers; l += 2) units += machine->layer[l].units;
     return units;
+}
+
+int64_t hm_all_units(const hm_machine *machine)
+{
+    return hm_side_units(machine, HM_EVEN) + hm_side_units(machine, HM_ODD);
 }
 
 int64_t hm_layer_column(const hm_machine *machine, int l)

@@ -123,8 +123,13 @@ hm_status hm_machine_declare(hm_model *model, const hm_machine_units *kinds, int
 hm_status hm_machine_allocate(hm_model *model);
 void hm_machine_free(hm_model *model);
 
-/* W ~ N(0, init_std^2); visible biases = the log-odds of the base rates (Gaussian units: the means), hidden biases 0
- * (Hinton 2010, section 8). Rates of a layer of labels follow the visible ones. */
+/* Of one matrix of weights: W ~ N(0, init_std^2). Of visible units (and labels among them): biases = the log-odds of
+ * the base rates (Gaussian units: the means), means = the rates (Hinton 2010, section 8). HM_EINTERNAL when a rate is
+ * not inside (0, 1). Not collective. */
+void hm_machine_init_weights(hm_model *model, int tensor, uint64_t seed, double init_std);
+hm_status hm_machine_init_visible(hm_model *model, const hm_layer *visible, const float base_rates[]);
+
+/* Both, of a whole machine; hidden biases 0. Rates of a layer of labels follow the visible ones. */
 hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const float base_rates[]);
 
 /* Packs the weights. */
@@ -146,8 +151,9 @@ hm_machine hm_machine_pair(const hm_machine *machine, int l, float up_scale, flo
 /* Is this tensor a weight or bias of the machine? */
 bool hm_machine_has(const hm_machine *machine, int tensor);
 
-/* Units of the layers of a side; their place in a row of the side. */
+/* Units of the layers of a side, and of both; their place in a row of the side. */
 int64_t hm_side_units(const hm_machine *machine, hm_side side);
+int64_t hm_all_units(const hm_machine *machine);
 int64_t hm_layer_column(const hm_machine *machine, int l);
 
 /* Is the highest layer that of the labels? */

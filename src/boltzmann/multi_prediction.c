@@ -17,11 +17,6 @@ typedef struct unrolled {
     hm_states at[HM_MULTI_PREDICTION_UPDATES_MAX + 1]; /* layers of sweep t */
 } unrolled;
 
-static int64_t all_units(const hm_machine *machine)
-{
-    return hm_side_units(machine, HM_EVEN) + hm_side_units(machine, HM_ODD);
-}
-
 size_t hm_multi_prediction_bytes(const hm_machine *machine, int64_t updates, int64_t rows)
 {
     size_t states = hm_side_bytes(machine, HM_EVEN, rows) + hm_side_bytes(machine, HM_ODD, rows);
@@ -30,7 +25,7 @@ size_t hm_multi_prediction_bytes(const hm_machine *machine, int64_t updates, int
         stacked += hm_arena_bytes(2 * updates * rows * machine->layer[l].units) +
                    hm_arena_bytes(2 * updates * rows * machine->layer[l + 1].units);
     return ((size_t)updates + 3) * states + 2 * visible + stacked + 2 * hm_layer_bytes(machine, rows) +
-           hm_arena_bytes(all_units(machine));
+           hm_arena_bytes(hm_all_units(machine));
 }
 
 /* ---- forward ---------------------------------------------------------------------------------------------------- */

@@ -212,12 +212,11 @@ static hm_status monitor(const hm_model *model, hm_shard *shard)
     int64_t rows = shard->data.rows, units = machine.layer[0].units;
     int l = pair_index(shard->how);
     hm_states states = {0}, back = {0};
-    float *energies;
+    double *energy;
     HM_TRY(hm_side_alloc(&machine, HM_EVEN, rows, shard->scratch, &states));
     HM_TRY(hm_side_alloc(&machine, HM_EVEN, rows, shard->scratch, &back));
     HM_TRY(hm_side_alloc(&machine, HM_ODD, rows, shard->scratch, &states));
-    HM_TRY(hm_arena_floats(shard->scratch, 2 * rows, &energies));
-    double *energy = (double *)(void *)energies; /* arenas are aligned for any type */
+    HM_TRY(hm_arena_doubles(shard->scratch, rows, &energy));
     HM_TRY(hm_pretrain_positive(model, &machine, shard, &states, &l));
     hm_half_step down = {.side = HM_EVEN, .from = &states, .prob = &back, .beta = 1};
     HM_TRY(hm_machine_half(model, &machine, &down, shard->scratch));

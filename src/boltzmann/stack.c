@@ -148,23 +148,12 @@ hm_status hm_stack_init(hm_model *model, uint64_t seed, double init_std, const f
     model->seed = seed;
     for (int l = 0; l < stack->pairs; l++) {
         const hm_machine *pair = &stack->pair[l];
-        hm_matrix W = hm_pack_matrix(&model->layout, model->params, pair->weights[0]);
-        hm_stream stream = {.seed = seed, .purpose = HM_RNG_INIT, .step = (uint64_t)pair->weights[0]};
-        for (int64_t i = 0; i < W.rows; i++)
-            for (int64_t j = 0; j < W.columns; j++)
-                W.at[i * W.columns + j] = (float)(init_std * hm_random_normal(&stream, i, j));
+        hm_machine_init_weights(model, pair->weights[0], seed, init_std);
         for (int side = 0; side < 2; side++)
             for (int64_t i = 0; i < pair->layer[side].units; i++)
                 hm_model_tensor(model, pair->layer[side].mean)[i] = 0.5f;
     }
-    const hm_layer *visible = &stack->pair[0].layer[0];
-    for (int64_t i = 0; i < model->visible; i++) {
-        HM_REQUIRE(visible->unit == HM_GAUSSIAN || (base_rates[i] > 0 && base_rates[i] < 1), HM_EINTERNAL,
-                   "base rate %lld is %g, not inside (0, 1)", (long long)i, (double)base_rates[i]);
-        hm_model_tensor(model, visible->bias)[i] = hm_units_parameter(visible, i, base_rates[i]);
-        hm_model_tensor(model, visible->mean)[i] = base_rates[i];
-    }
-    return HM_OK;
+    return hm_machine_init_visible(model, &stack->pair[0].layer[0], base_rates);
 }
 
 /* The base distribution of AIS: the mean states of the top RBM's visible units, kept off 0 and 1. */

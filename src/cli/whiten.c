@@ -71,10 +71,9 @@ static hm_status add_covariance(void *context, hm_matrix rows, int64_t first_row
 {
     const whitening *w = context;
     int64_t d = rows.columns;
-    float *floats;
+    double *x;
     (void)first_row;
-    HM_TRY(hm_arena_floats(scratch, 2 * d, &floats));
-    double *x = (double *)(void *)floats; /* arenas are aligned for any type */
+    HM_TRY(hm_arena_doubles(scratch, d, &x));
     for (int64_t row = 0; row < rows.rows; row++) {
         for (int64_t i = 0; i < d; i++) x[i] = (double)rows.at[row * d + i] - w->result.mean[i];
         for (int64_t i = 0; i < d; i++)

@@ -72,3 +72,11 @@ hm_status hm_arena_floats(hm_arena *arena, int64_t count, float **out)
     arena->used += bytes;
     return HM_OK;
 }
+
+hm_status hm_arena_doubles(hm_arena *arena, int64_t count, double **out)
+{
+    float *floats;
+    HM_TRY(hm_arena_floats(arena, 2 * count, &floats));
+    *out = (double *)(void *)floats; /* aligned for any type */
+    return HM_OK;
+}

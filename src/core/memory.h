@@ -25,6 +25,9 @@ static inline void hm_arena_reset(hm_arena *arena) { arena->used = 0; }
  * whole vectors). HM_EINTERNAL when the arena, sized when the model was laid out, is too small. */
 hm_status hm_arena_floats(hm_arena *arena, int64_t count, float **out);
 
+/* The same of float64, in the room of 2 count floats. */
+hm_status hm_arena_doubles(hm_arena *arena, int64_t count, double **out);
+
 /* Bytes that hm_arena_floats takes for `count` floats, for sizing an arena; for a count that is negative or beyond
  * memory, more than any arena can have, so that hm_arena_init refuses. Up to 64 of them add without overflow. */
 size_t hm_arena_bytes(int64_t count);

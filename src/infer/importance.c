@@ -54,9 +54,9 @@ static hm_status draw_rows(const job *all, hm_matrix rows, int64_t first_row, hm
 {
     const hm_latent *latent = all->model->class->latent;
     size_t mark = scratch->used;
-    float *room;
-    HM_TRY(hm_arena_floats(scratch, 4 * rows.rows * DRAWS_AT_A_TIME, &room));
-    double *log_weights = (double *)(void *)room, *likelihood = log_weights + rows.rows * DRAWS_AT_A_TIME;
+    double *log_weights;
+    HM_TRY(hm_arena_doubles(scratch, 2 * rows.rows * DRAWS_AT_A_TIME, &log_weights));
+    double *likelihood = log_weights + rows.rows * DRAWS_AT_A_TIME;
     for (int64_t done = 0; done < all->samples; done += DRAWS_AT_A_TIME) {
         int64_t now = all->samples - done < DRAWS_AT_A_TIME ? all->samples - done : DRAWS_AT_A_TIME;
         hm_stream stream = {all->seed, HM_RNG_NOISE, (uint64_t)done};

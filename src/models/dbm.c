@@ -298,9 +298,8 @@ static hm_status dbm_monitor(const hm_model *model, hm_shard *shard)
     int64_t rows = shard->data.rows;
     hm_mean_field_result result;
     hm_states states = {0};
-    float *energies;
-    HM_TRY(hm_arena_floats(shard->scratch, 2 * rows, &energies));
-    double *energy = (double *)(void *)energies; /* arenas are aligned for any type */
+    double *energy;
+    HM_TRY(hm_arena_doubles(shard->scratch, rows, &energy));
     HM_TRY(states_alloc(machine, rows, shard->scratch, &states));
     hm_shard_visible(model, shard, states.at[0]);
     HM_TRY(infer(model, &settings_of(model)->mean_field, 0, &states, shard->scratch, &result));

@@ -127,9 +127,8 @@ static hm_status draw_bound(const hm_model *model, hm_matrix v, int64_t first_ro
                             hm_model_tensor(model, pair.layer[0].bias), 1, out);
         x = above;
     }
-    float *room;
-    HM_TRY(hm_arena_floats(scratch, 2 * v.rows, &room));
-    double *log_prob = (double *)(void *)room; /* arenas are aligned for any type */
+    double *log_prob;
+    HM_TRY(hm_arena_doubles(scratch, v.rows, &log_prob));
     top.at[0] = x;
     if (has_labels(model))
         HM_TRY(hm_labels_probability(model, model->machine,
@@ -227,10 +226,9 @@ static const hm_monitor up_down_monitors[] = {
 static hm_status up_down_monitor(const hm_model *model, hm_shard *shard)
 {
     hm_matrix v = {NULL, shard->data.rows, model->visible};
-    float *room;
+    double *bound;
     HM_TRY(hm_arena_floats(shard->scratch, v.rows * v.columns, &v.at));
-    HM_TRY(hm_arena_floats(shard->scratch, 2 * v.rows, &room));
-    double *bound = (double *)(void *)room; /* arenas are aligned for any type */
+    HM_TRY(hm_arena_doubles(shard->scratch, v.rows, &bound));
     hm_shard_visible(model, shard, v.at);
     memset(bound, 0, (size_t)v.rows * sizeof bound[0]);
     HM_TRY(draw_bound(model, v, shard->first_row, 0, shard->scratch, bound));

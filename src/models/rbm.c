@@ -226,12 +226,11 @@ static hm_status rbm_monitor(const hm_model *model, hm_shard *shard)
     const hm_machine *machine = model->machine;
     int64_t V = machine->layer[0].units, rows = shard->data.rows;
     hm_states states = {0}, back = {0};
-    float *energies;
+    double *log_prob;
     HM_TRY(hm_side_alloc(machine, HM_EVEN, rows, shard->scratch, &states));
     HM_TRY(hm_side_alloc(machine, HM_ODD, rows, shard->scratch, &states));
     HM_TRY(hm_side_alloc(machine, HM_EVEN, rows, shard->scratch, &back));
-    HM_TRY(hm_arena_floats(shard->scratch, 2 * rows, &energies));
-    double *log_prob = (double *)(void *)energies; /* arenas are aligned for any type */
+    HM_TRY(hm_arena_doubles(shard->scratch, rows, &log_prob));
     HM_TRY(positive(model, machine, shard, &states, NULL));
     hm_half_step down = {.side = HM_EVEN, .from = &states, .prob = &back, .beta = 1};
     HM_TRY(hm_machine_half(model, machine, &down, shard->scratch));

@@ -212,13 +212,13 @@ static hm_status loss(const hm_model *model, hm_shard *shard, hm_work *work, int
     update *u = update_of(work);
     hm_pass *pass = &work->pass[hm_decoder_pass(0)];
     int64_t n = hm_draw_count(&u->x);
-    float *room;
+    double *room;
     (void)argument;
     for (int l = 0; l < own->nets.layers; l++)
         u->x.d[l] = work->pass[hm_decoder_pass(l)].at[own->nets.decoder[l].count];
     HM_TRY(hm_arena_floats(shard->scratch, n, &u->weight));
-    HM_TRY(hm_arena_floats(shard->scratch, 2 * u->x.samples, &room)); /* arenas are aligned for any type */
-    for (int64_t row = 0; row < u->x.rows; row++) weigh_row(model, shard, u, row, (double *)(void *)room);
+    HM_TRY(hm_arena_doubles(shard->scratch, u->x.samples, &room));
+    for (int64_t row = 0; row < u->x.rows; row++) weigh_row(model, shard, u, row, room);
     HM_TRY(hm_arena_floats(shard->scratch, n * model->visible, &pass->delta));
     likelihood_delta(model, u, shard, pass->delta);
     return HM_OK;
@@ -440,10 +440,10 @@ static hm_status monitor(const hm_model *model, hm_shard *shard)
     int64_t rows = shard->data.rows, k = shard->how->samples;
     hm_stream stream = {shard->seed, HM_RNG_NOISE, shard->step};
     hm_matrix v = {NULL, rows, model->visible};
-    float *room;
+    double *log_w;
     HM_TRY(hm_arena_floats(shard->scratch, rows * v.columns, &v.at));
-    HM_TRY(hm_arena_floats(shard->scratch, 4 * rows * k, &room));
-    double *log_w = (double *)(void *)room, *likelihoods = log_w + rows * k; /* arenas are aligned for any type */
+    HM_TRY(hm_arena_doubles(shard->scratch, 2 * rows * k, &log_w));
+    double *likelihoods = log_w + rows * k;
     hm_shard_visible(model, shard, v.at);
     HM_TRY(log_weights(model, v, &stream, shard->first_row, k, shard->scratch, log_w, likelihoods));
     for (int64_t row = 0; row < rows; row++) {

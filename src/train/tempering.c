@@ -43,14 +43,6 @@ size_t hm_tempering_bytes(const hm_tempering *tempering, const hm_model *model, 
            hm_arena_bytes((int64_t)(moves / sizeof(float)));
 }
 
-static hm_status arena_doubles(hm_arena *arena, int64_t count, double **out)
-{
-    float *floats;
-    HM_TRY(hm_arena_floats(arena, 2 * count, &floats));
-    *out = (double *)(void *)floats; /* arenas are aligned for any type */
-    return HM_OK;
-}
-
 static hm_status lay_out_walk(replicas *r, hm_shard *shard, int at)
 {
     int64_t units = hm_state_columns(r->model), columns = r->model->class->annealing->input_columns(r->model);
@@ -63,8 +55,8 @@ static hm_status lay_out_walk(replicas *r, hm_shard *shard, int at)
                       .scratch = &r->moves};
     HM_TRY(hm_arena_floats(shard->scratch, r->chains * units, &walk->state.at));
     HM_TRY(hm_arena_floats(shard->scratch, r->chains * columns, &walk->inputs.at));
-    HM_TRY(arena_doubles(shard->scratch, r->chains, &walk->energy));
-    return arena_doubles(shard->scratch, r->chains, &walk->base_energy);
+    HM_TRY(hm_arena_doubles(shard->scratch, r->chains, &walk->energy));
+    return hm_arena_doubles(shard->scratch, r->chains, &walk->base_energy);
 }
 
 static hm_status lay_out(replicas *r, hm_shard *shard)
@@ -72,7 +64,7 @@ static hm_status lay_out(replicas *r, hm_shard *shard)
     size_t bytes = r->model->class->annealing->scratch_bytes(r->model, r->chains);
     float *moves;
     for (int at = 0; at < r->tempering->count; at++) HM_TRY(lay_out_walk(r, shard, at));
-    for (int at = 0; at < 4; at++) HM_TRY(arena_doubles(shard->scratch, r->chains, &r->log_prob[at]));
+    for (int at = 0; at < 4; at++) HM_TRY(hm_arena_doubles(shard->scratch, r->chains, &r->log_prob[at]));
     HM_TRY(hm_arena_floats(shard->scratch, (int64_t)(bytes / sizeof(float)), &moves));
     r->moves = (hm_arena){.base = (void *)moves, .size = bytes};
     return HM_OK;
