@@ -273,7 +273,7 @@ static hm_status find_objective(const hm_run *run, hm_stage *stage)
     return HM_OK;
 }
 
-static hm_status at_stage_key(const hm_run *run, const hm_stage *stage, const char *key, hm_status status)
+hm_status hm_run_at_stage(const hm_run *run, const hm_stage *stage, const char *key, hm_status status)
 {
     char whole[64];
     snprintf(whole, sizeof whole, "%s.%s", stage->section, key);
@@ -286,8 +286,8 @@ static hm_status check_stage(hm_run *run, hm_stage *stage)
                HM_STAGE_NAME_MAX);
     for (hm_stage *other = run->stages; other < stage; other++)
         if (strcmp(other->name, stage->name) == 0)
-            return at_stage_key(run, stage, "name", hm_fail(HM_EUSAGE, "two stages are called '%s'", stage->name));
-    return at_stage_key(run, stage, "objective", find_objective(run, stage));
+            return hm_run_at_stage(run, stage, "name", hm_fail(HM_EUSAGE, "two stages are called '%s'", stage->name));
+    return hm_run_at_stage(run, stage, "objective", find_objective(run, stage));
 }
 
 /* Numbers that do not fit together. */
@@ -295,7 +295,7 @@ static hm_status check_contrast(const hm_run *run, const hm_stage *stage)
 {
     const char *key = "";
     hm_status status = hm_contrast_check(&stage->train, &stage->contrast, (int)run->general.shards, &key);
-    return at_stage_key(run, stage, key, status);
+    return hm_run_at_stage(run, stage, key, status);
 }
 
 /* The discriminator has one optimiser for all stages, and so has the generator. */
@@ -305,7 +305,7 @@ static hm_status check_players(const hm_run *run)
         for (const hm_setting *setting = hm_optimizer_table.entries; setting->key; setting++)
             if (hm_setting_counts(&hm_optimizer_table, setting, &run->stages[stage].optimizer) &&
                 !hm_setting_same(setting, &run->stages[0].optimizer, &run->stages[stage].optimizer))
-                return at_stage_key(run, &run->stages[stage], setting->key,
+                return hm_run_at_stage(run, &run->stages[stage], setting->key,
                                     hm_fail(HM_EUSAGE, "of two players the discriminator has one optimiser for all "
                                                        "stages, and so has the generator: set it in section 'train'"));
     return HM_OK;

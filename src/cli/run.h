@@ -72,6 +72,7 @@ typedef struct hm_run {
 
 /* Puts the place of `key` in the configuration before the message of a failure. */
 hm_status hm_run_at_key(const hm_run *run, const char *key, hm_status status);
+hm_status hm_run_at_stage(const hm_run *run, const hm_stage *stage, const char *key, hm_status status);
 
 /* The text of a file of at most 1 MiB; the caller frees it. HM_EUSAGE. Not collective. */
 hm_status hm_read_text(const char *path, char **text);

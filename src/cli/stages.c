@@ -56,9 +56,10 @@ void hm_stages_row(const hm_stages *stages, const double row[], double values[])
 /* What would stop a stage in its turn is found before the first one begins. */
 static hm_status check_stage(const hm_stages *stages, const hm_stage *stage)
 {
-    hm_status status = hm_feed_check(stages->source, stage->train.batch);
-    if (status == HM_OK) status = hm_objective_check(stage->objective, stages->model, &stage->contrast);
-    return stages->run->staged ? hm_fail_at(status, "%s ('%s'): ", stage->section, stage->name) : status;
+    const hm_run *run = stages->run;
+    HM_TRY(hm_run_at_stage(run, stage, "batch", hm_feed_check(stages->source, stage->train.batch)));
+    return hm_run_at_stage(run, stage, "objective",
+                           hm_objective_check(stage->objective, stages->model, &stage->contrast));
 }
 
 /* ---- stages ----------------------------------------------------------------------------------------------------- */

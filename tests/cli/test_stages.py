@@ -190,7 +190,7 @@ class Stages(Case):
                 (2, ["stages.2.sampler", "objective pretrain of family dbm has no use for it"],
                  "objective: pretrain, layer: 1, sampler: pt"),
                 (2, ["stages.2.layer", "objective likelihood of family dbm has no use for it"], "layer: 1"),
-                (3, ["stages.2 ('b')", "fewer than one batch of 2000"], "batch: 2000")):
+                (3, ["config.yaml:6: stages.2.batch: ", "fewer than one batch of 2000"], "batch: 2000")):
             config = self.staged("dbm", stages="\n  - {name: a, epochs: 1}\n  - {name: b, epochs: 1, " + second + "}")
             self.refuse(code, words, "train", config, "-o", self.path("run"))
             self.assertFalse(os.path.exists(self.path("run")))
