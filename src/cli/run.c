@@ -306,8 +306,9 @@ static hm_status check_players(const hm_run *run)
             if (hm_setting_counts(&hm_optimizer_table, setting, &run->stages[stage].optimizer) &&
                 !hm_setting_same(setting, &run->stages[0].optimizer, &run->stages[stage].optimizer))
                 return hm_run_at_stage(run, &run->stages[stage], setting->key,
-                                    hm_fail(HM_EUSAGE, "of two players the discriminator has one optimiser for all "
-                                                       "stages, and so has the generator: set it in section 'train'"));
+                                       hm_fail(HM_EUSAGE,
+                                               "of two players the discriminator has one optimiser for all "
+                                               "stages, and so has the generator: set it in section 'train'"));
     return HM_OK;
 }
 

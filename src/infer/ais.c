@@ -421,8 +421,8 @@ void hm_ais_result_free(hm_ais_result *result)
 
 hm_status hm_ais_check(const hm_model *model)
 {
-    HM_REQUIRE(model->class->annealing, HM_EUSAGE, "AIS: family %s has no annealing path; use another --method",
-               model->class->name);
+    HM_REQUIRE(model->class->annealing, HM_EUSAGE,
+               "AIS: family %s has no log Z to be estimated by annealing; use another --method", model->class->name);
     return model->class->annealing->check(model);
 }
 
