@@ -21,7 +21,7 @@ FREY = [["import", "idx", "{data}/freyfaces/freyfaces-images-idx3-ubyte.gz", "--
          "{folder}/frey-raw.h5"],
         ["whiten", "{folder}/frey-raw.h5", "-o", "{folder}/frey.h5"]]
 
-LOG_PROB = ("test log-probability, the larger AIS", "nats", lambda report: larger_ais(report))
+LOG_PROB = ("test log-probability by AIS", "nats", lambda report: counting_ais(report))
 BOUND_OF_5000 = ("test log-probability, importance-weighted with 5,000 draws", "nats",
                  lambda report: (report["importance"]["test_log_prob"], report["importance"]["test_log_prob_stderr"]))
 SHORTENED = ["train.epochs=364"]  # six of the eight stretches of the published schedule
@@ -107,8 +107,11 @@ FIGURES = {
 }
 
 
-def larger_ais(report):
-    best = max((report[start] for start in ("ais", "ais_uniform") if start in report), key=lambda part: part["log_z"])
+def counting_ais(report):
+    """Of the start that counts for the bracket, where there is one."""
+    starts = [report[start] for start in ("ais", "ais_uniform") if start in report]
+    counts = report.get("bracket", {}).get("forward", max(start["log_z"] for start in starts))
+    best = min(starts, key=lambda start: abs(start["log_z"] - counts))
     return best["test_log_prob"], best["test_log_prob_stderr"]
 
 

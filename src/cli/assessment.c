@@ -67,22 +67,32 @@ typedef struct bracket {
 } bracket;
 
 enum { TRUSTED_SIGMAS = 3 };
-static const double TRUSTED_GAP = 1; /* nats */
-
-/* The larger forward estimate, or NULL. */
-static const hm_ais_result *find_forward(const hm_assessment *e)
-{
-    const hm_ais_result *larger = NULL;
-    for (int method = AIS; method <= AIS_UNIFORM; method++) {
-        const hm_ais_result *ais = &e->estimates[method].ais;
-        if (e->estimates[method].done && isfinite(ais->log_z) && !(larger && ais->log_z <= larger->log_z)) larger = ais;
-    }
-    return larger;
-}
+static const double TRUSTED_GAP = 1, BY_CHANCE = 3; /* nats */
 
 /* The interval of three standard errors has no end: the mean weight is that of one chain or two, and a standard error
  * that rests on them says nothing. */
 static bool is_open(const hm_ais_result *ais) { return !isfinite(ais->log_z_lower) || !isfinite(ais->log_z_upper); }
+
+/* The larger forward estimate of those that are open, or of those that are not; or NULL. */
+static const hm_ais_result *larger_forward(const hm_assessment *e, bool open)
+{
+    const hm_ais_result *larger = NULL;
+    for (int method = AIS; method <= AIS_UNIFORM; method++) {
+        const hm_ais_result *ais = &e->estimates[method].ais;
+        if (!e->estimates[method].done || !isfinite(ais->log_z) || is_open(ais) != open) continue;
+        if (!larger || ais->log_z > larger->log_z) larger = ais;
+    }
+    return larger;
+}
+
+/* The larger one, but an open one only if it is so much larger that it tells of a mode which the other start misses:
+ * by chance its mean weight is e^t times Z with a probability below e^-t (Markov). */
+static const hm_ais_result *find_forward(const hm_assessment *e)
+{
+    const hm_ais_result *closed = larger_forward(e, false), *open = larger_forward(e, true);
+    if (!closed || !open) return closed ? closed : open;
+    return open->log_z > closed->log_z + BY_CHANCE ? open : closed;
+}
 
 /* name: of the upper estimate. */
 static void find_verdict(const hm_assessment *e, const char *name, bracket *b)
@@ -125,7 +135,7 @@ static void report_bracket(const hm_assessment *e, hm_report *report)
     bracket b;
     if (!find_bracket(e, &b)) return;
     hm_report_begin(report, "bracket", "bracket of log Z");
-    hm_report_real(report, "forward", "AIS, the larger start", b.low->log_z, 3, "nats");
+    hm_report_real(report, "forward", "AIS, the start that counts", b.low->log_z, 3, "nats");
     if (e->estimates[REVERSE_AIS].done) hm_report_real(report, "reverse", "reverse AIS", b.high->log_z, 3, "nats");
     if (e->estimates[RAISE].done) hm_report_real(report, "raise", "RAISE", b.raise, 3, "nats");
     hm_report_real(report, "gap", "gap", b.gap, 3, "nats");
