@@ -102,9 +102,7 @@ void hm_classifier_refresh(hm_model *model)
 
 bool hm_classifier_is_made(const hm_model *model)
 {
-    if (!model->classifier) return false;
-    hm_matrix N = weights_of(model, 1);
-    return hm_kernels_best()->dot(N.rows * N.columns, N.at, N.at) > 0;
+    return model->classifier && hm_tensor_square(model, model->classifier->weights[1]) > 0;
 }
 
 /* Gives the network the stack's weights, unless it has been given some. */

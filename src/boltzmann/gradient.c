@@ -129,8 +129,7 @@ hm_status hm_machine_check_exact(const hm_machine *machine, const hm_contrast_se
     HM_REQUIRE(
         how->estimator != HM_EXACT || units <= EXACT_TRAINING_MAX, HM_EUSAGE,
         "train.estimator: exact enumerates the smaller side of Bernoulli units alone, which may have at most %d units "
-        "and has %lld; "
-        "use pcd or cd",
+        "and has %lld; use pcd or cd",
         EXACT_TRAINING_MAX, (long long)units);
     return HM_OK;
 }

@@ -1,6 +1,7 @@
 #include "boltzmann/machine.h"
 
 #include "boltzmann/classifier.h"
+#include "core/kernels.h"
 #include "core/memory.h"
 
 #include <math.h>
@@ -282,6 +283,12 @@ hm_status hm_machine_init(hm_model *model, uint64_t seed, double init_std, const
     }
     memcpy(hm_model_tensor(model, machine->base_rate), base_rates, (size_t)visible->units * sizeof(float));
     return hm_machine_init_visible(model, visible, base_rates);
+}
+
+double hm_tensor_square(const hm_model *model, int tensor)
+{
+    hm_matrix x = hm_pack_matrix(&model->layout, model->params, tensor);
+    return hm_kernels_best()->dot(x.rows * x.columns, x.at, x.at);
 }
 
 void hm_weights_upward(const float *variance, hm_matrix W, float times, float *out)

@@ -172,6 +172,9 @@ static inline float *hm_model_tensor(const hm_model *model, int tensor)
     return hm_pack_matrix(&model->layout, model->params, tensor).at;
 }
 
+/* The sum of the squares of a tensor; 0 of one that has not been given values. */
+double hm_tensor_square(const hm_model *model, int tensor);
+
 /* The variances of a layer: NULL for 1. */
 const float *hm_layer_variance(const hm_machine *machine, int l);
 

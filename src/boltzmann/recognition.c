@@ -55,8 +55,7 @@ void hm_recognition_free(hm_recognition *recognition)
 
 static bool has_weights(const hm_model *model, const hm_recognition *recognition)
 {
-    hm_matrix first = hm_pack_matrix(&model->layout, model->params, recognition->weights[1]);
-    return hm_kernels_best()->dot(first.rows * first.columns, first.at, first.at) > 0;
+    return hm_tensor_square(model, recognition->weights[1]) > 0;
 }
 
 void hm_recognition_refresh(const hm_model *model, hm_recognition *recognition)

@@ -172,7 +172,7 @@ static void pack_directed(hm_model *model, int l)
 {
     hm_machine *pair = &model->stack->pair[l];
     hm_matrix R = hm_pack_matrix(&model->layout, model->params, model->stack->recognition[l]);
-    bool untied = hm_kernels_best()->dot(R.rows * R.columns, R.at, R.at) > 0;
+    bool untied = hm_tensor_square(model, model->stack->recognition[l]) > 0;
     if (!untied || pair->variance) /* which it makes as well */
         hm_machine_pack(model, pair);
     else

@@ -70,7 +70,7 @@ typedef struct hm_run {
     hm_workers workers;
 } hm_run;
 
-/* Puts the place of `key` in the configuration before the message of a failure. */
+/* Puts the place of `key` in the configuration, or of a stage's, before the message of a failure. */
 hm_status hm_run_at_key(const hm_run *run, const char *key, hm_status status);
 hm_status hm_run_at_stage(const hm_run *run, const hm_stage *stage, const char *key, hm_status status);
 

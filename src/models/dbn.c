@@ -161,11 +161,7 @@ static size_t dbn_sampling_bytes(const hm_model *model, int64_t rows)
 
 /* ---- layer-wise pre-training ------------------------------------------------------------------------------------ */
 
-static bool is_zero(const hm_model *model, const hm_layer *layer)
-{
-    const float *bias = hm_model_tensor(model, layer->bias);
-    return hm_kernels_best()->dot(layer->units, bias, bias) == 0;
-}
+static bool is_zero(const hm_model *model, const hm_layer *layer) { return hm_tensor_square(model, layer->bias) == 0; }
 
 /* A layer of the size of the one two below starts as that RBM turned round: its visible biases are the other's hidden
  * ones, so that p_top(h) is what p(h) was (Hinton, Osindero, Teh 2006, section 4). Only one that has learnt nothing:
