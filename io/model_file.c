@@ -175,13 +175,14 @@ static hm_status write_samples(hm_store *store, const hm_samples *samples)
 {
     char path[PATH_ROOM];
     HM_TRY(samples_path(samples->name, path));
+    const int32_t *classes = samples->classes;
     const hm_field field = {.name = path,
-                            .type = HM_FIELD_FLOAT32,
-                            .dims = 2,
-                            .axes = {"sample", "visible"},
+                            .type = classes ? HM_FIELD_INT32 : HM_FIELD_FLOAT32,
+                            .dims = classes ? 1 : 2,
+                            .axes = {"sample", classes ? NULL : "visible"},
                             .description = samples->description};
     const int64_t shape[2] = {samples->at.rows, samples->at.columns};
-    return hm_store_write(store, &field, shape, samples->at.at);
+    return hm_store_write(store, &field, shape, classes ? (const void *)classes : samples->at.at);
 }
 
 /* All old ones go before the first new one comes: they share a dimension scale, whose length may be another now. */

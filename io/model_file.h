@@ -97,7 +97,8 @@ hm_status hm_model_file_scalar(const char *path, const char *name, double *value
 /* Samples to be stored as /samples/NAME. */
 typedef struct hm_samples {
     const char *name, *description;
-    hm_matrix at; /* (n, visible) */
+    hm_matrix at;           /* (n, visible) */
+    const int32_t *classes; /* (n), which are stored instead; `at` has nothing but their number of rows. Or NULL */
 } hm_samples;
 enum { HM_SAMPLES_NAME_MAX = 200 }; /* letters of a name */
 

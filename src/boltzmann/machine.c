@@ -177,6 +177,7 @@ hm_status hm_machine_declare(hm_model *model, const hm_machine_units *kinds, int
     HM_REQUIRE(count >= 1 && count <= most, HM_EUSAGE, "%d hidden layers; there may be 1 to %d", count, most);
     HM_TRY(hm_alloc(&machine, 1, sizeof *machine, "a Boltzmann machine"));
     model->machine = machine;
+    model->label_units = kinds->labels || kinds->label_layer;
     machine->layers = count + 1;
     machine->layer[0].labels = kinds->labels ? model->classes : 0;
     machine->layer[0].units = model->visible + machine->layer[0].labels;

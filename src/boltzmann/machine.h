@@ -162,6 +162,13 @@ static inline bool hm_has_label_layer(const hm_machine *machine)
     return machine->layer[machine->layers - 1].labels > 0;
 }
 
+/* The layer that label units are in; -1 without. */
+static inline int hm_label_layer(const hm_machine *machine)
+{
+    if (machine->layer[0].labels > 0) return 0;
+    return hm_has_label_layer(machine) ? machine->layers - 1 : -1;
+}
+
 static inline int hm_hidden_layers(const hm_machine *machine)
 {
     return machine->layers - 1 - (hm_has_label_layer(machine) ? 1 : 0);

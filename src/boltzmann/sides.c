@@ -156,8 +156,33 @@ size_t hm_machine_gibbs_bytes(const hm_model *model, int64_t rows)
            2 * hm_layer_bytes(machine, rows);
 }
 
-hm_status hm_machine_gibbs(const hm_model *model, uint64_t seed, hm_matrix state, int64_t first_row,
-                           uint64_t first_step, int64_t steps, hm_arena *scratch, float *prob)
+/* Label units of layer l, if it has them, to what is wanted. */
+static void clamp_labels(const hm_machine *machine, int l, const hm_gibbs_steps *steps, const hm_states *states)
+{
+    const hm_layer *layer = &machine->layer[l];
+    for (int64_t row = 0; layer->labels > 0 && row < states->rows; row++) {
+        float *labels = states->at[l] + (row + 1) * layer->units - layer->labels;
+        for (int64_t y = 0; y < layer->labels; y++) labels[y] = y == steps->labels[row] ? 1.0f : 0.0f;
+    }
+}
+
+static void tell_labels(const hm_machine *machine, const hm_states *states, int32_t classes[])
+{
+    int l = hm_label_layer(machine);
+    const hm_layer *layer = &machine->layer[l];
+    for (int64_t row = 0; row < states->rows; row++) {
+        const float *labels = states->at[l] + (row + 1) * layer->units - layer->labels;
+        for (int64_t y = 0; y < layer->labels; y++)
+            if (labels[y] > 0) classes[row] = (int32_t)y;
+    }
+}
+
+static void clamp_side(const hm_machine *machine, hm_side side, const hm_gibbs_steps *steps, const hm_states *states)
+{
+    for (int l = side; steps->clamped && l < machine->layers; l += 2) clamp_labels(machine, l, steps, states);
+}
+
+hm_status hm_machine_gibbs(const hm_model *model, const hm_gibbs_steps *steps, hm_matrix state, hm_arena *scratch)
 {
     const hm_machine *machine = model->machine;
     hm_states states = {0}, probs = {0};
@@ -166,17 +191,24 @@ hm_status hm_machine_gibbs(const hm_model *model, uint64_t seed, hm_matrix state
     HM_TRY(hm_side_alloc(machine, HM_ODD, state.rows, scratch, &states));
     for (int l = 0; l < machine->layers; l++) probs.at[l] = states.at[l];
     probs.rows = state.rows;
-    if (prob) HM_TRY(hm_arena_floats(scratch, state.rows * machine->layer[0].units, &probs.at[0]));
-    for (int64_t step = 0; step < steps; step++) {
-        hm_draw draw = {seed, {HM_RNG_SAMPLE_VISIBLE, HM_RNG_SAMPLE_HIDDEN}, first_step + (uint64_t)step, first_row};
+    if (steps->prob) HM_TRY(hm_arena_floats(scratch, state.rows * machine->layer[0].units, &probs.at[0]));
+    clamp_side(machine, HM_EVEN, steps, &states);
+    for (int64_t step = 0; step < steps->count; step++) {
+        hm_draw draw = {steps->seed,
+                        {HM_RNG_SAMPLE_VISIBLE, HM_RNG_SAMPLE_HIDDEN},
+                        steps->first + (uint64_t)step,
+                        steps->first_row};
         hm_half_step odd = {.side = HM_ODD, .from = &states, .sample = &states, .draw = &draw, .beta = 1};
         hm_half_step even = {
             .side = HM_EVEN, .from = &states, .prob = &probs, .sample = &states, .draw = &draw, .beta = 1};
         HM_TRY(hm_machine_half(model, machine, &odd, scratch));
+        clamp_side(machine, HM_ODD, steps, &states);
         HM_TRY(hm_machine_half(model, machine, &even, scratch));
+        clamp_side(machine, HM_EVEN, steps, &states);
     }
-    for (int64_t row = 0; prob && steps > 0 && row < state.rows; row++)
-        memcpy(prob + row * visible, probs.at[0] + row * units, (size_t)visible * sizeof(float));
+    for (int64_t row = 0; steps->prob && row < state.rows; row++)
+        memcpy(steps->prob + row * visible, probs.at[0] + row * units, (size_t)visible * sizeof(float));
+    if (steps->labels && !steps->clamped) tell_labels(machine, &states, steps->labels);
     hm_side_store(machine, HM_EVEN, &states, state);
     return HM_OK;
 }

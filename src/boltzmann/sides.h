@@ -76,11 +76,9 @@ typedef struct hm_half_step {
 hm_status hm_machine_half(const hm_model *model, const hm_machine *machine, const hm_half_step *step,
                           hm_arena *scratch);
 
-/* `steps` Gibbs steps on states of the even side, (rows, units of the side), in place; prob, if not NULL, (rows, units
- * of layer 0 without labels), receives p(x_0 | the rest) of the last step. Streams (HM_RNG_SAMPLE_*, first_step + i).
- */
-hm_status hm_machine_gibbs(const hm_model *model, uint64_t seed, hm_matrix state, int64_t first_row,
-                           uint64_t first_step, int64_t steps, hm_arena *scratch, float *prob);
+/* Gibbs steps on states of the even side, (rows, units of the side), in place. Visible probabilities are p(x_0 | the
+ * rest), without labels. */
+hm_status hm_machine_gibbs(const hm_model *model, const hm_gibbs_steps *steps, hm_matrix state, hm_arena *scratch);
 size_t hm_machine_gibbs_bytes(const hm_model *model, int64_t rows);
 
 /* ---- probabilities ---------------------------------------------------------------------------------------------- */

@@ -90,6 +90,7 @@ hm_status hm_stack_declare(hm_model *model, const hm_machine_units *kinds, int c
 {
     int64_t units[HM_LAYERS_MAX] = {model->visible};
     HM_TRY(hm_alloc(&model->stack, 1, sizeof(hm_stack), "a stack of RBMs"));
+    model->label_units = labels > 0;
     model->stack->pairs = count;
     for (int l = 0; l < count; l++) {
         hm_machine *pair = &model->stack->pair[l];

@@ -6,7 +6,7 @@
 #include "core/memory.h"
 #include "infer/generation.h"
 #include "infer/numeric.h"
-#include "infer/progress.h"
+#include "infer/sampling.h"
 #include "io/dataset.h"
 #include "io/model_file.h"
 #include "io/picture.h"
@@ -17,11 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NOT_GIVEN = INT32_MIN };
+enum { NOT_GIVEN = INT32_MIN, EACH_LABEL = -1 };
 
 typedef struct sample_options {
     int64_t count, steps; /* steps: NOT_GIVEN, or what was */
-    const char *name, *picture;
+    const char *name, *picture, *label;
     bool reconstruct, grid;
     hm_texts sets;
 } sample_options;
@@ -30,6 +30,8 @@ static const hm_option options[] = {
     {"-n", HM_OPT_INT, offsetof(sample_options, count), "N", "samples (default 100)"},
     {"--steps", HM_OPT_INT, offsetof(sample_options, steps), "K",
      "Gibbs steps from the data's base rates (default 1000)"},
+    {"--label", HM_OPT_TEXT, offsetof(sample_options, label), "CLASS",
+     "with label units: samples of this class, to which they are kept; each: of all classes in turn"},
     {"--reconstruct", HM_OPT_FLAG, offsetof(sample_options, reconstruct), NULL,
      "vae: instead, the first N test rows through their latent variables"},
     {"--grid", HM_OPT_FLAG, offsetof(sample_options, grid), NULL,
@@ -53,90 +55,13 @@ typedef struct sampling {
     int64_t steps;            /* of Gibbs sampling */
     hm_matrix data;           /* (count, visible) --reconstruct: the rows */
     hm_matrix samples, means; /* (count, visible) the visible units of those, and their probabilities */
+    int32_t *labels;          /* (count) the class of each; NULL without label units */
 } sampling;
 
-/* Gibbs steps are made a few at a time, so that scratch is small and progress can be shown. */
-enum { STEPS_A_TURN = 50 };
-
-typedef struct turn {
-    const sampling *s;
-    hm_range own;
-    int64_t first_step, steps;
-} turn;
-
-static hm_range shard_rows(const sampling *s, int64_t shard)
+/* The shards of this rank. */
+static hm_range own_shards(const sampling *s)
 {
-    return hm_part(s->options->count, s->run.general.shards, shard);
-}
-
-/* Some steps of one shard's samples. */
-static hm_status sample_shard(void *context, int64_t local)
-{
-    const turn *t = context;
-    const sampling *s = t->s;
-    hm_range rows = shard_rows(s, t->own.begin + local);
-    hm_arena scratch;
-    if (hm_count(rows) == 0) return HM_OK;
-    HM_TRY(hm_arena_init(&scratch, s->model->class->sampling_bytes(s->model, hm_count(rows)), "scratch for sampling"));
-    hm_status status =
-        s->model->class->gibbs(s->model, (uint64_t)s->run.general.seed, hm_rows(s->states, rows.begin, hm_count(rows)),
-                               rows.begin, (uint64_t)t->first_step, t->steps, &scratch,
-                               s->model->class->show ? NULL : hm_rows(s->means, rows.begin, hm_count(rows)).at);
-    hm_arena_free(&scratch);
-    return status;
-}
-
-/* Chains start from the data's base rates, in a stream of their own. */
-static void start_samples(sampling *s)
-{
-    const hm_model_class *class = s->model->class;
-    hm_stream stream = {(uint64_t)s->run.general.seed, HM_RNG_SAMPLE_START, 0};
-    class->annealing->draw_base(s->model, class->base_biases(s->model), &stream, 0, s->states);
-}
-
-static hm_status run_chains(sampling *s)
-{
-    hm_comm *comm = s->cli->comm;
-    turn t = {.s = s, .own = hm_part(s->run.general.shards, comm->size, comm->rank)};
-    hm_pulse pulse = hm_pulse_start(s->cli->log, "sampling");
-    for (int64_t done = 0; done < s->steps; done += t.steps) {
-        int64_t left = s->steps - done;
-        t.first_step = done;
-        t.steps = left < STEPS_A_TURN ? left : STEPS_A_TURN;
-        HM_TRY(hm_team_each(&s->run.team, hm_count(t.own), sample_shard, &t));
-        hm_pulse_report(&pulse, done + t.steps, s->steps);
-    }
-    return HM_OK;
-}
-
-/* Visible units of this rank's states of one shard. */
-static hm_status show_shard(void *context, int64_t local)
-{
-    const turn *t = context;
-    const sampling *s = t->s;
-    const hm_model *model = s->model;
-    hm_range rows = shard_rows(s, t->own.begin + local);
-    hm_stream stream = {(uint64_t)s->run.general.seed, HM_RNG_SAMPLE_VISIBLE, HM_RNG_SECOND_WALK};
-    hm_arena scratch;
-    if (hm_count(rows) == 0) return HM_OK;
-    HM_TRY(hm_arena_init(&scratch, model->class->sampling_bytes(model, hm_count(rows)), "scratch for sampling"));
-    hm_status status =
-        model->class->show(model, hm_rows(s->states, rows.begin, hm_count(rows)), &stream, rows.begin, &scratch,
-                           hm_rows(s->samples, rows.begin, 1).at, hm_rows(s->means, rows.begin, 1).at);
-    hm_arena_free(&scratch);
-    return status;
-}
-
-/* What the states say of the visible units: by the family, or as they lie there. */
-static hm_status show_states(sampling *s)
-{
-    const hm_comm *comm = s->cli->comm;
-    turn t = {.s = s, .own = hm_part(s->run.general.shards, comm->size, comm->rank)};
-    if (s->model->class->show) return hm_team_each(&s->run.team, hm_count(t.own), show_shard, &t);
-    for (int64_t row = 0; row < s->samples.rows; row++)
-        memcpy(s->samples.at + row * s->samples.columns, s->states.at + row * s->states.columns,
-               (size_t)s->samples.columns * sizeof(float));
-    return HM_OK;
+    return hm_part(s->run.general.shards, s->cli->comm->size, s->cli->comm->rank);
 }
 
 /* ---- latent variables -------------------------------------------------------------------------------------------- */
@@ -193,10 +118,9 @@ static hm_status place_on_grid(sampling *s)
 /* One shard's rows of the data, or points of the grid: means alone. */
 static hm_status decode_shard(void *context, int64_t local)
 {
-    const turn *t = context;
-    const sampling *s = t->s;
+    const sampling *s = context;
     const hm_latent *latent = s->model->class->latent;
-    hm_range rows = shard_rows(s, t->own.begin + local);
+    hm_range rows = hm_part(s->options->count, s->run.general.shards, own_shards(s).begin + local);
     int64_t n = hm_count(rows), all = latent->units(s->model), top = s->states.columns;
     hm_arena scratch;
     float *mean;
@@ -219,23 +143,53 @@ static hm_status decode_shard(void *context, int64_t local)
 
 static hm_status decode_all(sampling *s)
 {
-    const hm_comm *comm = s->cli->comm;
-    turn t = {.s = s, .own = hm_part(s->run.general.shards, comm->size, comm->rank)};
     hm_status status = s->options->reconstruct ? read_data(s) : place_on_grid(s);
-    if (status == HM_OK) status = hm_team_each(&s->run.team, hm_count(t.own), decode_shard, &t);
+    if (status == HM_OK) status = hm_team_each(&s->run.team, hm_count(own_shards(s)), decode_shard, s);
     HM_TRY(s->cli->comm->agree(s->cli->comm, status));
     HM_TRY(hm_gather_matrix(&s->run.workers, s->states));
     return hm_gather_matrix(&s->run.workers, s->means);
 }
 
+/* ---- chains ------------------------------------------------------------------------------------------------------ */
+
+/* The class that `--label` asks for: EACH_LABEL for all in turn. */
+static hm_status find_label(const sampling *s, int64_t *label)
+{
+    const char *text = s->options->label;
+    int64_t classes = s->model->classes;
+    char *end;
+    HM_REQUIRE(s->model->label_units, HM_EUSAGE, "--label: this %s has no label units to keep at a class",
+               s->model->class->name);
+    *label = EACH_LABEL;
+    if (strcmp(text, "each") == 0) return HM_OK;
+    *label = strtoll(text, &end, 10);
+    HM_REQUIRE(end != text && *end == 0 && *label >= 0 && *label < classes, HM_EUSAGE,
+               "--label: '%s' is not a class, 0 to %lld, or each", text, (long long)classes - 1);
+    return HM_OK;
+}
+
+static hm_status set_labels(sampling *s)
+{
+    int64_t label = EACH_LABEL;
+    if (s->options->label) HM_TRY(find_label(s, &label));
+    if (!s->model->label_units) return HM_OK;
+    HM_TRY(hm_alloc(&s->labels, s->samples.rows, sizeof *s->labels, "labels"));
+    for (int64_t row = 0; row < s->samples.rows; row++)
+        s->labels[row] = (int32_t)(label == EACH_LABEL ? row % s->model->classes : label);
+    return HM_OK;
+}
+
 static hm_status run_gibbs(sampling *s)
 {
     hm_comm *comm = s->cli->comm;
-    start_samples(s);
-    HM_TRY(comm->agree(comm, run_chains(s)));
-    HM_TRY(comm->agree(comm, show_states(s)));
-    HM_TRY(hm_gather_matrix(&s->run.workers, s->samples));
-    return hm_gather_matrix(&s->run.workers, s->means);
+    HM_TRY(comm->agree(comm, set_labels(s)));
+    const hm_sampling chains = {.steps = s->steps,
+                                .clamped = s->options->label != NULL,
+                                .states = s->states,
+                                .rows = s->samples,
+                                .means = s->means,
+                                .labels = s->labels};
+    return hm_sample_chains(s->model, &s->run.workers, &chains);
 }
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
@@ -300,7 +254,7 @@ static void list(listing *all, const sampling *s, const char *more, const char *
 {
     char *name = all->names[all->count];
     snprintf(name, sizeof all->names[0], "%s%s", s->options->name ? s->options->name : default_name(s), more);
-    all->of[all->count++] = (hm_samples){name, describe, rows};
+    all->of[all->count++] = (hm_samples){.name = name, .description = describe, .at = rows};
 }
 
 /* Points in latent space have means and no samples. */
@@ -316,6 +270,12 @@ static void list_samples(listing *all, const sampling *s)
 {
     list(all, s, "", "samples of the visible units", s->samples);
     list(all, s, "_mean", "mean of p(v | h) from which the samples of the same name were drawn", s->means);
+    if (!s->labels) return;
+    list(all, s, "_label",
+         s->options->label ? "class at which the label units of the sample were kept"
+                           : "class that the label units of the sample tell",
+         (hm_matrix){NULL, s->samples.rows, 0});
+    all->of[all->count - 1].classes = s->labels;
 }
 
 /* Means, or each row of data beside its own, in the units of the data. */
@@ -367,6 +327,7 @@ static hm_status report(const sampling *s, const char *folder)
     hm_report_int(report, "samples", "samples", s->options->count, NULL);
     if (s->model->class->gibbs) hm_report_int(report, "steps", "Gibbs steps", s->steps, NULL);
     hm_report_real(report, "mean", "mean of the units", mean, 4, NULL);
+    if (s->options->label) hm_report_text(report, "label", "label units kept at", s->options->label);
     if (s->options->picture) hm_report_text(report, "png", "picture", s->options->picture);
     return hm_report_print(report, s->cli);
 }
@@ -384,6 +345,8 @@ static hm_status sample(sampling *s, const char *folder)
     HM_REQUIRE(s->model->class->gibbs || s->options->steps == NOT_GIVEN, HM_EUSAGE,
                "--steps are of Gibbs sampling, which family %s has not", s->model->class->name);
     s->steps = s->options->steps == NOT_GIVEN ? 1000 : s->options->steps;
+    HM_REQUIRE(s->model->class->gibbs || !s->options->label, HM_EUSAGE,
+               "--label is of machines with label units, which family %s has not", s->model->class->name);
     HM_REQUIRE(latent || !s->options->grid, HM_EUSAGE, "--grid is of latent variables, which family %s has not",
                s->model->class->name);
     s->samples = s->means = s->data = (hm_matrix){NULL, s->options->count, s->model->visible};
@@ -405,8 +368,9 @@ static hm_status sample(sampling *s, const char *folder)
  * told of them (NAME_mean). */
 static bool is_taken(const char *name)
 {
-    static const char *const axes[] = {"sample", "visible"}, *const ends[] = {"_mean", "_data", "_latent", "_rows"};
-    for (int end = 0; end < 4; end++) {
+    static const char *const axes[] = {"sample", "visible"}, *const ends[] = {"_mean", "_label", "_data", "_latent",
+                                                                              "_rows"};
+    for (int end = 0; end < 5; end++) {
         size_t length = strlen(ends[end]), whole = strlen(name);
         if (whole >= length && strcmp(name + whole - length, ends[end]) == 0) return true;
     }
@@ -448,6 +412,7 @@ static hm_status run_sample(hm_cli *cli, int argc, char **argv)
         free(s.samples.at);
         free(s.means.at);
         free(s.data.at);
+        free(s.labels);
         hm_model_free(s.model);
         hm_run_free(&s.run);
     }
@@ -457,7 +422,8 @@ static hm_status run_sample(hm_cli *cli, int argc, char **argv)
 
 const hm_command hm_command_sample = {
     .name = "sample",
-    .usage = "RUN [-n N] [--steps K] [--reconstruct | --grid] [--name NAME] [--png FILE] [--set KEY=VALUE ...]",
+    .usage = "RUN [-n N] [--steps K] [--label CLASS] [--reconstruct | --grid] [--name NAME] [--png FILE] [--set "
+             "KEY=VALUE ...]",
     .describe = "draw samples of a trained model",
     .options = options,
     .run = run_sample,

@@ -348,8 +348,11 @@ static hm_status task_burn_in(void *context, int64_t shard)
     burn_in *part = context;
     hm_walk *walk = &part->run->walks[shard];
     hm_arena_reset(walk->scratch);
-    return part->run->model->class->gibbs(part->run->model, walk->seed, walk->state, walk->first_chain,
-                                          HM_RNG_SECOND_WALK + (uint64_t)part->first, part->steps, walk->scratch, NULL);
+    hm_gibbs_steps steps = {.seed = walk->seed,
+                            .first = HM_RNG_SECOND_WALK + (uint64_t)part->first,
+                            .count = part->steps,
+                            .first_row = walk->first_chain};
+    return part->run->model->class->gibbs(part->run->model, &steps, walk->state, walk->scratch);
 }
 
 /* States from the caller's rows. */

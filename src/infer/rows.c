@@ -153,3 +153,8 @@ hm_status hm_gather_matrix(const hm_workers *workers, hm_matrix m)
 {
     return gather(workers, m.rows, m.columns * (int64_t)sizeof *m.at, m.at);
 }
+
+hm_status hm_gather_classes(const hm_workers *workers, int64_t rows, int32_t *classes)
+{
+    return gather(workers, rows, (int64_t)sizeof *classes, classes);
+}

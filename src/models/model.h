@@ -67,6 +67,7 @@ struct hm_model {
     float *params;             /* the pack; owned */
     int64_t visible;           /* units of the data */
     int64_t classes;           /* of labels, which follow the visible units in a row of training data; 0: none */
+    bool label_units;          /* the classes are units of the model, one softmax group: p(v, label) */
     uint64_t seed;             /* of initial parameters; kept from init */
     const hm_team *team;       /* borrowed */
     hm_classifier *classifier; /* the network with a softmax over classes; NULL without */
@@ -166,6 +167,17 @@ typedef struct hm_annealing {
     hm_status (*move)(const hm_model *model, hm_walk *walk, double beta, hm_purpose hidden, hm_purpose visible,
                       uint64_t step);
 } hm_annealing;
+
+/* Steps of Gibbs sampling, and what of the last one is wanted. Random numbers of (seed, HM_RNG_SAMPLE_*, first + i), by
+ * row. */
+typedef struct hm_gibbs_steps {
+    uint64_t seed, first;
+    int64_t count;     /* at least 1 */
+    int64_t first_row; /* number of the first state among all */
+    bool clamped;      /* label units are not drawn, but kept at `labels`: samples of p(v | label) */
+    int32_t *labels;   /* (rows) the class that each state's label units tell; NULL: not wanted */
+    float *prob;       /* (rows, visible) visible probabilities of the last step; NULL: not wanted */
+} hm_gibbs_steps;
 
 /* Latent variables from which the data are made and, in some families, that are inferred by a net q(h | v). Functions
  * are thread-safe. */
@@ -322,11 +334,9 @@ struct hm_model_class {
     const hm_enumeration *enumeration;
     /* (state_columns) the biases of the data's base rates, which the model carries since `init`; 0 of hidden units. */
     const float *(*base_biases)(const hm_model *model);
-    /* `steps` Gibbs steps on states (rows, state_columns) in place, streams (HM_RNG_SAMPLE_*, first_step + i); prob, if
-     * not NULL, (rows, visible), receives the visible probabilities of the last step. */
     size_t (*sampling_bytes)(const hm_model *model, int64_t rows); /* scratch of gibbs, free_energy, enter and show */
-    hm_status (*gibbs)(const hm_model *model, uint64_t seed, hm_matrix state, int64_t first_row, uint64_t first_step,
-                       int64_t steps, hm_arena *scratch, float *prob);
+    /* Gibbs steps on states (rows, state_columns) in place. */
+    hm_status (*gibbs)(const hm_model *model, const hm_gibbs_steps *steps, hm_matrix state, hm_arena *scratch);
     /* States from rows of data (rows, visible), random numbers of (stream, first_row + row). And visible units from
      * states, a draw of (stream, ...) into sample and what it was drawn from into mean, (rows, visible); NULL: states
      * begin with them. */

@@ -114,6 +114,48 @@ class Classification(Case):
             entropy = -(mean * numpy.log(mean) + (1 - mean) * numpy.log(1 - mean)).mean(axis=1)
             numpy.testing.assert_allclose(-log_p, entropy, rtol=0.4)
 
+    def samples(self, folder, *arguments, **options):
+        """Rows that are drawn, and the class of each."""
+        self.succeed("sample", folder, "-n", 30, "--steps", 30, "--quiet", *arguments, **options)
+        with h5py.File(folder + "/model.h5") as file:
+            return file["samples/gibbs"][...], file["samples/gibbs_label"][...]
+
+    def test_samples_of_a_class(self):
+        def log_p_of_labels(net, x):  # Larochelle & Bengio 2008, eq. 2
+            inputs = x @ net["W"][:784] + net["c"]
+            scores = [net["b"][784 + y] + numpy.logaddexp(0, inputs + net["W"][784 + y]).sum(axis=1) for y in range(10)]
+            return numpy.log(softmax(numpy.array(scores).T))
+
+        stages = {"rbm, hidden: 40": "train: {epochs: 200, batch: 40, learning_rate: 0.05, centered: true}",
+                  "dbm, hidden: [40, 30]": "train: {epochs: 4, batch: 40, learning_rate: 0.05}",
+                  "dbn, hidden: [40, 30]": """stages:
+  - {name: one, objective: pretrain, layer: 1, epochs: 2, batch: 40}
+  - {name: two, objective: pretrain, layer: 2, epochs: 2, batch: 40}
+"""}
+        for model in stages:
+            folder = self.train(f"family: {model}, classes: 10, label_units: true", stages[model])
+            free, told = self.samples(folder)
+            self.assertTrue(set(told) <= set(range(10)) and len(set(told)) > 1)
+            each, kept = self.samples(folder, "--label", "each")
+            numpy.testing.assert_array_equal(kept, numpy.arange(30) % 10)
+            again, _ = self.samples(folder, "--label", "each", ranks=2)
+            numpy.testing.assert_array_equal(each, again)
+            seven, kept = self.samples(folder, "--label", 7)
+            numpy.testing.assert_array_equal(kept, 7)
+            numpy.testing.assert_array_equal(seven[7::10], each[7::10])  # the same chains
+            if "rbm" in model:  # trained for long enough that labels count
+                self.assertFalse(numpy.array_equal(free, each))
+                net = {name: value.astype(float) for name, value in parameters(folder).items()}
+                p = numpy.exp(log_p_of_labels(net, each)[numpy.arange(30), numpy.arange(30) % 10])
+                self.assertGreater(p.mean(), 0.2)  # 0.1 by chance
+                self.assertIn("class", h5py.File(folder + "/model.h5")["samples/gibbs_label"].attrs["description"])
+            for label in ("10", "-1", "seven", "7x", ""):
+                self.refuse(2, [f"--label: '{label}' is not a class, 0 to 9, or each"], "sample", folder, "--label", label,
+                            ranks=2 if label == "10" else 0)
+            self.refuse(2, ["stored beside samples"], "sample", folder, "--name", "gibbs_label")
+        folder = self.train()
+        self.refuse(2, ["--label: this rbm has no label units"], "sample", folder, "--label", "7")
+
     def test_a_model_without_classes_says_so(self):
         folder = self.train(model="family: rbm, hidden: 10", stages="train: {epochs: 1, batch: 40}")
         self.refuse(2, ["has not learnt to tell classes", "model.classes"], "evaluate", folder, "--method",

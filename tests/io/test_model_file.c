@@ -186,14 +186,23 @@ static void samples_are_stored_and_replaced(void **state)
     (void)state;
     write_model();
     float values[2 * 5] = {0, 1, 0.25f, 1, 0, 1, 1, 0, 0, 0.5f}, read[5];
-    assert_int_equal(hm_model_file_samples(path, &(hm_samples){"visible", "samples", {values, 2, 5}}, 1), HM_OK);
-    assert_int_equal(hm_model_file_samples(path, &(hm_samples){"visible", "samples", {values + 5, 1, 5}}, 1), HM_OK);
+    assert_int_equal(hm_model_file_samples(path, &(hm_samples){"visible", "samples", {values, 2, 5}, NULL}, 1), HM_OK);
+    assert_int_equal(hm_model_file_samples(path, &(hm_samples){"visible", "samples", {values + 5, 1, 5}, NULL}, 1),
+                     HM_OK);
     hm_store *store;
     const hm_field field = {.name = "/samples/visible", .type = HM_FIELD_FLOAT32, .dims = 2};
     const int64_t shape[2] = {1, 5};
     assert_int_equal(hm_store_open(path, &hm_format_model, &store), HM_OK);
     assert_int_equal(hm_store_read(store, &field, shape, read), HM_OK);
     assert_memory_equal(read, values + 5, sizeof read);
+    hm_store_close(store);
+    const hm_samples labelled = {"visible_label", "labels", {NULL, 3, 0}, (const int32_t[]){2, 0, 1}};
+    const hm_field classes = {.name = "/samples/visible_label", .type = HM_FIELD_INT32, .dims = 1};
+    int32_t told[3];
+    assert_int_equal(hm_model_file_samples(path, &labelled, 1), HM_OK);
+    assert_int_equal(hm_store_open(path, &hm_format_model, &store), HM_OK);
+    assert_int_equal(hm_store_read(store, &classes, &labelled.at.rows, told), HM_OK);
+    assert_memory_equal(told, labelled.classes, sizeof told);
     hm_store_close(store);
     expect_params();
 }

@@ -225,13 +225,12 @@ static hm_status spy_move(const hm_model *model, hm_walk *walk, double beta, hm_
     return spied_on->annealing->move(model, walk, beta, hidden, visible, step);
 }
 
-static hm_status spy_gibbs(const hm_model *model, uint64_t seed, hm_matrix v, int64_t first_row, uint64_t first_step,
-                           int64_t count, hm_arena *scratch, float *prob)
+static hm_status spy_gibbs(const hm_model *model, const hm_gibbs_steps *wanted, hm_matrix v, hm_arena *scratch)
 {
-    if (burnt_in.next == 0) burnt_in = (steps){first_step, first_step, 0};
-    assert_true(first_step == burnt_in.next);
-    burnt_in.next += (uint64_t)count;
-    return spied_on->gibbs(model, seed, v, first_row, first_step, count, scratch, prob);
+    if (burnt_in.next == 0) burnt_in = (steps){wanted->first, wanted->first, 0};
+    assert_true(wanted->first == burnt_in.next);
+    burnt_in.next += (uint64_t)wanted->count;
+    return spied_on->gibbs(model, wanted, v, scratch);
 }
 
 /* No step of a stream is used twice: not within a run, and not by the two ways. */

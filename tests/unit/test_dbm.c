@@ -340,30 +340,45 @@ static void check_means(const char *what, const double *mean, const double *squa
     }
 }
 
-/* What is even: v, then h2 or labels; states of hm_machine_gibbs. */
-static void check_gibbs(machine_shape shape)
+/* One number of a state: of what is even (v, then h2 or labels), and behind that whether each label is the one told. */
+static double sampled_number(const float *state, int columns, int32_t label, int i)
+{
+    return i < columns ? (double)state[i] : (double)(label == i - columns);
+}
+
+/* States of hm_machine_gibbs; `clamp`: the label that all are kept at, -1 for none. */
+static void check_gibbs(machine_shape shape, int clamp)
 {
     hm_model *model = machine_of(shape, 0.8, 0.5, 8, &one_thread);
     exact_dbm exact = exact_dbm_of(model);
     double marginals[DBM_UNITS_MAX], mean[DBM_UNITS_MAX] = {0}, square[DBM_UNITS_MAX] = {0}, expected[DBM_UNITS_MAX];
-    int columns = (int)hm_state_columns(model);
+    int columns = (int)hm_state_columns(model), width = columns + exact.labels;
     float *states = calloc((size_t)(CHAINS * columns + 64), sizeof *states);
-    double *sums = calloc((size_t)(CHAINS * columns), sizeof *sums);
+    double *sums = calloc((size_t)(CHAINS * width), sizeof *sums);
+    int32_t labels[CHAINS];
     hm_arena scratch;
+    for (int chain = 0; chain < CHAINS; chain++) labels[chain] = clamp;
+    if (clamp >= 0) exact.bias[exact.units - exact.labels + clamp] += 50; /* no other one has a chance */
     assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, CHAINS), "scratch"));
     for (int step = 0; step < BURN_IN + MEASURED; step++) {
+        const hm_gibbs_steps one = {.seed = 5,
+                                    .first = (uint64_t)step,
+                                    .count = 1,
+                                    .clamped = clamp >= 0,
+                                    .labels = exact.labels > 0 ? labels : NULL};
         hm_arena_reset(&scratch);
-        assert_ok(
-            model->class->gibbs(model, 5, (hm_matrix){states, CHAINS, columns}, 0, (uint64_t)step, 1, &scratch, NULL));
-        for (int i = 0; step >= BURN_IN && i < CHAINS * columns; i++) sums[i] += (double)states[i] / MEASURED;
+        assert_ok(model->class->gibbs(model, &one, (hm_matrix){states, CHAINS, columns}, &scratch));
+        for (int i = 0; step >= BURN_IN && i < CHAINS * width; i++)
+            sums[i] += sampled_number(states + i / width * columns, columns, labels[i / width], i % width) / MEASURED;
     }
-    for (int i = 0; i < CHAINS * columns; i++) {
-        mean[i % columns] += sums[i] / CHAINS;
-        square[i % columns] += sums[i] * sums[i] / CHAINS;
+    for (int i = 0; i < CHAINS * width; i++) {
+        mean[i % width] += sums[i] / CHAINS;
+        square[i % width] += sums[i] * sums[i] / CHAINS;
     }
     exact_dbm_marginals(&exact, marginals);
-    for (int i = 0; i < columns; i++) expected[i] = marginals[even_unit(&exact, i)];
-    check_means("Gibbs", mean, square, expected, columns);
+    for (int i = 0; i < width; i++)
+        expected[i] = marginals[i < columns ? even_unit(&exact, i) : exact.units - exact.labels + i - columns];
+    check_means(clamp < 0 ? "Gibbs" : "Gibbs, clamped", mean, square, expected, width);
     free(states), free(sums);
     hm_arena_free(&scratch);
     hm_model_free(model);
@@ -376,7 +391,14 @@ enum { SAMPLED = sizeof sampled / sizeof sampled[0] };
 static void gibbs_steps_have_the_exact_marginals(void **state)
 {
     (void)state;
-    for (int at = 0; at < SAMPLED; at++) check_gibbs(sampled[at]);
+    for (int at = 0; at < SAMPLED; at++) check_gibbs(sampled[at], -1);
+}
+
+static void clamped_labels_give_the_exact_conditional(void **state)
+{
+    (void)state;
+    for (int at = 1; at < SAMPLED; at++)
+        for (int label = 0; label < 3; label++) check_gibbs(sampled[at], label);
 }
 
 /* Moves at a temperature leave p_beta unchanged: the marginals of the state's units, by enumeration of the machine
@@ -472,6 +494,7 @@ int main(void)
         cmocka_unit_test(pairs_are_centred_as_often_as_inputs_count),
         cmocka_unit_test(gradient_is_that_of_the_bound),
         cmocka_unit_test(gibbs_steps_have_the_exact_marginals),
+        cmocka_unit_test(clamped_labels_give_the_exact_conditional),
         cmocka_unit_test(annealed_moves_have_the_exact_marginals),
         cmocka_unit_test(classes_are_told_by_mean_field),
     };

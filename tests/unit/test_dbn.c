@@ -290,7 +290,8 @@ static void samples_have_the_exact_distribution(void **state)
     hm_arena scratch;
     assert_int_equal(hm_state_columns(model), H1);
     assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, CHAINS), "scratch"));
-    assert_ok(model->class->gibbs(model, 5, (hm_matrix){states, CHAINS, H1}, 0, 0, STEPS, &scratch, NULL));
+    assert_ok(model->class->gibbs(model, &(hm_gibbs_steps){.seed = 5, .count = STEPS}, (hm_matrix){states, CHAINS, H1},
+                                  &scratch));
     hm_arena_reset(&scratch);
     assert_ok(model->class->show(model, (hm_matrix){states, CHAINS, H1}, &stream, 0, &scratch, v, NULL));
     for (int chain = 0; chain < CHAINS; chain++) {
@@ -389,7 +390,8 @@ static void check_other_samples(const hm_model *model, enum other kind)
     hm_stream stream = {5, HM_RNG_SAMPLE_VISIBLE, HM_RNG_SECOND_WALK};
     hm_arena scratch;
     assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, CHAINS), "scratch"));
-    assert_ok(model->class->gibbs(model, 5, (hm_matrix){states, CHAINS, H1}, 0, 0, STEPS, &scratch, NULL));
+    assert_ok(model->class->gibbs(model, &(hm_gibbs_steps){.seed = 5, .count = STEPS}, (hm_matrix){states, CHAINS, H1},
+                                  &scratch));
     hm_arena_reset(&scratch);
     assert_ok(model->class->show(model, (hm_matrix){states, CHAINS, H1}, &stream, 0, &scratch, v, means));
     for (int i = 0; i < V; i++) {

@@ -237,12 +237,60 @@ static void a_class_without_rows_has_a_finite_bias(void **state)
     hm_model_free(model);
 }
 
+/* Chains whose label units are kept at a class are samples of p(v | y); those of free ones are of p(y) too. */
+static void chains_keep_their_labels(void **state)
+{
+    enum { CHAINS = 6000, STEPS = 80 };
+    (void)state;
+    hm_model *model = make_model(binary);
+    machine m = machine_of(model);
+    float *states = calloc(CHAINS * UNITS + 64, sizeof *states), *prob = calloc(CHAINS * V, sizeof *prob);
+    int32_t labels[CHAINS];
+    hm_arena scratch;
+    assert_true(model->label_units);
+    assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, CHAINS), "scratch"));
+    for (int clamped = 1; clamped >= 0; clamped--) {
+        const hm_gibbs_steps steps = {
+            .seed = 5, .count = STEPS, .clamped = clamped == 1, .labels = labels, .prob = prob};
+        double count[CLASSES] = {0}, mean[CLASSES][V] = {{0}}, log_z = log_z_of(&m);
+        for (int chain = 0; chain < CHAINS; chain++) labels[chain] = clamped ? chain % CLASSES : -1;
+        hm_arena_reset(&scratch);
+        assert_ok(model->class->gibbs(model, &steps, (hm_matrix){states, CHAINS, UNITS}, &scratch));
+        for (int chain = 0; chain < CHAINS; chain++) {
+            int y = labels[chain];
+            assert_true(states[chain * UNITS + V + y] == 1);
+            assert_true(!clamped || y == chain % CLASSES);
+            count[y]++;
+            for (int i = 0; i < V; i++) mean[y][i] += (double)states[chain * UNITS + i];
+        }
+        for (int y = 0; y < CLASSES; y++) {
+            double of_class = 0, exact[V] = {0};
+            for (int s = 0; s < 1 << V; s++) {
+                double row[V];
+                for (int i = 0; i < V; i++) row[i] = s >> i & 1;
+                double p = exp(log_joint(&m, row, y) - log_z);
+                of_class += p;
+                for (int i = 0; i < V; i++) exact[i] += p * row[i];
+            }
+            if (!clamped) assert_close(count[y] / CHAINS, of_class, 4.5 * sqrt(of_class * (1 - of_class) / CHAINS));
+            for (int i = 0; i < V; i++) {
+                double p = exact[i] / of_class;
+                assert_close(mean[y][i] / count[y], p, 4.5 * sqrt(p * (1 - p) / count[y]));
+            }
+        }
+    }
+    hm_arena_free(&scratch);
+    free(states), free(prob);
+    hm_model_free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(probabilities_are_their_definition),
         cmocka_unit_test(gradients_are_those_of_their_objectives),
         cmocka_unit_test(labels_are_drawn_from_their_conditional),
+        cmocka_unit_test(chains_keep_their_labels),
         cmocka_unit_test(a_class_without_rows_has_a_finite_bias),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -149,7 +149,8 @@ static void gibbs_samples_have_the_exact_distribution(void **state)
     hm_arena scratch;
     exact_distribution(model, p);
     assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, CHAINS), "scratch"));
-    assert_ok(model->class->gibbs(model, 5, (hm_matrix){v, CHAINS, V}, 0, 0, STEPS, &scratch, prob));
+    assert_ok(model->class->gibbs(model, &(hm_gibbs_steps){.seed = 5, .count = STEPS, .prob = prob},
+                                  (hm_matrix){v, CHAINS, V}, &scratch));
     count_states((hm_matrix){v, CHAINS, V}, counts);
     check_counts("Gibbs", counts, p, STATES, CHAINS);
     /* The probabilities that come with the samples have the marginals as their mean; sd of one below 1/2. */

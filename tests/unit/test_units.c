@@ -186,7 +186,8 @@ static void gaussian_gibbs_has_the_exact_moments(void **state)
     float *states = calloc(CHAINS * GV + 64, sizeof *states);
     hm_arena scratch;
     assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, CHAINS), "scratch"));
-    assert_ok(model->class->gibbs(model, 5, (hm_matrix){states, CHAINS, GV}, 0, 0, STEPS, &scratch, NULL));
+    assert_ok(model->class->gibbs(model, &(hm_gibbs_steps){.seed = 5, .count = STEPS}, (hm_matrix){states, CHAINS, GV},
+                                  &scratch));
     for (int h = 0; h < 1 << GH; h++) { /* a component has mean b + W h and weight exp(term) / Z */
         double term = -gaussian_log_z(&g), at[GV];
         for (int j = 0; j < GH; j++) term += (h >> j & 1) ? g.c[j] : 0;
@@ -250,7 +251,8 @@ static void softmax_groups_have_the_exact_distribution(void **state)
     assert_close(result.log_z, log(Z), fmin(0.1, 4.5 * result.log_z_stderr));
     hm_ais_result_free(&result);
     assert_ok(hm_arena_init(&scratch, model->class->sampling_bytes(model, CHAINS), "scratch"));
-    assert_ok(model->class->gibbs(model, 5, (hm_matrix){states, CHAINS, SV}, 0, 0, STEPS, &scratch, NULL));
+    assert_ok(model->class->gibbs(model, &(hm_gibbs_steps){.seed = 5, .count = STEPS}, (hm_matrix){states, CHAINS, SV},
+                                  &scratch));
     for (int chain = 0; chain < CHAINS; chain++) {
         int first = -1, second = -1;
         for (int i = 0; i < SV; i++) {
