@@ -147,9 +147,8 @@ hm_status hm_labels_gradient(const hm_model *model, const hm_machine *machine, h
     memset(a + there * units, 0, (size_t)((all - there) * units) * sizeof(float));
     float *dd = hm_shard_direct(shard, &model->layout, machine->layer[0].bias) + p.own;
     for (int64_t row = 0; row < rows; row++) {
-        const float *data = shard->data.at + row * shard->data.columns, *label = data + p.own;
-        int64_t first = there + row * (1 + p.labels), is = 0;
-        for (int64_t y = 1; y < p.labels; y++) is = label[y] > label[is] ? y : is;
+        const float *data = shard->data.at + row * shard->data.columns;
+        int64_t first = there + row * (1 + p.labels), is = hm_most_probable(data + p.own, p.labels);
         memcpy(a + first * units, data, (size_t)p.own * sizeof(float));
         for (int64_t y = 0; y < p.labels; y++) a[(first + 1 + y) * units + p.own + y] = 1.0f;
         row_gradient(&p, inputs + row * p.hidden, is, weight, scores, b + first * p.hidden, b + (first + 1) * p.hidden,

@@ -177,7 +177,6 @@ hm_status hm_machine_declare(hm_model *model, const hm_machine_units *kinds, int
     HM_REQUIRE(count >= 1 && count <= most, HM_EUSAGE, "%d hidden layers; there may be 1 to %d", count, most);
     HM_TRY(hm_alloc(&machine, 1, sizeof *machine, "a Boltzmann machine"));
     model->machine = machine;
-    model->label_units = kinds->labels || kinds->label_layer;
     machine->layers = count + 1;
     machine->layer[0].labels = kinds->labels ? model->classes : 0;
     machine->layer[0].units = model->visible + machine->layer[0].labels;
@@ -187,6 +186,7 @@ hm_status hm_machine_declare(hm_model *model, const hm_machine_units *kinds, int
         hm_layer *labels = &machine->layer[machine->layers++];
         labels->units = labels->labels = model->classes;
     }
+    model->label_units = hm_label_layer(machine) >= 0;
     HM_TRY(set_units(model, kinds));
     for (int l = 0; l + 1 < machine->layers; l++) HM_TRY(declare_weights(model, l));
     if (model->classes > 0 && !kinds->labels) HM_TRY(declare_classifier(model));

@@ -2,6 +2,7 @@
 
 #include "core/kernels.h"
 #include "core/memory.h"
+#include "nets/class_loss.h"
 
 #include <string.h>
 
@@ -156,30 +157,22 @@ size_t hm_machine_gibbs_bytes(const hm_model *model, int64_t rows)
            2 * hm_layer_bytes(machine, rows);
 }
 
-/* Label units of layer l, if it has them, to what is wanted. */
-static void clamp_labels(const hm_machine *machine, int l, const hm_gibbs_steps *steps, const hm_states *states)
-{
-    const hm_layer *layer = &machine->layer[l];
-    for (int64_t row = 0; layer->labels > 0 && row < states->rows; row++) {
-        float *labels = states->at[l] + (row + 1) * layer->units - layer->labels;
-        for (int64_t y = 0; y < layer->labels; y++) labels[y] = y == steps->labels[row] ? 1.0f : 0.0f;
-    }
-}
-
-static void tell_labels(const hm_machine *machine, const hm_states *states, int32_t classes[])
+/* The label units of a row, in the layer that has them. */
+static float *labels_of(const hm_machine *machine, const hm_states *states, int64_t row)
 {
     int l = hm_label_layer(machine);
     const hm_layer *layer = &machine->layer[l];
-    for (int64_t row = 0; row < states->rows; row++) {
-        const float *labels = states->at[l] + (row + 1) * layer->units - layer->labels;
-        for (int64_t y = 0; y < layer->labels; y++)
-            if (labels[y] > 0) classes[row] = (int32_t)y;
-    }
+    return states->at[l] + (row + 1) * layer->units - layer->labels;
 }
 
-static void clamp_side(const hm_machine *machine, hm_side side, const hm_gibbs_steps *steps, const hm_states *states)
+/* Those of a side, if they are to be kept, to what is wanted. */
+static void clamp_labels(const hm_model *model, hm_side side, const hm_gibbs_steps *steps, const hm_states *states)
 {
-    for (int l = side; steps->clamped && l < machine->layers; l += 2) clamp_labels(machine, l, steps, states);
+    if (!steps->clamped || hm_label_layer(model->machine) % 2 != (int)side) return;
+    for (int64_t row = 0; row < states->rows; row++) {
+        float *labels = labels_of(model->machine, states, row);
+        for (int64_t y = 0; y < model->classes; y++) labels[y] = y == steps->labels[row] ? 1.0f : 0.0f;
+    }
 }
 
 hm_status hm_machine_gibbs(const hm_model *model, const hm_gibbs_steps *steps, hm_matrix state, hm_arena *scratch)
@@ -192,7 +185,7 @@ hm_status hm_machine_gibbs(const hm_model *model, const hm_gibbs_steps *steps, h
     for (int l = 0; l < machine->layers; l++) probs.at[l] = states.at[l];
     probs.rows = state.rows;
     if (steps->prob) HM_TRY(hm_arena_floats(scratch, state.rows * machine->layer[0].units, &probs.at[0]));
-    clamp_side(machine, HM_EVEN, steps, &states);
+    clamp_labels(model, HM_EVEN, steps, &states);
     for (int64_t step = 0; step < steps->count; step++) {
         hm_draw draw = {steps->seed,
                         {HM_RNG_SAMPLE_VISIBLE, HM_RNG_SAMPLE_HIDDEN},
@@ -202,13 +195,14 @@ hm_status hm_machine_gibbs(const hm_model *model, const hm_gibbs_steps *steps, h
         hm_half_step even = {
             .side = HM_EVEN, .from = &states, .prob = &probs, .sample = &states, .draw = &draw, .beta = 1};
         HM_TRY(hm_machine_half(model, machine, &odd, scratch));
-        clamp_side(machine, HM_ODD, steps, &states);
+        clamp_labels(model, HM_ODD, steps, &states);
         HM_TRY(hm_machine_half(model, machine, &even, scratch));
-        clamp_side(machine, HM_EVEN, steps, &states);
+        clamp_labels(model, HM_EVEN, steps, &states);
     }
     for (int64_t row = 0; steps->prob && row < state.rows; row++)
         memcpy(steps->prob + row * visible, probs.at[0] + row * units, (size_t)visible * sizeof(float));
-    if (steps->labels && !steps->clamped) tell_labels(machine, &states, steps->labels);
+    for (int64_t row = 0; steps->labels && !steps->clamped && row < state.rows; row++)
+        steps->labels[row] = (int32_t)hm_most_probable(labels_of(machine, &states, row), model->classes);
     hm_side_store(machine, HM_EVEN, &states, state);
     return HM_OK;
 }

@@ -237,7 +237,7 @@ hm_status hm_stack_enter(const hm_model *model, hm_matrix v, const hm_stream *st
 {
     hm_stream upward = {stream->seed, HM_RNG_UPWARD, stream->step};
     HM_TRY(hm_draw_upward(model, v, hm_stack_top(model), &upward, first_row, scratch, states));
-    if (model->machine->layer[0].labels == 0) return HM_OK;
+    if (!model->label_units) return HM_OK;
     upward.step = stream->step * HM_LAYERS_MAX + (uint64_t)hm_stack_top(model); /* that of the next layer */
     return hm_labels_draw(model, model->machine, states, &upward, first_row, scratch);
 }

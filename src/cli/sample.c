@@ -370,7 +370,7 @@ static bool is_taken(const char *name)
 {
     static const char *const axes[] = {"sample", "visible"}, *const ends[] = {"_mean", "_label", "_data", "_latent",
                                                                               "_rows"};
-    for (int end = 0; end < 5; end++) {
+    for (size_t end = 0; end < sizeof ends / sizeof ends[0]; end++) {
         size_t length = strlen(ends[end]), whole = strlen(name);
         if (whole >= length && strcmp(name + whole - length, ends[end]) == 0) return true;
     }

@@ -1,16 +1,10 @@
 #include "infer/classification.h"
 
+#include "nets/class_loss.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int64_t greatest(const float *values, int64_t count)
-{
-    int64_t best = 0;
-    for (int64_t at = 1; at < count; at++)
-        if (values[at] > values[best]) best = at;
-    return best;
-}
 
 /* sums: the confusion matrix, then the sum of -log p. */
 static hm_status add_rows(void *context, hm_matrix rows, int64_t first_row, hm_arena *scratch, double sums[])
@@ -26,11 +20,11 @@ static hm_status add_rows(void *context, hm_matrix rows, int64_t first_row, hm_a
     HM_TRY(model->class->classify(model, v, scratch, probs));
     for (int64_t row = 0; row < v.rows; row++) {
         const float *p = probs + row * classes;
-        int64_t is = greatest(rows.at + row * rows.columns + v.columns, classes);
+        int64_t is = hm_most_probable(rows.at + row * rows.columns + v.columns, classes);
         HM_REQUIRE(isfinite(p[is]), HM_ENUMERIC,
                    "the class probabilities of row %lld are not finite; the parameters have diverged",
                    (long long)(first_row + row));
-        sums[is * classes + greatest(p, classes)]++;
+        sums[is * classes + hm_most_probable(p, classes)]++;
         sums[classes * classes] -= log(fmax((double)p[is], 1e-45)); /* the least float32 */
     }
     return HM_OK;

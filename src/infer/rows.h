@@ -40,9 +40,8 @@ hm_status hm_sum_rows(const hm_row_sums *job, double sums[]);
  * whatever the ranks (core/comm.h); the others are used up. Collective. */
 hm_status hm_sum_shards(const hm_workers *workers, int64_t shards, int64_t width, double sums[]);
 
-/* each (rows, width), of which a rank has filled in the rows of its own shards, becomes every rank's; so do m
- * and classes (rows).
- * Collective. */
+/* each (rows, width), of which a rank has filled in the rows of its own shards, becomes every rank's; so do m and
+ * classes (rows). Collective. */
 hm_status hm_gather_rows(const hm_workers *workers, int64_t rows, int64_t width, double *each);
 hm_status hm_gather_matrix(const hm_workers *workers, hm_matrix m);
 hm_status hm_gather_classes(const hm_workers *workers, int64_t rows, int32_t *classes);

@@ -82,8 +82,6 @@ static hm_status dbn_init(hm_model *model, uint64_t seed, const float base_rates
     return hm_stack_init(model, seed, settings_of(model)->deep.init_std, base_rates);
 }
 
-static bool has_labels(const hm_model *model) { return model->machine->layer[0].labels > 0; }
-
 /* ---- the bound -------------------------------------------------------------------------------------------------- */
 
 /* out[row] += sign * log of the probability (density) of x (rows, units) given the inputs of its units; of grey values,
@@ -130,7 +128,7 @@ static hm_status draw_bound(const hm_model *model, hm_matrix v, int64_t first_ro
     double *log_prob;
     HM_TRY(hm_arena_doubles(scratch, v.rows, &log_prob));
     top.at[0] = x;
-    if (has_labels(model))
+    if (model->label_units)
         HM_TRY(hm_labels_probability(model, model->machine,
                                      (hm_matrix){x, v.rows, model->machine->layer[0].units - model->classes}, scratch,
                                      log_prob, NULL));
@@ -154,7 +152,7 @@ static size_t dbn_sampling_bytes(const hm_model *model, int64_t rows)
 {
     size_t bound =
         2 * hm_stack_bytes(model, rows) + hm_arena_bytes(2 * rows) + hm_side_log_prob_bytes(model->machine, rows);
-    if (has_labels(model)) bound += hm_labels_bytes(model->machine, rows);
+    if (model->label_units) bound += hm_labels_bytes(model->machine, rows);
     for (int l = 0; l < hm_stack_count(model); l++) bound += 2 * hm_arena_bytes(rows * hm_stack_units(model, l + 1));
     return hm_machine_gibbs_bytes(model, rows) + bound;
 }
@@ -234,13 +232,13 @@ static hm_status up_down_monitor(const hm_model *model, hm_shard *shard)
 
 /* ---- classification --------------------------------------------------------------------------------------------- */
 
-static bool dbn_classifies(const hm_model *model) { return has_labels(model) || hm_classifier_is_made(model); }
+static bool dbn_classifies(const hm_model *model) { return model->label_units || hm_classifier_is_made(model); }
 
 /* With label units: what the top RBM says of the probabilities that recognition gives its visible units. */
 static hm_status dbn_classify(const hm_model *model, hm_matrix v, hm_arena *scratch, float *out)
 {
     float *x = v.at;
-    if (!has_labels(model)) return hm_classify(model, v, scratch, out);
+    if (!model->label_units) return hm_classify(model, v, scratch, out);
     for (int l = 0; l < hm_stack_top(model); l++) {
         hm_machine pair = hm_stack_pair(model, l);
         hm_states states = {.rows = v.rows, .at = {x}};
@@ -255,8 +253,8 @@ static hm_status dbn_classify(const hm_model *model, hm_matrix v, hm_arena *scra
 
 static size_t dbn_classify_bytes(const hm_model *model, int64_t rows)
 {
-    return has_labels(model) ? 2 * hm_stack_bytes(model, rows) + hm_labels_bytes(model->machine, rows)
-                             : hm_classify_bytes(model, rows);
+    return model->label_units ? 2 * hm_stack_bytes(model, rows) + hm_labels_bytes(model->machine, rows)
+                              : hm_classify_bytes(model, rows);
 }
 
 /* ---- the table -------------------------------------------------------------------------------------------------- */

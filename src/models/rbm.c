@@ -67,8 +67,6 @@ static const float *visible_bias(const hm_model *model)
 }
 static const float *hidden_bias(const hm_model *model) { return hm_model_tensor(model, model->machine->layer[1].bias); }
 
-static bool has_labels(const hm_model *model) { return model->machine->layer[0].labels > 0; }
-
 static hm_status rbm_check(const void *settings)
 {
     const rbm_settings *rbm = settings;
@@ -96,7 +94,7 @@ static hm_status rbm_init(hm_model *model, uint64_t seed, const float base_rates
 static size_t rbm_sampling_bytes(const hm_model *model, int64_t rows)
 {
     size_t gibbs = hm_machine_gibbs_bytes(model, rows), energy = hm_side_log_prob_bytes(model->machine, rows);
-    size_t labels = has_labels(model) ? hm_labels_bytes(model->machine, rows) : 0;
+    size_t labels = model->label_units ? hm_labels_bytes(model->machine, rows) : 0;
     size_t most = gibbs > energy ? gibbs : energy;
     return most > labels ? most : labels;
 }
@@ -106,7 +104,7 @@ static hm_status rbm_free_energy(const hm_model *model, hm_matrix v, int64_t fir
 {
     (void)first_row;
     hm_states states = {.rows = v.rows, .at = {v.at}};
-    if (has_labels(model))
+    if (model->label_units)
         HM_TRY(hm_labels_probability(model, model->machine, v, scratch, out, NULL));
     else
         HM_TRY(hm_side_log_prob(model, model->machine, HM_EVEN, &states, scratch, out));
@@ -120,7 +118,7 @@ static hm_status rbm_enter(const hm_model *model, hm_matrix v, const hm_stream *
 {
     for (int64_t row = 0; row < v.rows; row++)
         memcpy(states.at + row * states.columns, v.at + row * v.columns, (size_t)model->visible * sizeof(float));
-    return has_labels(model) ? hm_labels_draw(model, model->machine, states, stream, first_row, scratch) : HM_OK;
+    return model->label_units ? hm_labels_draw(model, model->machine, states, stream, first_row, scratch) : HM_OK;
 }
 
 /* ---- the likelihood as an objective ----------------------------------------------------------------------------- */
@@ -131,7 +129,7 @@ static hm_status positive(const hm_model *model, const hm_machine *machine, hm_s
 {
     (void)context;
     hm_half_step odd = {.side = HM_ODD, .from = states, .prob = states, .beta = 1};
-    if (has_labels(model)) /* v and label, as they lie in the data */
+    if (model->label_units) /* v and label, as they lie in the data */
         memcpy(states->at[0], shard->data.at, (size_t)(shard->data.rows * shard->data.columns) * sizeof(float));
     else
         hm_shard_visible(model, shard, states->at[0]);
@@ -263,7 +261,7 @@ static int64_t rbm_classes(const void *settings) { return ((const rbm_settings *
 static hm_status labels_check(const hm_model *model, const hm_contrast_settings *how)
 {
     (void)how;
-    HM_REQUIRE(has_labels(model), HM_EUSAGE, "this objective needs label units: set model.label_units: true");
+    HM_REQUIRE(model->label_units, HM_EUSAGE, "this objective needs label units: set model.label_units: true");
     return HM_OK;
 }
 
@@ -336,17 +334,17 @@ static void hybrid_finish(hm_model *model, const hm_contrast_settings *how, bool
     hm_machine_finish(model, model->machine, &plain, batch, grad);
 }
 
-static bool rbm_classifies(const hm_model *model) { return has_labels(model) || hm_classifier_is_made(model); }
+static bool rbm_classifies(const hm_model *model) { return model->label_units || hm_classifier_is_made(model); }
 
 static hm_status rbm_classify(const hm_model *model, hm_matrix v, hm_arena *scratch, float *out)
 {
-    return has_labels(model) ? hm_labels_probability(model, model->machine, v, scratch, NULL, out)
-                             : hm_classify(model, v, scratch, out);
+    return model->label_units ? hm_labels_probability(model, model->machine, v, scratch, NULL, out)
+                              : hm_classify(model, v, scratch, out);
 }
 
 static size_t rbm_classify_bytes(const hm_model *model, int64_t rows)
 {
-    return has_labels(model) ? hm_labels_bytes(model->machine, rows) : hm_classify_bytes(model, rows);
+    return model->label_units ? hm_labels_bytes(model->machine, rows) : hm_classify_bytes(model, rows);
 }
 
 /* ---- the table -------------------------------------------------------------------------------------------------- */

@@ -34,16 +34,20 @@ const hm_monitor hm_class_monitors[] = {
     {NULL, NULL, NULL},
 };
 
+int64_t hm_most_probable(const float *p, int64_t classes)
+{
+    int64_t best = 0;
+    for (int64_t c = 1; c < classes; c++)
+        if (p[c] > p[best]) best = c;
+    return best;
+}
+
 void hm_class_monitor(const hm_model *model, const hm_shard *shard, const float *p, double monitors[2])
 {
     for (int64_t row = 0; row < shard->data.rows; row++) {
-        const float *of_row = p + row * model->classes, *label = label_of(model, shard, row);
-        int64_t best = 0, is = 0;
-        for (int64_t c = 1; c < model->classes; c++) {
-            if (of_row[c] > of_row[best]) best = c;
-            if (label[c] > label[is]) is = c;
-        }
-        monitors[0] += best != is;
+        const float *of_row = p + row * model->classes;
+        int64_t is = hm_most_probable(label_of(model, shard, row), model->classes);
+        monitors[0] += hm_most_probable(of_row, model->classes) != is;
         monitors[1] -= log(fmax((double)of_row[is], 1e-45)); /* the least float32 */
     }
 }

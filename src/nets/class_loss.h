@@ -8,6 +8,9 @@
 /* z (rows, classes) becomes softmax(z + bias); bias may be NULL. Float64 inside. */
 void hm_softmax(int64_t rows, int64_t classes, const float *bias, float *z);
 
+/* The most probable class of one row p (classes), or the one that is on: the first of equals. */
+int64_t hm_most_probable(const float *p, int64_t classes);
+
 /* delta (rows, classes) = label - p, the gradient of the sum of log p(label | v) with respect to z. */
 void hm_class_delta(const hm_model *model, const hm_shard *shard, const float *p, float *delta);
 
