@@ -4,6 +4,7 @@
 #include "io/model_file.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,20 +144,39 @@ static void report_bracket(const hm_assessment *e, hm_report *report)
     hm_report_end(report);
 }
 
+/* What is told of the classes of a split, in the report and in the file. */
+static const struct {
+    const char *name, *label, *unit;
+    int digits;
+    size_t at; /* in hm_classification, a double */
+} class_quantities[] = {
+    {"error", "error", NULL, 5, offsetof(hm_classification, error)},
+    {"error_stderr", "  standard error", NULL, 5, offsetof(hm_classification, error_stderr)},
+    {"cross_entropy", "cross-entropy", "nats", 4, offsetof(hm_classification, cross_entropy)},
+    {"cross_entropy_stderr", "  standard error", "nats", 4, offsetof(hm_classification, cross_entropy_stderr)},
+};
+enum { CLASS_QUANTITIES = sizeof class_quantities / sizeof class_quantities[0] };
+
+static const double *class_quantity(const hm_classification *classes, int quantity)
+{
+    return (const double *)((const char *)classes + class_quantities[quantity].at);
+}
+
 static void report_classes(const hm_assessment *e, hm_report *report)
 {
     hm_report_begin(report, classification, "classification");
     for (int split = 0; split < SPLITS; split++) {
         const hm_classification *classes = &e->classes[split];
-        char key[64], label[64];
         if (!classes->confusion) continue;
-        snprintf(key, sizeof key, "%s_error", hm_split_names[split]);
-        snprintf(label, sizeof label, "%s error", hm_split_names[split]);
-        hm_report_real(report, key, label, classes->error, 5, NULL);
-        snprintf(key, sizeof key, "%s_error_stderr", hm_split_names[split]);
-        hm_report_real(report, key, "  standard error", classes->error_stderr, 5, NULL);
-        snprintf(key, sizeof key, "%s_cross_entropy", hm_split_names[split]);
-        hm_report_real(report, key, "  cross-entropy", classes->cross_entropy, 4, "nats");
+        for (int quantity = 0; quantity < CLASS_QUANTITIES; quantity++) {
+            bool heads = class_quantities[quantity].label[0] != ' ';
+            char key[64], label[64];
+            snprintf(key, sizeof key, "%s_%s", hm_split_names[split], class_quantities[quantity].name);
+            snprintf(label, sizeof label, "%s%s%s", heads ? hm_split_names[split] : "", heads ? " " : "",
+                     class_quantities[quantity].label);
+            hm_report_real(report, key, label, *class_quantity(classes, quantity), class_quantities[quantity].digits,
+                           class_quantities[quantity].unit);
+        }
     }
     hm_report_end(report);
 }
@@ -298,16 +318,14 @@ static hm_status store_method(const hm_assessment *e, int method, stored *s)
 
 static hm_status store_classes(const hm_assessment *e, stored *s)
 {
-    static const char *const quantities[] = {"error", "error_stderr", "cross_entropy"};
     int count = 0, notes = 0;
     for (int split = 0; split < SPLITS; split++) {
         const hm_classification *classes = &e->classes[split];
-        const double *values[] = {&classes->error, &classes->error_stderr, &classes->cross_entropy};
         char name[64];
         if (!classes->confusion) continue;
-        for (int quantity = 0; quantity < 3; quantity++) {
-            snprintf(name, sizeof name, "%s_%s", hm_split_names[split], quantities[quantity]);
-            HM_TRY(hm_result_real(s->results, &count, RESULTS_MAX, name, values[quantity]));
+        for (int quantity = 0; quantity < CLASS_QUANTITIES; quantity++) {
+            snprintf(name, sizeof name, "%s_%s", hm_split_names[split], class_quantities[quantity].name);
+            HM_TRY(hm_result_real(s->results, &count, RESULTS_MAX, name, class_quantity(classes, quantity)));
         }
         snprintf(name, sizeof name, "%s_confusion", hm_split_names[split]);
         HM_TRY(hm_result_square(s->results, &count, RESULTS_MAX, name, classes->confusion, classes->classes));

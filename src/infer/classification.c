@@ -1,12 +1,13 @@
 #include "infer/classification.h"
 
+#include "infer/numeric.h"
 #include "nets/class_loss.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* sums: the confusion matrix, then the sum of -log p. */
+/* sums: the confusion matrix, then the sums of -log p and of its square. */
 static hm_status add_rows(void *context, hm_matrix rows, int64_t first_row, hm_arena *scratch, double sums[])
 {
     const hm_model *model = context;
@@ -25,18 +26,22 @@ static hm_status add_rows(void *context, hm_matrix rows, int64_t first_row, hm_a
                    "the class probabilities of row %lld are not finite; the parameters have diverged",
                    (long long)(first_row + row));
         sums[is * classes + hm_most_probable(p, classes)]++;
-        sums[classes * classes] -= log(fmax((double)p[is], 1e-45)); /* the least float32 */
+        double loss = -log(fmax((double)p[is], 1e-45)); /* the least float32 */
+        sums[classes * classes] += loss;
+        sums[classes * classes + 1] += loss * loss;
     }
     return HM_OK;
 }
 
 static void summarise(const double sums[], hm_classification *out)
 {
+    const double *loss = sums + out->classes * out->classes;
     double right = 0, n = (double)out->rows;
     for (int64_t class = 0; class < out->classes; class ++) right += sums[class * out->classes + class];
     out->error = 1 - right / n;
     out->error_stderr = sqrt(out->error * (1 - out->error) / n);
-    out->cross_entropy = sums[out->classes * out->classes] / n;
+    out->cross_entropy = loss[0] / n;
+    out->cross_entropy_stderr = hm_error_of_mean(loss[0], loss[1], out->rows);
     memcpy(out->confusion, sums, (size_t)(out->classes * out->classes) * sizeof(double));
 }
 
@@ -62,10 +67,10 @@ hm_status hm_classification_of(const hm_model *model, hm_source *source, const h
                        .scratch_bytes = hm_arena_bytes(HM_ROW_BLOCK * model->visible) +
                                         hm_arena_bytes(HM_ROW_BLOCK * classes) +
                                         model->class->classify_bytes(model, HM_ROW_BLOCK),
-                       .sums = cells + 1,
+                       .sums = cells + 2,
                        .add = add_rows,
                        .context = (void *)model}; /* which it only reads */
-    hm_status status = hm_alloc(&sums, cells + 1, sizeof(double), "a confusion matrix");
+    hm_status status = hm_alloc(&sums, cells + 2, sizeof(double), "a confusion matrix");
     if (status == HM_OK) status = hm_alloc(&out->confusion, cells, sizeof(double), "a confusion matrix");
     status = workers->comm->agree(workers->comm, status);
     if (status == HM_OK) status = hm_sum_rows(&job, sums);

@@ -6,9 +6,9 @@
 
 typedef struct hm_classification {
     int64_t rows, classes;
-    double error;         /* share of rows of which another class is the most probable (the first of equals) */
-    double error_stderr;  /* sqrt(error (1 - error) / rows) */
-    double cross_entropy; /* mean of -log p(label | v), nats */
+    double error;        /* share of rows of which another class is the most probable (the first of equals) */
+    double error_stderr; /* sqrt(error (1 - error) / rows); so 0 when every row is told right */
+    double cross_entropy, cross_entropy_stderr; /* mean of -log p(label | v), nats; sd / sqrt(rows) */
     double *confusion; /* (classes, classes) rows with this label (row) that are told as that class (column); owned */
 } hm_classification;
 

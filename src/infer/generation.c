@@ -2,6 +2,7 @@
 
 #include "core/kernels.h"
 #include "core/product.h"
+#include "infer/numeric.h"
 #include "infer/progress.h"
 
 #include <math.h>
@@ -193,7 +194,7 @@ static hm_status measure(parzen_job *job, hm_source *validation, const hm_row_tr
                          const hm_row_transform *transform, const hm_workers *workers, hm_parzen *out)
 {
     const double least = 0.005, most = 5, step = pow(most / least, 1.0 / (WIDTHS - 1));
-    double sums[2 * WIDTHS], n = (double)rows->rows;
+    double sums[2 * WIDTHS];
     HM_TRY(search(job, least, most, validation, of_validation, workers, out));
     /* Data of another scale: on beyond the edge. */
     for (int more = 0; more < 5 && (out->width == job->width[0] || out->width == job->width[WIDTHS - 1]); more++) {
@@ -205,9 +206,8 @@ static hm_status measure(parzen_job *job, hm_source *validation, const hm_row_tr
     job->widths = 1;
     job->width[0] = out->width;
     HM_TRY(sum_densities(job, rows, transform, workers, sums));
-    out->log_prob = sums[0] / n;
-    out->std_error =
-        n > 1 ? sqrt(fmax(sums[1] - n * out->log_prob * out->log_prob, 0) / (n - 1) / n) : (double)INFINITY;
+    out->log_prob = sums[0] / (double)rows->rows;
+    out->std_error = hm_error_of_mean(sums[0], sums[1], rows->rows);
     return HM_OK;
 }
 

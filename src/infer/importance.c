@@ -1,5 +1,6 @@
 #include "infer/importance.h"
 
+#include "infer/numeric.h"
 #include "infer/progress.h"
 
 #include <math.h>
@@ -107,21 +108,16 @@ static hm_status add_rows(void *context, hm_matrix rows, int64_t first_row, hm_a
     return HM_OK;
 }
 
-static double stderr_of(double sum, double squares, double n)
-{
-    return n > 1 ? sqrt(fmax(squares - sum * sum / n, 0) / (n - 1) / n) : (double)INFINITY;
-}
-
 static void summarise(const double sums[], hm_importance_result *out)
 {
     double n = (double)out->rows;
     out->log_prob = sums[LOG_PROB] / n;
     /* One draw says nothing of its spread; that over the rows holds it anyway. */
     out->draws_stderr = out->samples > 1 ? sqrt(sums[DRAWS_VARIANCE]) / n : (double)NAN;
-    out->log_prob_stderr = stderr_of(sums[LOG_PROB], sums[LOG_PROB_SQUARED], n);
+    out->log_prob_stderr = hm_error_of_mean(sums[LOG_PROB], sums[LOG_PROB_SQUARED], out->rows);
     if (out->samples > 1) out->log_prob_stderr = hypot(out->log_prob_stderr, out->draws_stderr);
     out->elbo = sums[ELBO] / n;
-    out->elbo_stderr = stderr_of(sums[ELBO], sums[ELBO_SQUARED], n);
+    out->elbo_stderr = hm_error_of_mean(sums[ELBO], sums[ELBO_SQUARED], out->rows);
     out->log_likelihood = sums[LIKELIHOOD] / n;
     out->kl = out->log_likelihood - out->elbo;
     out->ess = sums[ESS] / n;

@@ -1,5 +1,7 @@
 #include "infer/likelihood_data.h"
 
+#include "infer/numeric.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,9 +32,7 @@ static hm_status add_energies(void *context, hm_matrix rows, int64_t first_row, 
 
 static hm_mean_energy mean_of(const double sums[SUMS], int64_t rows)
 {
-    double n = (double)rows, mean = sums[SUM] / n;
-    double squares = fmax(sums[SUM_OF_SQUARES] - n * mean * mean, 0); /* rounding may take it below 0 */
-    return (hm_mean_energy){mean, rows > 1 ? sqrt(squares / (n - 1) / n) : INFINITY, rows};
+    return (hm_mean_energy){sums[SUM] / (double)rows, hm_error_of_mean(sums[SUM], sums[SUM_OF_SQUARES], rows), rows};
 }
 
 hm_status hm_mean_free_energy(const hm_model *model, hm_source *source, const hm_row_transform *transform,

@@ -76,6 +76,14 @@ hm_log_mean hm_log_mean_of(const double x[], int64_t n)
     return out;
 }
 
+double hm_error_of_mean(double sum, double squares, int64_t n)
+{
+    double count = (double)n, deviations = squares - sum * sum / count;
+    if (n < 2) return INFINITY;
+    if (deviations < 0) deviations = 0; /* by rounding; a NaN stays */
+    return sqrt(deviations / (count - 1) / count);
+}
+
 void hm_tree_sum(double values[], int64_t parts, int64_t width)
 {
     for (int64_t stride = 1; stride < parts; stride *= 2)

@@ -33,6 +33,10 @@ typedef struct hm_log_mean {
 
 hm_log_mean hm_log_mean_of(const double x[], int64_t n);
 
+/* Standard error of the mean of n values, by their sum and the sum of their squares: sd / sqrt(n), sd with n - 1; +inf
+ * for n = 1. */
+double hm_error_of_mean(double sum, double squares, int64_t n);
+
 /* Adds `parts` rows of `width` values as a binary tree, ((p0 + p1) + (p2 + p3)) + ..., into the first row; the others
  * are overwritten. With comm->reduce_double after it this is one tree over all shards, whatever the ranks (see
  * core/comm.h). values: (parts, width). */

@@ -43,8 +43,10 @@ class Classification(Case):
             error = float((told != y).mean())
             self.assertAlmostEqual(report[split + "_error"], error, delta=1e-12)
             self.assertAlmostEqual(report[split + "_error_stderr"], (error * (1 - error) / len(y)) ** 0.5, delta=1e-12)
-            self.assertAlmostEqual(report[split + "_cross_entropy"],
-                                   float((log_sum - z[numpy.arange(len(y)), y]).mean()), delta=1e-4)
+            loss = log_sum - z[numpy.arange(len(y)), y]
+            self.assertAlmostEqual(report[split + "_cross_entropy"], float(loss.mean()), delta=1e-4)
+            self.assertAlmostEqual(report[split + "_cross_entropy_stderr"],
+                                   float(loss.std(ddof=1)) / len(y) ** 0.5, delta=1e-5)
             confusion = numpy.zeros((10, 10))
             numpy.add.at(confusion, (y, told), 1)
             with h5py.File(folder + "/model.h5") as file:

@@ -97,6 +97,16 @@ static void mean_of_nan_is_nan(void **state)
     assert_true(isnan(mean.ess) && isnan(mean.spread));
 }
 
+static void error_of_a_mean_by_its_sums(void **state)
+{
+    (void)state;
+    /* 1, 2, 3, 6: mean 3, squared deviations 4 + 1 + 0 + 9 */
+    assert_true(fabs(hm_error_of_mean(12, 50, 4) - sqrt(14.0 / 3 / 4)) < 1e-15);
+    assert_true(hm_error_of_mean(5, 25, 1) == INFINITY);
+    assert_true(hm_error_of_mean(3, nextafter(3, 0), 3) == 0); /* three ones, rounded down */
+    assert_true(isnan(hm_error_of_mean(NAN, 1, 3)) && isnan(hm_error_of_mean(1, NAN, 3)));
+}
+
 /* Values whose sum depends on the order: the tree of 8 is the tree of two halves. */
 static void tree_sum_of_halves_is_the_tree(void **state)
 {
@@ -140,6 +150,7 @@ int main(void)
         cmocka_unit_test(interval_of_a_good_mean),
         cmocka_unit_test(mean_of_one_weight_has_no_known_error),
         cmocka_unit_test(mean_of_nan_is_nan),
+        cmocka_unit_test(error_of_a_mean_by_its_sums),
         cmocka_unit_test(tree_sum_of_halves_is_the_tree),
         cmocka_unit_test(tree_sum_of_any_count),
     };
