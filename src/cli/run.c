@@ -421,7 +421,8 @@ static bool is_compared(const hm_run *run, int section, bool same_family)
     return !at->optional && (same_family || at->settings == run);
 }
 
-hm_status hm_run_check_same(const hm_run *stored, const hm_run *run, const char *folder, int stage, int64_t epoch)
+hm_status hm_run_check_same(const hm_run *stored, const hm_run *run, const char *folder, const char *advice, int stage,
+                            int64_t epoch)
 {
     char list[1024] = "";
     bool same_family = stored->class == run->class, same_stages = stored->section_count == run->section_count;
@@ -435,9 +436,7 @@ hm_status hm_run_check_same(const hm_run *stored, const hm_run *run, const char 
             add_differences(&stored->sections[section], &run->sections[section], free_epochs && last, list,
                             sizeof list);
     }
-    HM_REQUIRE(!*list, HM_EUSAGE,
-               "%s holds another run, begun with other settings: %s; choose another folder, or --overwrite", folder,
-               list);
+    HM_REQUIRE(!*list, HM_EUSAGE, "%s holds another run, begun with other settings: %s; %s", folder, list, advice);
     return HM_OK;
 }
 

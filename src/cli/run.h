@@ -92,10 +92,12 @@ void hm_run_free(hm_run *run);
 /* Are its initial parameters new, not those of another run? */
 bool hm_run_starts_anew(const hm_run *run);
 
-/* HM_EUSAGE, naming them with both values, when `run` has settings other than `stored` had that change what is trained;
- * stages before `stage` and `epoch` epochs of it were done. More epochs of the last stage are no change as long as its
- * learning rate does not depend on their number. Not collective. */
-hm_status hm_run_check_same(const hm_run *stored, const hm_run *run, const char *folder, int stage, int64_t epoch);
+/* HM_EUSAGE, naming them with both values and ending with `advice`, when `run` has settings other than `stored`, the
+ * run of `folder`, had that change what is trained; stages before `stage` and `epoch` epochs of it were done. More
+ * epochs of the last stage are no change as long as its learning rate does not depend on their number. Not collective.
+ */
+hm_status hm_run_check_same(const hm_run *stored, const hm_run *run, const char *folder, const char *advice, int stage,
+                            int64_t epoch);
 
 /* The stage called so, or -1. */
 int hm_run_stage(const hm_run *run, const char *name);

@@ -153,7 +153,11 @@ static hm_status compare(training *t, const hm_run *stored)
         "%s holds a finished run; choose another folder, or --overwrite (--resume with more %s.epochs goes on with "
         "it)",
         t->path, t->run.stages[t->run.stage_count - 1].section);
-    HM_TRY(hm_run_check_same(stored, &t->run, t->path, stage, earlier->stage_epoch));
+    HM_TRY(hm_run_check_same(stored, &t->run, t->path,
+                             t->options->resume ? "a run keeps its settings: leave out --set of those, or train with "
+                                                  "them into another folder (`start` takes parameters from a run)"
+                                                : "choose another folder, or --overwrite",
+                             stage, earlier->stage_epoch));
     t->finished = finished && t->run.stages[last].train.epochs == stored->stages[last].train.epochs;
     HM_REQUIRE(!finished || t->finished || earlier->checkpoint, HM_EUSAGE, "%s holds no checkpoint to go on from",
                t->path);

@@ -120,7 +120,8 @@ class Resume(Case):
         report = self.report("train", "--resume", folder, "--set", "train.epochs=40", ranks=2)
         self.assertEqual((report["epochs"], report["resumed_from"]), (40, 25 * 22))
         self.assert_same_run(folder, whole)
-        self.refuse(2, "train.epochs is 20, was 40", "train", "--resume", folder, "--set", "train.epochs=20")
+        self.refuse(2, ["train.epochs is 20, was 40; a run keeps its settings"], "train", "--resume", folder, "--set",
+                    "train.epochs=20")
         linear = ("--set", "train.schedule=linear")
         self.succeed("train", config, "-o", folder, "--overwrite", "--quiet", *linear)
         self.refuse(2, "train.epochs is 50, was 40", "train", "--resume", folder, "--set", "train.epochs=50")
