@@ -58,12 +58,6 @@ typedef struct sampling {
     int32_t *labels;          /* (count) the class of each; NULL without label units */
 } sampling;
 
-/* The shards of this rank. */
-static hm_range own_shards(const sampling *s)
-{
-    return hm_part(s->run.general.shards, s->cli->comm->size, s->cli->comm->rank);
-}
-
 /* ---- latent variables -------------------------------------------------------------------------------------------- */
 
 /* The first test rows (training rows where there are none) as expectations: of every rank. */
@@ -120,7 +114,7 @@ static hm_status decode_shard(void *context, int64_t local)
 {
     const sampling *s = context;
     const hm_latent *latent = s->model->class->latent;
-    hm_range rows = hm_part(s->options->count, s->run.general.shards, own_shards(s).begin + local);
+    hm_range rows = hm_part(s->options->count, s->run.general.shards, hm_own_shards(&s->run.workers).begin + local);
     int64_t n = hm_count(rows), all = latent->units(s->model), top = s->states.columns;
     hm_arena scratch;
     float *mean;
@@ -144,7 +138,7 @@ static hm_status decode_shard(void *context, int64_t local)
 static hm_status decode_all(sampling *s)
 {
     hm_status status = s->options->reconstruct ? read_data(s) : place_on_grid(s);
-    if (status == HM_OK) status = hm_team_each(&s->run.team, hm_count(own_shards(s)), decode_shard, s);
+    if (status == HM_OK) status = hm_team_each(&s->run.team, hm_count(hm_own_shards(&s->run.workers)), decode_shard, s);
     HM_TRY(s->cli->comm->agree(s->cli->comm, status));
     HM_TRY(hm_gather_matrix(&s->run.workers, s->states));
     return hm_gather_matrix(&s->run.workers, s->means);

@@ -80,9 +80,8 @@ hm_status hm_stages_prepare(hm_stages *stages)
 hm_status hm_stages_feed(const hm_stages *stages, int stage, hm_feed **feed)
 {
     const hm_run *run = stages->run;
-    const hm_comm *comm = stages->cli->comm;
     hm_transform transform = hm_run_transform(run, HM_TRAIN, stages->model->classes);
-    hm_range own = hm_part(run->general.shards, comm->size, comm->rank);
+    hm_range own = hm_own_shards(&run->workers);
     return hm_feed_open(stages->source, &transform, run->data.window, run->stages[stage].train.batch,
                         (int)run->general.shards, own, feed);
 }

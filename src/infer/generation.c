@@ -68,7 +68,7 @@ hm_status hm_generate(const hm_model *model, const hm_workers *workers, hm_matri
 {
     hm_comm *comm = workers->comm;
     HM_REQUIRE(model->class->latent, HM_EUSAGE, "family %s makes no rows from latent variables", model->class->name);
-    hm_range own = hm_part(workers->shards, comm->size, comm->rank);
+    hm_range own = hm_own_shards(workers);
     making job = {model, workers, top, samples, means, own.begin};
     HM_TRY(comm->agree(comm, hm_team_each(workers->team, hm_count(own), make_shard, &job)));
     HM_TRY(hm_gather_matrix(workers, top));

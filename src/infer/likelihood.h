@@ -22,6 +22,12 @@ typedef struct hm_workers {
     hm_log *log;
 } hm_workers;
 
+/* The shards of this rank. */
+static inline hm_range hm_own_shards(const hm_workers *workers)
+{
+    return hm_part(workers->shards, workers->comm->size, workers->comm->rank);
+}
+
 /* log Z by enumeration of the smaller layer. HM_EUSAGE when it has more than HM_ENUMERATION_MAX units. Collective. */
 hm_status hm_exact_log_z(const hm_model *model, const hm_workers *workers, double *log_z);
 

@@ -92,7 +92,7 @@ static hm_status show_shard(void *context, int64_t local)
 hm_status hm_sample_chains(const hm_model *model, const hm_workers *workers, const hm_sampling *samples)
 {
     hm_comm *comm = workers->comm;
-    hm_range own = hm_part(workers->shards, comm->size, comm->rank);
+    hm_range own = hm_own_shards(workers);
     turn t = {.model = model, .workers = workers, .samples = samples, .first_shard = own.begin};
     HM_REQUIRE(model->class->gibbs, HM_EUSAGE, "a model of family %s has no chains", model->class->name);
     start_chains(&t);

@@ -84,7 +84,7 @@ hm_status hm_contrast_create(hm_model *model, const hm_objective *objective, hm_
                                   .workers = workers,
                                   .chain_sum = NAN,
                                   .feed = feed,
-                                  .own = hm_part(workers->shards, comm->size, comm->rank)};
+                                  .own = hm_own_shards(workers)};
         status = hm_optimizer_init(&contrast->optimizer, optimizer, &model->layout);
     }
     if (status == HM_OK) status = apply_objective(contrast);

@@ -2,6 +2,7 @@
 
 #include "core/kernels.h"
 #include "core/memory.h"
+#include "infer/numeric.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -312,9 +313,7 @@ static hm_status sum_parts(hm_feed *feed, double *sums)
         status = add_part(feed, &feed->own[shard], raw, BLOCK, row, sums + shard * size);
     free(raw);
     free(row);
-    for (int64_t stride = 1; stride < feed->count; stride *= 2)
-        for (int64_t shard = 0; shard + stride < feed->count; shard += 2 * stride)
-            for (int64_t c = 0; c < size; c++) sums[shard * size + c] += sums[(shard + stride) * size + c];
+    hm_tree_sum(sums, feed->count, size);
     return status;
 }
 
