@@ -247,7 +247,7 @@ typedef struct stored {
 static void begin_notes(const hm_assessment *e, stored *s, int *count)
 {
     s->notes[(*count)++] = (hm_note){"config", e->run.yaml};
-    s->notes[(*count)++] = (hm_note){"data", e->data};
+    s->notes[(*count)++] = (hm_note){"data", e->run.data.file};
 }
 
 static void conclude(stored *s, const char *method, const char *describe, int results, int notes)

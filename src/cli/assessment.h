@@ -36,7 +36,6 @@ typedef struct hm_assessment {
     const evaluate_options *options;
     hm_run run;
     hm_model *model;
-    char *data;                    /* path of the file whose rows are judged */
     hm_source *split[SPLITS];      /* NULL where not asked for or not there */
     hm_mean_energy energy[SPLITS]; /* of each split that is there, if an estimate needs it */
     double *each[SPLITS];          /* (rows) of the test rows, likewise; or NULL */

@@ -116,7 +116,7 @@ typedef struct encoding {
 
 static hm_status open_split(encoding *e, hm_split split, hm_import *out)
 {
-    const char *file = e->options->data ? e->options->data : e->run.data.file;
+    const char *file = e->run.data.file;
     hm_source *rows;
     int64_t count;
     bool has = false;
@@ -156,6 +156,7 @@ static hm_status encode(encoding *e, const char *folder)
 {
     hm_comm *comm = e->cli->comm;
     HM_TRY(hm_run_load(&e->run, e->cli, folder, &e->options->sets, &e->model));
+    if (e->options->data) HM_TRY(hm_run_take_data(&e->run, comm, e->options->data));
     HM_REQUIRE(e->model->class->latent && e->model->class->latent->encode, HM_EUSAGE,
                "%s: a model of family %s has no latent variables that a net infers", folder, e->model->class->name);
     HM_TRY(comm->agree(comm, comm->rank == 0 ? write_file(e) : HM_OK));

@@ -95,9 +95,9 @@ static hm_status run_ais_uniform(hm_assessment *e, estimate *out) { return run_f
 /* A split of the data, with as many columns as the model has visible units. */
 static hm_status open_split(const hm_assessment *e, hm_split split, int64_t classes, hm_source **out)
 {
-    HM_TRY(hm_open_split(e->cli->comm, e->data, hm_split_names[split], classes, out));
+    HM_TRY(hm_open_split(e->cli->comm, e->run.data.file, hm_split_names[split], classes, out));
     HM_REQUIRE((*out)->columns == e->model->visible + classes, HM_EDATA,
-               "%s: %lld columns; the model has %lld visible units", e->data, (long long)(*out)->columns,
+               "%s: %lld columns; the model has %lld visible units", e->run.data.file, (long long)(*out)->columns,
                (long long)e->model->visible);
     return HM_OK;
 }
@@ -367,10 +367,10 @@ static hm_status open_data(hm_assessment *e)
         if (!both && strcmp(wanted, hm_split_names[split]) != 0) continue;
         bool has = true;
         if (both && split == HM_TEST)
-            HM_TRY(e->cli->comm->agree(e->cli->comm, hm_dataset_has(e->data, hm_split_names[split], &has)));
+            HM_TRY(e->cli->comm->agree(e->cli->comm, hm_dataset_has(e->run.data.file, hm_split_names[split], &has)));
         if (!has) { /* a file without test rows is evaluated on what it has, unless the split was asked for */
             char warning[512];
-            snprintf(warning, sizeof warning, "%s: has no split 'test'", e->data);
+            snprintf(warning, sizeof warning, "%s: has no split 'test'", e->run.data.file);
             e->cli->log->warn(e->cli->log, warning);
             continue;
         }
@@ -409,22 +409,12 @@ static hm_status run_methods(hm_assessment *e, const bool chosen[METHODS])
     return HM_OK;
 }
 
-/* As a path that holds wherever the model file is opened. */
-static hm_status find_data(hm_assessment *e)
-{
-    const char *given = e->options->data ? e->options->data : e->run.data.file;
-    e->data = realpath(given, NULL);
-    if (!e->data) e->data = strdup(given); /* opening it will say what is wrong */
-    HM_REQUIRE(e->data, HM_EINTERNAL, "no memory for a path");
-    return HM_OK;
-}
-
 static hm_status evaluate(hm_assessment *e, const char *folder)
 {
     hm_comm *comm = e->cli->comm;
     bool chosen[METHODS] = {false};
     HM_TRY(hm_run_load(&e->run, e->cli, folder, &e->options->sets, &e->model));
-    HM_TRY(comm->agree(comm, find_data(e)));
+    if (e->options->data) HM_TRY(hm_run_take_data(&e->run, comm, e->options->data));
     HM_TRY(open_data(e));
     HM_TRY(choose(e, chosen));
     HM_TRY(run_methods(e, chosen));
@@ -457,7 +447,6 @@ static hm_status run_evaluate(hm_cli *cli, int argc, char **argv)
         for (int split = 0; split < SPLITS; split++) hm_importance_free(&e.importance[split]);
         hm_scores_free(&e.scores);
         free(e.each[HM_TEST]);
-        free(e.data);
         hm_model_free(e.model);
         hm_run_free(&e.run);
     }

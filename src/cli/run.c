@@ -442,10 +442,19 @@ hm_status hm_run_check_same(const hm_run *stored, const hm_run *run, const char 
 
 /* ---- data and models -------------------------------------------------------------------------------------------- */
 
+hm_status hm_run_take_data(hm_run *run, hm_comm *comm, const char *file)
+{
+    free(run->data.file);
+    run->data.file = strdup(file);
+    if (run->data.file) resolve(&run->data.file);
+    return comm->agree(comm, run->data.file ? HM_OK : hm_fail(HM_EINTERNAL, "no memory for a path"));
+}
+
 hm_transform hm_run_transform(const hm_run *run, hm_split split, int64_t labels)
 {
     const hm_model_class *class = run->class;
-    return (hm_transform){.binarize = run->data.binarize,
+    return (hm_transform){.file = run->data.file,
+                          .binarize = run->data.binarize,
                           .threshold = (float)run->data.threshold,
                           .seed = (uint64_t)run->general.seed,
                           .split = split,

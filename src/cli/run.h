@@ -102,6 +102,9 @@ hm_status hm_run_check_same(const hm_run *stored, const hm_run *run, const char 
 /* The stage called so, or -1. */
 int hm_run_stage(const hm_run *run, const char *name);
 
+/* Rows of another file than the run's own, from here on. Collective. */
+hm_status hm_run_take_data(hm_run *run, hm_comm *comm, const char *file);
+
 /* The run's transform of a split's rows, whose last columns are so many labels. */
 hm_transform hm_run_transform(const hm_run *run, hm_split split, int64_t labels);
 

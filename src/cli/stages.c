@@ -57,7 +57,7 @@ void hm_stages_row(const hm_stages *stages, const double row[], double values[])
 static hm_status check_stage(const hm_stages *stages, const hm_stage *stage)
 {
     const hm_run *run = stages->run;
-    HM_TRY(hm_run_at_stage(run, stage, "batch", hm_feed_check(stages->source, stage->train.batch)));
+    HM_TRY(hm_run_at_stage(run, stage, "batch", hm_feed_check(stages->source, run->data.file, stage->train.batch)));
     return hm_run_at_stage(run, stage, "objective",
                            hm_objective_check(stage->objective, stages->model, &stage->contrast));
 }

@@ -115,11 +115,11 @@ static hm_status open_shard(hm_feed *feed, int shard, int shards, int64_t window
     return hm_alloc(&mine->batch_rows, mine->rows, sizeof(int64_t), "a minibatch's row numbers");
 }
 
-hm_status hm_feed_check(const hm_source *source, int64_t batch)
+hm_status hm_feed_check(const hm_source *source, const char *file, int64_t batch)
 {
     HM_REQUIRE(source->rows >= batch, HM_EDATA,
-               "the training data has %lld rows, fewer than one batch of %lld (train.batch)", (long long)source->rows,
-               (long long)batch);
+               "%s: the training data has %lld rows, fewer than one batch of %lld (train.batch)", file,
+               (long long)source->rows, (long long)batch);
     return HM_OK;
 }
 
@@ -127,7 +127,7 @@ hm_status hm_feed_open(hm_source *source, const hm_transform *transform, int64_t
                        hm_range own, hm_feed **out)
 {
     *out = NULL;
-    HM_TRY(hm_feed_check(source, batch));
+    HM_TRY(hm_feed_check(source, transform->file, batch));
     hm_feed *feed;
     HM_TRY(hm_alloc(&feed, 1, sizeof *feed, "the data feed"));
     *feed = (hm_feed){
@@ -245,10 +245,10 @@ static hm_status check_groups(const hm_transform *transform, int64_t columns, co
         double sum = 0;
         for (int64_t c = begin; c < begin + group; c++) sum += (double)values[c];
         HM_REQUIRE(fabs(sum - 1) < 1e-3 + 0.002 * (double)group, HM_EDATA,
-                   "%s/x row %lld: columns %lld to %lld add up to %g; softmax units have one 1 in each group "
+                   "%s: %s/x row %lld: columns %lld to %lld add up to %g; softmax units have one 1 in each group "
                    "(model.visible_group)",
-                   hm_split_names[transform->split], (long long)row, (long long)begin, (long long)(begin + group - 1),
-                   sum);
+                   transform->file, hm_split_names[transform->split], (long long)row, (long long)begin,
+                   (long long)(begin + group - 1), sum);
     }
     return HM_OK;
 }
@@ -260,10 +260,11 @@ hm_status hm_transform_rates(const hm_transform *transform, hm_type type, int64_
     if (expectation.binarize != HM_BINARIZE_THRESHOLD) expectation.binarize = HM_BINARIZE_NONE;
     hm_transform_row(&expectation, type, columns, raw, row, 0, out);
     for (int64_t column = 0; column < columns; column++)
-        HM_REQUIRE(transform->real || (out[column] >= 0.0f && out[column] <= 1.0f), HM_EDATA,
-                   "%s/x row %lld, column %lld is %g; binary units need values in [0, 1] (import with --scale, or set "
-                   "data.binarize: threshold)",
-                   hm_split_names[transform->split], (long long)row, (long long)column, (double)out[column]);
+        HM_REQUIRE(
+            transform->real || (out[column] >= 0.0f && out[column] <= 1.0f), HM_EDATA,
+            "%s: %s/x row %lld, column %lld is %g; binary units need values in [0, 1] (import with --scale, or set "
+            "data.binarize: threshold)",
+            transform->file, hm_split_names[transform->split], (long long)row, (long long)column, (double)out[column]);
     return check_groups(transform, columns, out, row);
 }
 

@@ -35,7 +35,8 @@ extern const char *const hm_split_names[]; /* as the groups of a data file are c
 
 /* How raw rows become numbers. */
 typedef struct hm_transform {
-    int binarize; /* hm_binarize */
+    const char *file; /* where the rows come from, for messages; borrowed */
+    int binarize;     /* hm_binarize */
     float threshold;
     uint64_t seed;
     hm_split split;
@@ -47,15 +48,15 @@ typedef struct hm_transform {
 void hm_transform_row(const hm_transform *transform, hm_type type, int64_t columns, const void *raw, int64_t row,
                       int64_t epoch, float *out);
 
-/* The same row as expectations: thresholded, or its values. HM_EDATA naming row and column of a value outside [0, 1],
- * unless the transform is of real values, or the row and columns of a group that has not one 1. Not collective. */
+/* The same row as expectations: thresholded, or its values. HM_EDATA naming file, row and column of a value outside [0,
+ * 1], unless the transform is of real values, or the row and columns of a group that has not one 1. Not collective. */
 hm_status hm_transform_rates(const hm_transform *transform, hm_type type, int64_t columns, const void *raw, int64_t row,
                              float *out);
 
 typedef struct hm_feed hm_feed;
 
-/* HM_EDATA when the source has fewer rows than a batch. Not collective. */
-hm_status hm_feed_check(const hm_source *source, int64_t batch);
+/* HM_EDATA, naming the file, when the source has fewer rows than a batch. Not collective. */
+hm_status hm_feed_check(const hm_source *source, const char *file, int64_t batch);
 
 /* A feed for the shards in `own`; borrows source. HM_EDATA when the source has fewer rows than a batch. Not collective.
  */

@@ -148,9 +148,9 @@ class BadRuns(Case):
             file["x"] = numpy.ones(3)
         self.refuse_train(3, ["other.h5", "not a Harmonium data file"], self.write("c.yaml", none.format(self.path("other.h5"))))
         big = npy("big.h5", numpy.full((40, 5), 2.0))
-        self.refuse_train(3, ["row 0, column 0 is 2", "[0, 1]"], self.write("c.yaml", none.format(big)))
+        self.refuse_train(3, ["big.h5: train/x row 0, column 0 is 2", "[0, 1]"], self.write("c.yaml", none.format(big)))
         few = npy("few.h5", numpy.ones((7, 5)))
-        self.refuse_train(3, "7 rows, fewer than one batch of 8", self.write("c.yaml", none.format(few)))
+        self.refuse_train(3, "few.h5: the training data has 7 rows, fewer than one batch of 8", self.write("c.yaml", none.format(few)))
         nan = npy("nan.h5", numpy.ones((20, 5)))
         with h5py.File(nan, "r+") as file:
             file["train/x"][11, 2] = numpy.nan

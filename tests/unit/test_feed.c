@@ -470,7 +470,7 @@ static void refused(float bad, const char *shown)
 {
     float data[8] = {0, 1, 0, 1, 0, 1, 0, 1}, rates[2];
     char expected[64];
-    hm_transform transform = {.binarize = HM_BINARIZE_NONE};
+    hm_transform transform = {.file = "rows.h5", .binarize = HM_BINARIZE_NONE};
     hm_source *source;
     hm_feed *feed;
     uint32_t fingerprint;
@@ -479,7 +479,7 @@ static void refused(float bad, const char *shown)
     assert_ok(hm_feed_open(source, &transform, 4, 2, 2, (hm_range){0, 2}, &feed));
     assert_int_equal(hm_feed_survey(feed, hm_comm_serial(), rates, &fingerprint), HM_EDATA);
     print_message("  %s\n", hm_error_message());
-    snprintf(expected, sizeof expected, "row 2, column 1 is %s;", shown);
+    snprintf(expected, sizeof expected, "rows.h5: train/x row 2, column 1 is %s;", shown);
     assert_non_null(strstr(hm_error_message(), expected));
     hm_error_clear();
     hm_feed_close(feed);
@@ -500,10 +500,10 @@ static void too_few_rows_are_refused(void **state)
     (void)state;
     unsigned char data[30];
     hm_source *source = numbered_rows(10, data);
-    hm_transform transform = {0};
+    hm_transform transform = {.file = "rows.h5"};
     hm_feed *feed;
     assert_int_equal(hm_feed_open(source, &transform, 4, 11, 2, (hm_range){0, 2}, &feed), HM_EDATA);
-    assert_non_null(strstr(hm_error_message(), "10 rows, fewer than one batch of 11"));
+    assert_non_null(strstr(hm_error_message(), "rows.h5: the training data has 10 rows, fewer than one batch of 11"));
     hm_error_clear();
     source->close(source);
 }
