@@ -1,10 +1,10 @@
 #include "cli/assessment.h"
 
+#include "cli/quantities.h"
 #include "core/memory.h"
 #include "io/model_file.h"
 
 #include <math.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,40 +144,20 @@ static void report_bracket(const hm_assessment *e, hm_report *report)
     hm_report_end(report);
 }
 
-/* What is told of the classes of a split, in the report and in the file. */
-static const struct {
-    const char *name, *label, *unit;
-    int digits;
-    size_t at; /* in hm_classification, a double */
-} class_quantities[] = {
-    {"error", "error", NULL, 5, offsetof(hm_classification, error)},
-    {"error_stderr", "  standard error", NULL, 5, offsetof(hm_classification, error_stderr)},
-    {"cross_entropy", "cross-entropy", "nats", 4, offsetof(hm_classification, cross_entropy)},
-    {"cross_entropy_stderr", "  standard error", "nats", 4, offsetof(hm_classification, cross_entropy_stderr)},
+static const hm_quantity class_quantities[] = {
+    HM_QUANTITY(hm_classification, error, "error", 5, NULL),
+    HM_QUANTITY(hm_classification, error_stderr, "  standard error", 5, NULL),
+    HM_QUANTITY(hm_classification, cross_entropy, "cross-entropy", 4, "nats"),
+    HM_QUANTITY(hm_classification, cross_entropy_stderr, "  standard error", 4, "nats"),
+    {.name = NULL},
 };
-enum { CLASS_QUANTITIES = sizeof class_quantities / sizeof class_quantities[0] };
-
-static const double *class_quantity(const hm_classification *classes, int quantity)
-{
-    return (const double *)((const char *)classes + class_quantities[quantity].at);
-}
 
 static void report_classes(const hm_assessment *e, hm_report *report)
 {
     hm_report_begin(report, classification, "classification");
-    for (int split = 0; split < SPLITS; split++) {
-        const hm_classification *classes = &e->classes[split];
-        if (!classes->confusion) continue;
-        for (int quantity = 0; quantity < CLASS_QUANTITIES; quantity++) {
-            bool heads = class_quantities[quantity].label[0] != ' ';
-            char key[64], label[64];
-            snprintf(key, sizeof key, "%s_%s", hm_split_names[split], class_quantities[quantity].name);
-            snprintf(label, sizeof label, "%s%s%s", heads ? hm_split_names[split] : "", heads ? " " : "",
-                     class_quantities[quantity].label);
-            hm_report_real(report, key, label, *class_quantity(classes, quantity), class_quantities[quantity].digits,
-                           class_quantities[quantity].unit);
-        }
-    }
+    for (int split = 0; split < SPLITS; split++)
+        if (e->classes[split].confusion)
+            hm_quantities_report(class_quantities, &e->classes[split], hm_split_names[split], report);
     hm_report_end(report);
 }
 
@@ -323,10 +303,7 @@ static hm_status store_classes(const hm_assessment *e, stored *s)
         const hm_classification *classes = &e->classes[split];
         char name[64];
         if (!classes->confusion) continue;
-        for (int quantity = 0; quantity < CLASS_QUANTITIES; quantity++) {
-            snprintf(name, sizeof name, "%s_%s", hm_split_names[split], class_quantities[quantity].name);
-            HM_TRY(hm_result_real(s->results, &count, RESULTS_MAX, name, class_quantity(classes, quantity)));
-        }
+        HM_TRY(hm_quantities_results(class_quantities, classes, hm_split_names[split], s->results, &count));
         snprintf(name, sizeof name, "%s_confusion", hm_split_names[split]);
         HM_TRY(hm_result_square(s->results, &count, RESULTS_MAX, name, classes->confusion, classes->classes));
     }

@@ -1,44 +1,24 @@
 /* Method "importance" of `harmonium evaluate`: what it tells and stores. */
 #include "cli/assessment.h"
+#include "cli/quantities.h"
 
 #include <stdio.h>
 
-typedef struct quantity {
-    const char *name, *label, *unit;
-    size_t offset; /* of a double in hm_importance_result */
-    int digits;
-} quantity;
-
-#define QUANTITY(NAME, FIELD, LABEL, DIGITS, UNIT)                                                                     \
-    {                                                                                                                  \
-        NAME, LABEL, UNIT, offsetof(hm_importance_result, FIELD), DIGITS                                               \
-    }
-static const quantity quantities[] = {
-    QUANTITY("log_prob", log_prob, "log-probability", 3, "nats"),
-    QUANTITY("log_prob_stderr", log_prob_stderr, "  standard error", 3, "nats"),
-    QUANTITY("draws_stderr", draws_stderr, "    of the draws", 4, "nats"),
-    QUANTITY("ess", ess, "  effective draws", 1, NULL),
-    QUANTITY("elbo", elbo, "ELBO", 3, "nats"),
-    QUANTITY("elbo_stderr", elbo_stderr, "  standard error", 3, "nats"),
-    QUANTITY("log_likelihood", log_likelihood, "  log p(v | h)", 3, "nats"),
-    QUANTITY("kl", kl, "  KL", 3, "nats"),
+static const hm_quantity quantities[] = {
+    HM_QUANTITY(hm_importance_result, log_prob, "log-probability", 3, "nats"),
+    HM_QUANTITY(hm_importance_result, log_prob_stderr, "  standard error", 3, "nats"),
+    HM_QUANTITY(hm_importance_result, draws_stderr, "    of the draws", 4, "nats"),
+    HM_QUANTITY(hm_importance_result, ess, "  effective draws", 1, NULL),
+    HM_QUANTITY(hm_importance_result, elbo, "ELBO", 3, "nats"),
+    HM_QUANTITY(hm_importance_result, elbo_stderr, "  standard error", 3, "nats"),
+    HM_QUANTITY(hm_importance_result, log_likelihood, "  log p(v | h)", 3, "nats"),
+    HM_QUANTITY(hm_importance_result, kl, "  KL", 3, "nats"),
+    {.name = NULL},
 };
-enum { QUANTITIES = sizeof quantities / sizeof quantities[0] };
-
-static const double *value_of(const hm_importance_result *result, const quantity *q)
-{
-    return (const double *)(const void *)((const char *)result + q->offset);
-}
-
 static void report_split(const hm_importance_result *result, const char *split, hm_report *report)
 {
-    char key[64], label[64];
-    for (const quantity *q = quantities; q < quantities + QUANTITIES; q++) {
-        bool part = q->label[0] == ' ';
-        snprintf(key, sizeof key, "%s_%s", split, q->name);
-        snprintf(label, sizeof label, "%s%s%s", part ? "" : split, part ? "" : " ", q->label);
-        hm_report_real(report, key, label, *value_of(result, q), q->digits, q->unit);
-    }
+    char key[64];
+    hm_quantities_report(quantities, result, split, report);
     snprintf(key, sizeof key, "%s_active_units", split);
     hm_report_int(report, key, "active latent units", result->active, NULL);
     snprintf(key, sizeof key, "%s_rows", split);
@@ -63,10 +43,7 @@ void hm_importance_report(const hm_assessment *e, hm_report *report)
 static hm_status split_results(const hm_importance_result *result, const char *split, hm_result results[], int *count)
 {
     char name[64];
-    for (const quantity *q = quantities; q < quantities + QUANTITIES; q++) {
-        snprintf(name, sizeof name, "%s_%s", split, q->name);
-        HM_TRY(hm_result_real(results, count, HM_RESULTS_MAX, name, value_of(result, q)));
-    }
+    HM_TRY(hm_quantities_results(quantities, result, split, results, count));
     snprintf(name, sizeof name, "%s_active_units", split);
     HM_TRY(hm_result_whole(results, count, HM_RESULTS_MAX, name, &result->active));
     snprintf(name, sizeof name, "%s_rows", split);
