@@ -210,7 +210,7 @@ static hm_status drop(const hm_classifier *net, int l, const hm_shard *shard, in
 {
     int64_t own = net->units[l - 1];
     size_t mark = shard->scratch->used;
-    hm_stream stream = {shard->seed, HM_RNG_DROPOUT, shard->step * HM_LAYERS_MAX + (uint64_t)(l - 1)};
+    hm_stream stream = hm_dropout_stream(shard, l - 1);
     float keep_hidden = (float)(1 - shard->how->dropout), *uniform;
     float keep_own = l == 1 ? (float)(1 - shard->how->dropout_visible) : keep_hidden;
     if (keep_own == 1 && (keep_hidden == 1 || width == own)) return HM_OK;

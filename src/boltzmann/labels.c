@@ -50,12 +50,13 @@ size_t hm_labels_bytes(const hm_machine *machine, int64_t rows)
            hm_arena_bytes(2 * layer->labels) + hm_arena_bytes(rows * layer->labels);
 }
 
-/* scores[y] = d_y + sum_j softplus(o_yj), and their log-sum. */
-static double score_labels(const parts *p, const float *input, double scores[])
+/* scores[y] = d_y + scale sum_j softplus(o_yj), and their log-sum. */
+static double score_labels(const parts *p, const float *input, double scale, double scores[])
 {
     double most = -INFINITY, sum = 0;
     for (int64_t y = 0; y < p->labels; y++) {
-        scores[y] = (double)p->d[y] + hm_kernels_best()->sum_softplus(p->hidden, input, 1.0f, p->U + y * p->hidden);
+        double softplus = hm_kernels_best()->sum_softplus(p->hidden, input, 1.0f, p->U + y * p->hidden);
+        scores[y] = (double)p->d[y] + scale * softplus;
         most = fmax(most, scores[y]);
     }
     for (int64_t y = 0; y < p->labels; y++) sum += exp(scores[y] - most);
@@ -75,7 +76,7 @@ hm_status hm_labels_probability(const hm_model *model, const hm_machine *machine
     HM_TRY(inputs_of(machine, &p, x, scratch, &inputs));
     HM_TRY(hm_arena_doubles(scratch, p.labels, &scores));
     for (int64_t row = 0; row < x.rows; row++) {
-        double total = score_labels(&p, inputs + row * p.hidden, scores);
+        double total = score_labels(&p, inputs + row * p.hidden, 1, scores);
         for (int64_t y = 0; probs && y < p.labels; y++) probs[row * p.labels + y] = (float)exp(scores[y] - total);
         if (log_sum)
             log_sum[row] = total + hm_units_score(&own, x.at + row * x.columns, p.b, hm_layer_variance(machine, 0));
@@ -107,21 +108,54 @@ size_t hm_labels_gradient_bytes(const hm_machine *machine, int64_t rows, int64_t
     const hm_layer *layer = &machine->layer[0];
     int64_t all = rows_there + rows * (1 + layer->labels);
     return hm_labels_bytes(machine, rows) + hm_arena_bytes(all * layer->units) +
-           hm_arena_bytes(all * machine->layer[1].units) + hm_arena_bytes(machine->layer[1].units);
+           hm_arena_bytes(all * machine->layer[1].units) + 2 * hm_arena_bytes(machine->layer[1].units) +
+           hm_arena_bytes(rows * layer->units) + hm_arena_bytes(layer->units);
+}
+
+static const float OFF = -1e30f; /* input of a unit that is off whatever the label: its softplus and sigmoid are 0 */
+
+/* Units that this update leaves out (Srivastava et al. 2014, section 8): visible ones of x are 0 and the others
+ * 1 / keep times as large; hidden ones are off, and what the others add counts *scale = 1 / keep times. */
+static hm_status drop_visible(const parts *p, const hm_shard *shard, float *x)
+{
+    hm_stream stream = hm_dropout_stream(shard, 0);
+    float keep = (float)(1 - shard->how->dropout_visible), *uniform;
+    if (keep == 1) return HM_OK;
+    HM_TRY(hm_arena_floats(shard->scratch, p->own, &uniform));
+    for (int64_t row = 0; row < shard->data.rows; row++) {
+        hm_kernels_best()->uniform(&stream, shard->first_row + row, p->own, uniform);
+        hm_kernels_best()->drop(p->own, uniform, keep, x + row * p->own);
+    }
+    return HM_OK;
+}
+
+static hm_status drop_hidden(const parts *p, const hm_shard *shard, float *inputs, double *scale)
+{
+    hm_stream stream = hm_dropout_stream(shard, 1);
+    float keep = (float)(1 - shard->how->dropout), *uniform;
+    *scale = 1 / (double)keep;
+    if (keep == 1) return HM_OK;
+    HM_TRY(hm_arena_floats(shard->scratch, p->hidden, &uniform));
+    for (int64_t row = 0; row < shard->data.rows; row++) {
+        hm_kernels_best()->uniform(&stream, shard->first_row + row, p->hidden, uniform);
+        for (int64_t j = 0; j < p->hidden; j++)
+            if (!(uniform[j] < keep)) inputs[row * p->hidden + j] = OFF;
+    }
+    return HM_OK;
 }
 
 /* Of one row: b of its product with [x, 0], and of those with each label's unit. */
-static void row_gradient(const parts *p, const float *input, int64_t label, float weight, double scores[],
+static void row_gradient(const parts *p, const float *input, int64_t label, float weight, double scale, double scores[],
                          float *with_x, float *with_labels, float *dd)
 {
-    double total = score_labels(p, input, scores);
+    double total = score_labels(p, input, scale, scores);
     memset(with_x, 0, (size_t)p->hidden * sizeof(float));
     for (int64_t y = 0; y < p->labels; y++) {
         float *with_y = with_labels + y * p->hidden;
         float error = weight * ((y == label ? 1.0f : 0.0f) - (float)exp(scores[y] - total));
         hm_kernels_best()->activate(1, p->hidden, input, 1.0f, p->U + y * p->hidden, with_y, NULL, NULL, 0);
         for (int64_t j = 0; j < p->hidden; j++) {
-            with_y[j] *= error;
+            with_y[j] *= error * (float)scale;
             with_x[j] += with_y[j];
         }
         dd[y] += error;
@@ -134,9 +168,13 @@ hm_status hm_labels_gradient(const hm_model *model, const hm_machine *machine, h
     hm_outer *outer = &shard->outer[machine->weights[0]];
     int64_t rows = shard->data.rows, there = outer->a.rows, units = p.own + p.labels,
             all = there + rows * (1 + p.labels);
-    float *inputs, *a, *b;
-    double *scores;
-    HM_TRY(inputs_of(machine, &p, shard->data, shard->scratch, &inputs));
+    float *x, *inputs, *a, *b;
+    double *scores, scale;
+    HM_TRY(hm_arena_floats(shard->scratch, rows * p.own, &x));
+    hm_shard_visible(model, shard, x);
+    HM_TRY(drop_visible(&p, shard, x));
+    HM_TRY(inputs_of(machine, &p, (hm_matrix){x, rows, p.own}, shard->scratch, &inputs));
+    HM_TRY(drop_hidden(&p, shard, inputs, &scale));
     HM_TRY(hm_arena_doubles(shard->scratch, p.labels, &scores));
     HM_TRY(hm_arena_floats(shard->scratch, all * units, &a));
     HM_TRY(hm_arena_floats(shard->scratch, all * p.hidden, &b));
@@ -149,10 +187,10 @@ hm_status hm_labels_gradient(const hm_model *model, const hm_machine *machine, h
     for (int64_t row = 0; row < rows; row++) {
         const float *data = shard->data.at + row * shard->data.columns;
         int64_t first = there + row * (1 + p.labels), is = hm_most_probable(data + p.own, p.labels);
-        memcpy(a + first * units, data, (size_t)p.own * sizeof(float));
+        memcpy(a + first * units, x + row * p.own, (size_t)p.own * sizeof(float));
         for (int64_t y = 0; y < p.labels; y++) a[(first + 1 + y) * units + p.own + y] = 1.0f;
-        row_gradient(&p, inputs + row * p.hidden, is, weight, scores, b + first * p.hidden, b + (first + 1) * p.hidden,
-                     dd);
+        row_gradient(&p, inputs + row * p.hidden, is, weight, scale, scores, b + first * p.hidden,
+                     b + (first + 1) * p.hidden, dd);
         hm_kernels_best()->add_columns(1, p.hidden, b + first * p.hidden, 1.0f,
                                        hm_shard_direct(shard, &model->layout, machine->layer[1].bias));
     }

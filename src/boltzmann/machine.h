@@ -182,6 +182,12 @@ static inline float *hm_model_tensor(const hm_model *model, int tensor)
 /* The sum of the squares of a tensor; 0 of one that has not been given values. */
 double hm_tensor_square(const hm_model *model, int tensor);
 
+/* Which units of layer l this update leaves out, by rows of the minibatch. */
+static inline hm_stream hm_dropout_stream(const hm_shard *shard, int l)
+{
+    return (hm_stream){shard->seed, HM_RNG_DROPOUT, shard->step * HM_LAYERS_MAX + (uint64_t)l};
+}
+
 /* The variances of a layer: NULL for 1. */
 const float *hm_layer_variance(const hm_machine *machine, int l);
 

@@ -49,7 +49,7 @@ typedef struct hm_contrast_settings {
     double offset_rate;     /* of the running means, in (0, 1] */
     double sparsity_target; /* wanted mean of each hidden unit; used when sparsity_cost > 0 */
     double sparsity_cost;
-    double dropout, dropout_visible; /* back-propagation: share of units that an update leaves out */
+    double dropout, dropout_visible; /* of log p(label | v): share of units that an update leaves out */
     double generative_weight;        /* hybrid: of log p(v, label) beside log p(label | v) */
     double missing;                  /* multi-prediction: share of the visible units that are predicted */
     int64_t samples;                 /* VAE: draws of the latent variables for each row */

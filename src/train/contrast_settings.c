@@ -34,10 +34,10 @@ static const hm_setting contrast_entries[] = {
     {FIELD(sparsity_cost), .type = HM_SET_REAL, .min = 0, .max = 1e3, .fallback = "0",
      .describe = "strength of the pull to sparsity_target (Hinton 2010, section 11); 0: none"},
     {FIELD(dropout), .type = HM_SET_REAL, .min = 0, .max = 0.95, .fallback = "0",
-     .describe = "back-propagation: share of the hidden units, marginals given as inputs among them, that each update "
-                 "leaves out (Srivastava et al. 2014); in a list of layers dropout is a layer"},
+     .describe = "classify, discriminative, hybrid: share of the hidden units, marginals given as inputs among them, "
+                 "that each update leaves out (Srivastava et al. 2014); in a list of layers dropout is a layer"},
     {FIELD(dropout_visible), .type = HM_SET_REAL, .min = 0, .max = 0.95, .fallback = "0",
-     .describe = "back-propagation: share of the visible units that each update leaves out"},
+     .describe = "classify, discriminative, hybrid: share of the visible units that each update leaves out"},
     {FIELD(generative_weight), .type = HM_SET_REAL, .min = 0, .max = 1e3, .fallback = "0.01",
      .describe = "hybrid: weight of log p(v, label) beside log p(label | v)"},
     {FIELD(missing), .type = HM_SET_REAL, .min = 0.01, .max = 1, .fallback = "0.5",

@@ -50,6 +50,14 @@ static inline void one_gradient_make(one_gradient *g, hm_model *model, const cha
     one_gradient_turn(g, model, objective, 0, how, data, rows);
 }
 
+/* Is unit i of layer l kept by dropout in a row of the batch, and by how much is it larger? As the rule is written down
+ * in rng.h. */
+static inline double one_gradient_kept(double rate, int l, int64_t row, int64_t i)
+{
+    hm_stream stream = {ONE_GRADIENT_SEED, HM_RNG_DROPOUT, (uint64_t)l};
+    return (double)hm_random_uniform(&stream, row, i) < 1 - rate ? 1 / (1 - rate) : 0;
+}
+
 static inline void one_gradient_free(one_gradient *g)
 {
     hm_contrast_free(g->contrast);

@@ -29,13 +29,6 @@ static hm_model *make_model(const net_shape *shape)
 
 /* ---- the network in float64 ------------------------------------------------------------------------------------- */
 
-/* Is input i of layer l + 1 kept in the row, and by how much is it larger? As the rule is written down in rng.h. */
-static double kept(double rate, int l, int64_t row, int64_t i)
-{
-    hm_stream stream = {ONE_GRADIENT_SEED, HM_RNG_DROPOUT, (uint64_t)l};
-    return (double)hm_random_uniform(&stream, row, i) < 1 - rate ? 1 / (1 - rate) : 0;
-}
-
 /* sum over rows of log p(label | v); params: all tensors in float64. */
 static double log_likelihood(const hm_model *model, const hm_contrast_settings *how, const double *params,
                              const float *data, const float *marginals[HM_LAYERS_MAX])
@@ -52,11 +45,11 @@ static double log_likelihood(const hm_model *model, const hm_contrast_settings *
             for (int64_t j = 0; j < net->units[l]; j++) {
                 x[j] = e[j];
                 for (int64_t i = 0; i < own; i++)
-                    x[j] += below[i] * kept(l == 1 ? how->dropout_visible : how->dropout, l - 1, row, i) *
+                    x[j] += below[i] * one_gradient_kept(l == 1 ? how->dropout_visible : how->dropout, l - 1, row, i) *
                             N[i * net->units[l] + j];
                 for (int64_t i = 0; i < net->extra[l]; i++)
                     x[j] += (double)marginals[l + 1][row * net->extra[l] + i] *
-                            kept(how->dropout, l - 1, row, own + i) * N[(own + i) * net->units[l] + j];
+                            one_gradient_kept(how->dropout, l - 1, row, own + i) * N[(own + i) * net->units[l] + j];
             }
             for (int64_t j = 0; j < net->units[l]; j++) below[j] = 1 / (1 + exp(-x[j]));
         }

@@ -121,8 +121,25 @@ static void probabilities_are_their_definition(void **state)
     hm_model_free(model);
 }
 
+/* log p(y | v) of the units that are kept. */
+static double log_conditional(const machine *m, const hm_contrast_settings *how, int at, const double *v, int label)
+{
+    double scores[CLASSES], sum = 0;
+    for (int y = 0; y < CLASSES; y++) {
+        scores[y] = m->b[V + y];
+        for (int j = 0; j < H; j++) {
+            double input = m->c[j] + m->W[V + y][j];
+            for (int i = 0; i < V; i++)
+                input += m->W[i][j] * one_gradient_kept(how->dropout_visible, 0, at, i) * v[i] / exp(m->z[i]);
+            scores[y] += one_gradient_kept(how->dropout, 1, at, j) * log1p(exp(input));
+        }
+        sum += exp(scores[y]);
+    }
+    return scores[label] - log(sum);
+}
+
 /* sum over rows of log p(y | v) + weight (log p*(v, y) - log Z). */
-static double objective(const machine *m, const float *data, double weight)
+static double objective(const machine *m, const float *data, const hm_contrast_settings *how)
 {
     double total = 0, log_z = log_z_of(m);
     for (int at = 0; at < ROWS; at++) {
@@ -130,8 +147,7 @@ static double objective(const machine *m, const float *data, double weight)
         int label = 0;
         for (int i = 0; i < V; i++) row[i] = (double)data[at * UNITS + i];
         for (int y = 0; y < CLASSES; y++) label = data[at * UNITS + V + y] > 0 ? y : label;
-        double joint = log_joint(m, row, label);
-        total += joint - log_marginal(m, row) + weight * (joint - log_z);
+        total += log_conditional(m, how, at, row, label) + how->generative_weight * (log_joint(m, row, label) - log_z);
     }
     return total;
 }
@@ -167,7 +183,7 @@ static void check_gradient(const char *const settings[], const char *name, const
             for (int up = 0; up < 2; up++) {
                 machine moved = m;
                 parameters(&moved, tensor)[i] += up ? 1e-5 : -1e-5;
-                side[up] = objective(&moved, data, how->generative_weight);
+                side[up] = objective(&moved, g.batch, how);
             }
             double error = fabs((double)ours[i] - (side[1] - side[0]) / 2e-5);
             assert_true(error < allowed);
@@ -184,7 +200,13 @@ static void gradients_are_those_of_their_objectives(void **state)
     (void)state;
     const hm_contrast_settings discriminative = {.offset_rate = 0.01};
     const hm_contrast_settings hybrid = {.estimator = HM_EXACT, .k = 1, .offset_rate = 0.01, .generative_weight = 0.3};
+    const hm_contrast_settings dropout = {.offset_rate = 0.01, .dropout = 0.4, .dropout_visible = 0.2};
+    const hm_contrast_settings hybrid_dropout = {
+        .estimator = HM_EXACT, .k = 1, .offset_rate = 0.01, .generative_weight = 0.3, .dropout = 0.5};
     check_gradient(binary, "discriminative", &discriminative, 2e-5);
+    check_gradient(binary, "discriminative", &dropout, 2e-5);
+    check_gradient(binary, "hybrid", &hybrid_dropout, 2e-5);
+    check_gradient(gaussian, "discriminative", &dropout, 2e-4);
     check_gradient(binary, "hybrid", &hybrid, 2e-5);
     check_gradient(gaussian, "discriminative", &discriminative, 2e-4);
     check_gradient(gaussian, "hybrid", &hybrid, 2e-4);
