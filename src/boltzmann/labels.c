@@ -145,14 +145,14 @@ static hm_status drop_hidden(const parts *p, const hm_shard *shard, float *input
 }
 
 /* Of one row: b of its product with [x, 0], and of those with each label's unit. */
-static void row_gradient(const parts *p, const float *input, int64_t label, float weight, double scale, double scores[],
+static void row_gradient(const parts *p, const float *input, int64_t label, double scale, double scores[],
                          float *with_x, float *with_labels, float *dd)
 {
     double total = score_labels(p, input, scale, scores);
     memset(with_x, 0, (size_t)p->hidden * sizeof(float));
     for (int64_t y = 0; y < p->labels; y++) {
         float *with_y = with_labels + y * p->hidden;
-        float error = weight * ((y == label ? 1.0f : 0.0f) - (float)exp(scores[y] - total));
+        float error = (y == label ? 1.0f : 0.0f) - (float)exp(scores[y] - total);
         hm_kernels_best()->activate(1, p->hidden, input, 1.0f, p->U + y * p->hidden, with_y, NULL, NULL, 0);
         for (int64_t j = 0; j < p->hidden; j++) {
             with_y[j] *= error * (float)scale;
@@ -162,7 +162,7 @@ static void row_gradient(const parts *p, const float *input, int64_t label, floa
     }
 }
 
-hm_status hm_labels_gradient(const hm_model *model, const hm_machine *machine, hm_shard *shard, float weight)
+hm_status hm_labels_gradient(const hm_model *model, const hm_machine *machine, hm_shard *shard)
 {
     parts p = parts_of(model, machine);
     hm_outer *outer = &shard->outer[machine->weights[0]];
@@ -189,8 +189,8 @@ hm_status hm_labels_gradient(const hm_model *model, const hm_machine *machine, h
         int64_t first = there + row * (1 + p.labels), is = hm_most_probable(data + p.own, p.labels);
         memcpy(a + first * units, x + row * p.own, (size_t)p.own * sizeof(float));
         for (int64_t y = 0; y < p.labels; y++) a[(first + 1 + y) * units + p.own + y] = 1.0f;
-        row_gradient(&p, inputs + row * p.hidden, is, weight, scale, scores, b + first * p.hidden,
-                     b + (first + 1) * p.hidden, dd);
+        row_gradient(&p, inputs + row * p.hidden, is, scale, scores, b + first * p.hidden, b + (first + 1) * p.hidden,
+                     dd);
         hm_kernels_best()->add_columns(1, p.hidden, b + first * p.hidden, 1.0f,
                                        hm_shard_direct(shard, &model->layout, machine->layer[1].bias));
     }

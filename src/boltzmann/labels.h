@@ -23,10 +23,10 @@ size_t hm_labels_bytes(const hm_machine *machine, int64_t rows);
 hm_status hm_labels_draw(const hm_model *model, const hm_machine *machine, hm_matrix states, const hm_stream *stream,
                          int64_t first_row, hm_arena *scratch);
 
-/* Adds `weight` times the gradient of the sum of log p(y | x) over the rows of data [x, y], as products in shard->outer
+/* Adds the gradient of the sum of log p(y | x) over the rows of data [x, y], as products in shard->outer
  * behind those that are there (they are copied), and in shard->direct. With dropout (shard->how; Srivastava et al.
  * 2014) p(y | x) is that of the units which are kept. */
-hm_status hm_labels_gradient(const hm_model *model, const hm_machine *machine, hm_shard *shard, float weight);
+hm_status hm_labels_gradient(const hm_model *model, const hm_machine *machine, hm_shard *shard);
 size_t hm_labels_gradient_bytes(const hm_machine *machine, int64_t rows, int64_t rows_there);
 
 /* "classification_error", "cross_entropy" of the shard's rows into two monitors. */

@@ -281,7 +281,7 @@ static size_t discriminative_bytes(const hm_model *model, const hm_contrast_sett
 static hm_status discriminative_gradient(const hm_model *model, hm_shard *shard)
 {
     shard->outer[model->machine->weights[0]] = (hm_outer){0};
-    return hm_labels_gradient(model, model->machine, shard, 1.0f);
+    return hm_labels_gradient(model, model->machine, shard);
 }
 
 static void discriminative_finish(hm_model *model, const hm_contrast_settings *how, bool adversary, int64_t batch,
@@ -309,7 +309,7 @@ static hm_status hybrid_gradient(const hm_model *model, hm_shard *shard)
     scale_sums(model, shard, visible->bias, weight);
     scale_sums(model, shard, hidden->bias, weight);
     if (visible->log_variance >= 0) scale_sums(model, shard, visible->log_variance, weight);
-    return hm_labels_gradient(model, model->machine, shard, 1.0f);
+    return hm_labels_gradient(model, model->machine, shard);
 }
 
 static size_t hybrid_bytes(const hm_model *model, const hm_contrast_settings *how, int shards, int64_t rows,
