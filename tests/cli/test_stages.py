@@ -51,9 +51,9 @@ RUNS = {
 """),
     "labels": ("family: rbm, hidden: 40, classes: 10, label_units: true", """
   - {name: joint, epochs: 4, chains: 20}
-  - {name: discriminative, objective: discriminative, epochs: 4}
+  - {name: discriminative, objective: discriminative, epochs: 4, dropout: 0.3, dropout_visible: 0.1}
   - {name: hybrid, objective: hybrid, epochs: 4, generative_weight: 0.1, momentum: 0.5}
-  - {name: restarted, objective: hybrid, estimator: cd, k: 3, epochs: 4}
+  - {name: restarted, objective: hybrid, estimator: cd, k: 3, epochs: 4, dropout: 0.3}
 """),
     "network": ("family: network, layers: [reshape 28 28 1, conv 4 5 stride 4, batch_norm, relu, dropout 0.3, "
                 "dense 20, batch_norm by_shard, maxout 8 2]", """
