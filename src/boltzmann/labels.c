@@ -106,9 +106,9 @@ hm_status hm_labels_draw(const hm_model *model, const hm_machine *machine, hm_ma
 size_t hm_labels_gradient_bytes(const hm_machine *machine, int64_t rows, int64_t rows_there)
 {
     const hm_layer *layer = &machine->layer[0];
-    int64_t all = rows_there + rows * (1 + layer->labels);
+    int64_t all = rows_there + rows + layer->labels;
     return hm_labels_bytes(machine, rows) + hm_arena_bytes(all * layer->units) +
-           hm_arena_bytes(all * machine->layer[1].units) + 2 * hm_arena_bytes(machine->layer[1].units) +
+           hm_arena_bytes(all * machine->layer[1].units) + 3 * hm_arena_bytes(machine->layer[1].units) +
            hm_arena_bytes(rows * layer->units) + hm_arena_bytes(layer->units);
 }
 
@@ -144,57 +144,64 @@ static hm_status drop_hidden(const parts *p, const hm_shard *shard, float *input
     return HM_OK;
 }
 
-/* Of one row: b of its product with [x, 0], and of those with each label's unit. */
+/* Of one row: b of its product with [x, 0] is the sum over y of with_y, which is added to that of y's unit, too. */
 static void row_gradient(const parts *p, const float *input, int64_t label, double scale, double scores[],
-                         float *with_x, float *with_labels, float *dd)
+                         float *with_y, float *with_x, float *with_labels, float *dd)
 {
     double total = score_labels(p, input, scale, scores);
     memset(with_x, 0, (size_t)p->hidden * sizeof(float));
     for (int64_t y = 0; y < p->labels; y++) {
-        float *with_y = with_labels + y * p->hidden;
         float error = (y == label ? 1.0f : 0.0f) - (float)exp(scores[y] - total);
         hm_kernels_best()->activate(1, p->hidden, input, 1.0f, p->U + y * p->hidden, with_y, NULL, NULL, 0);
-        for (int64_t j = 0; j < p->hidden; j++) {
-            with_y[j] *= error * (float)scale;
-            with_x[j] += with_y[j];
-        }
+        hm_kernels_best()->add_columns(1, p->hidden, with_y, error * (float)scale, with_x);
+        hm_kernels_best()->add_columns(1, p->hidden, with_y, error * (float)scale, with_labels + y * p->hidden);
         dd[y] += error;
     }
+}
+
+/* Products behind those that are there: a row of [x, 0] for each row of the data, and one of [0, y] for each label. */
+static hm_status stack_products(const parts *p, hm_shard *shard, const float *x, hm_outer *outer, float **b)
+{
+    int64_t there = outer->a.rows, rows = shard->data.rows, units = p->own + p->labels, all = there + rows + p->labels;
+    float *a;
+    HM_TRY(hm_arena_floats(shard->scratch, all * units, &a));
+    HM_TRY(hm_arena_floats(shard->scratch, all * p->hidden, b));
+    if (there > 0) {
+        memcpy(a, outer->a.at, (size_t)(there * units) * sizeof(float));
+        memcpy(*b, outer->b.at, (size_t)(there * p->hidden) * sizeof(float));
+    }
+    *outer = (hm_outer){.a = {a, all, units}, .b = {*b, all, p->hidden}};
+    a += there * units;
+    *b += there * p->hidden;
+    memset(a, 0, (size_t)((all - there) * units) * sizeof(float));
+    for (int64_t row = 0; row < rows; row++) memcpy(a + row * units, x + row * p->own, (size_t)p->own * sizeof(float));
+    for (int64_t y = 0; y < p->labels; y++) a[(rows + y) * units + p->own + y] = 1.0f;
+    memset(*b + rows * p->hidden, 0, (size_t)(p->labels * p->hidden) * sizeof(float));
+    return HM_OK;
 }
 
 hm_status hm_labels_gradient(const hm_model *model, const hm_machine *machine, hm_shard *shard)
 {
     parts p = parts_of(model, machine);
-    hm_outer *outer = &shard->outer[machine->weights[0]];
-    int64_t rows = shard->data.rows, there = outer->a.rows, units = p.own + p.labels,
-            all = there + rows * (1 + p.labels);
-    float *x, *inputs, *a, *b;
+    int64_t rows = shard->data.rows;
+    float *x, *inputs, *with_y, *b;
     double *scores, scale;
     HM_TRY(hm_arena_floats(shard->scratch, rows * p.own, &x));
+    HM_TRY(hm_arena_floats(shard->scratch, p.hidden, &with_y));
+    HM_TRY(hm_arena_doubles(shard->scratch, p.labels, &scores));
     hm_shard_visible(model, shard, x);
     HM_TRY(drop_visible(&p, shard, x));
     HM_TRY(inputs_of(machine, &p, (hm_matrix){x, rows, p.own}, shard->scratch, &inputs));
     HM_TRY(drop_hidden(&p, shard, inputs, &scale));
-    HM_TRY(hm_arena_doubles(shard->scratch, p.labels, &scores));
-    HM_TRY(hm_arena_floats(shard->scratch, all * units, &a));
-    HM_TRY(hm_arena_floats(shard->scratch, all * p.hidden, &b));
-    if (there > 0) {
-        memcpy(a, outer->a.at, (size_t)(there * units) * sizeof(float));
-        memcpy(b, outer->b.at, (size_t)(there * p.hidden) * sizeof(float));
-    }
-    memset(a + there * units, 0, (size_t)((all - there) * units) * sizeof(float));
+    HM_TRY(stack_products(&p, shard, x, &shard->outer[machine->weights[0]], &b));
     float *dd = hm_shard_direct(shard, &model->layout, machine->layer[0].bias) + p.own;
     for (int64_t row = 0; row < rows; row++) {
-        const float *data = shard->data.at + row * shard->data.columns;
-        int64_t first = there + row * (1 + p.labels), is = hm_most_probable(data + p.own, p.labels);
-        memcpy(a + first * units, x + row * p.own, (size_t)p.own * sizeof(float));
-        for (int64_t y = 0; y < p.labels; y++) a[(first + 1 + y) * units + p.own + y] = 1.0f;
-        row_gradient(&p, inputs + row * p.hidden, is, scale, scores, b + first * p.hidden, b + (first + 1) * p.hidden,
+        int64_t label = hm_most_probable(shard->data.at + row * shard->data.columns + p.own, p.labels);
+        row_gradient(&p, inputs + row * p.hidden, label, scale, scores, with_y, b + row * p.hidden, b + rows * p.hidden,
                      dd);
-        hm_kernels_best()->add_columns(1, p.hidden, b + first * p.hidden, 1.0f,
-                                       hm_shard_direct(shard, &model->layout, machine->layer[1].bias));
     }
-    *outer = (hm_outer){.a = {a, all, units}, .b = {b, all, p.hidden}};
+    hm_kernels_best()->add_columns(rows, p.hidden, b, 1.0f,
+                                   hm_shard_direct(shard, &model->layout, machine->layer[1].bias));
     return HM_OK;
 }
 
