@@ -114,37 +114,23 @@ size_t hm_labels_gradient_bytes(const hm_machine *machine, int64_t rows, int64_t
 
 static const float OFF = -1e30f; /* input of a unit that is off whatever the label: its softplus and sigmoid are 0 */
 
-/* Units that this update leaves out (Srivastava et al. 2014, section 8): visible ones of x are 0 and the others
- * 1 / keep times as large; hidden ones are off, and what the others add counts *scale = 1 / keep times. */
-static hm_status drop_visible(const parts *p, const hm_shard *shard, float *x)
+/* Of x (rows, units), those of layer l that this update leaves out become `off` and the others, a share `keep`, are
+ * divided by `keep_as` (Srivastava et al. 2014, section 8). */
+static hm_status leave_out(const hm_shard *shard, int l, float keep, int64_t units, float off, float keep_as, float *x)
 {
-    hm_stream stream = hm_dropout_stream(shard, 0);
-    float keep = (float)(1 - shard->how->dropout_visible), *uniform;
+    hm_stream stream = hm_dropout_stream(shard, l);
+    float *uniform;
     if (keep == 1) return HM_OK;
-    HM_TRY(hm_arena_floats(shard->scratch, p->own, &uniform));
-    for (int64_t row = 0; row < shard->data.rows; row++) {
-        hm_kernels_best()->uniform(&stream, shard->first_row + row, p->own, uniform);
-        hm_kernels_best()->drop(p->own, uniform, keep, x + row * p->own);
+    HM_TRY(hm_arena_floats(shard->scratch, units, &uniform));
+    for (int64_t row = 0; row < shard->data.rows; row++, x += units) {
+        hm_kernels_best()->uniform(&stream, shard->first_row + row, units, uniform);
+        for (int64_t i = 0; i < units; i++) x[i] = uniform[i] < keep ? x[i] / keep_as : off;
     }
     return HM_OK;
 }
 
-static hm_status drop_hidden(const parts *p, const hm_shard *shard, float *inputs, double *scale)
-{
-    hm_stream stream = hm_dropout_stream(shard, 1);
-    float keep = (float)(1 - shard->how->dropout), *uniform;
-    *scale = 1 / (double)keep;
-    if (keep == 1) return HM_OK;
-    HM_TRY(hm_arena_floats(shard->scratch, p->hidden, &uniform));
-    for (int64_t row = 0; row < shard->data.rows; row++) {
-        hm_kernels_best()->uniform(&stream, shard->first_row + row, p->hidden, uniform);
-        for (int64_t j = 0; j < p->hidden; j++)
-            if (!(uniform[j] < keep)) inputs[row * p->hidden + j] = OFF;
-    }
-    return HM_OK;
-}
-
-/* Of one row: b of its product with [x, 0] is the sum over y of with_y, which is added to that of y's unit, too. */
+/* Of one row: b of its product with [x, 0] is the sum over y of with_y, which is added to that of y's unit, too. What
+ * hidden units add counts `scale` times, for those that are left out. */
 static void row_gradient(const parts *p, const float *input, int64_t label, double scale, double scores[],
                          float *with_y, float *with_x, float *with_labels, float *dd)
 {
@@ -184,21 +170,22 @@ hm_status hm_labels_gradient(const hm_model *model, const hm_machine *machine, h
 {
     parts p = parts_of(model, machine);
     int64_t rows = shard->data.rows;
+    float keep_visible = (float)(1 - shard->how->dropout_visible), keep_hidden = (float)(1 - shard->how->dropout);
     float *x, *inputs, *with_y, *b;
-    double *scores, scale;
+    double *scores;
     HM_TRY(hm_arena_floats(shard->scratch, rows * p.own, &x));
     HM_TRY(hm_arena_floats(shard->scratch, p.hidden, &with_y));
     HM_TRY(hm_arena_doubles(shard->scratch, p.labels, &scores));
     hm_shard_visible(model, shard, x);
-    HM_TRY(drop_visible(&p, shard, x));
+    HM_TRY(leave_out(shard, 0, keep_visible, p.own, 0, keep_visible, x));
     HM_TRY(inputs_of(machine, &p, (hm_matrix){x, rows, p.own}, shard->scratch, &inputs));
-    HM_TRY(drop_hidden(&p, shard, inputs, &scale));
+    HM_TRY(leave_out(shard, 1, keep_hidden, p.hidden, OFF, 1, inputs));
     HM_TRY(stack_products(&p, shard, x, &shard->outer[machine->weights[0]], &b));
     float *dd = hm_shard_direct(shard, &model->layout, machine->layer[0].bias) + p.own;
     for (int64_t row = 0; row < rows; row++) {
         int64_t label = hm_most_probable(shard->data.at + row * shard->data.columns + p.own, p.labels);
-        row_gradient(&p, inputs + row * p.hidden, label, scale, scores, with_y, b + row * p.hidden, b + rows * p.hidden,
-                     dd);
+        row_gradient(&p, inputs + row * p.hidden, label, 1 / (double)keep_hidden, scores, with_y, b + row * p.hidden,
+                     b + rows * p.hidden, dd);
     }
     hm_kernels_best()->add_columns(rows, p.hidden, b, 1.0f,
                                    hm_shard_direct(shard, &model->layout, machine->layer[1].bias));
