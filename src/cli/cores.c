@@ -1,18 +1,13 @@
-#define _GNU_SOURCE /* sched_getaffinity */
 #include "cli/cores.h"
 
 #include "mpi/comm_mpi.h"
 
-#include <sched.h>
+#include <omp.h>
 #include <stdio.h>
 #include <unistd.h>
 
-int hm_cores_of_rank(void)
-{
-    cpu_set_t cores;
-    CPU_ZERO(&cores);
-    return sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : hm_cores_of_host();
-}
+/* Those that the process was started on: with OMP_PROC_BIND the calling thread is by now bound to one of them. */
+int hm_cores_of_rank(void) { return omp_get_num_procs(); }
 
 int hm_cores_of_host(void) { return (int)sysconf(_SC_NPROCESSORS_ONLN); }
 

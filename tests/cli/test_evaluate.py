@@ -287,6 +287,13 @@ class Look(Case):
         if report["openblas_core"] == "Prescott" and report["openblas_coretype"] == "not set":
             self.assertIn("OpenBLAS does not know this processor", run("doctor").stderr)
 
+    def test_cores_of_a_rank_are_those_it_was_started_on(self):
+        for bind in ("false", "true"):  # OpenMP binds the thread that asks, mpirun and taskset the process
+            for cores in (os.sched_getaffinity(0), {min(os.sched_getaffinity(0))}):
+                process = run("doctor", "--json", env={"OMP_PROC_BIND": bind},
+                              preexec_fn=lambda cores=cores: os.sched_setaffinity(0, cores))
+                self.assertEqual(json.loads(process.stdout)["cores_of_rank"], len(cores))
+
 
 if __name__ == "__main__":
     unittest.main()
