@@ -17,16 +17,14 @@
 
 /* ---- elementary functions ------------------------------------------------------------------------------------- */
 
-/* exp(x) in float32 for x in [-104, 89], below 2 ulp (measured by the tests): x = n ln 2 + r, Cody-Waite reduction in
- * two steps, the degree-7 Taylor polynomial of exp on |r| <= ln(2)/2, scaled by 2^n in two halves so that denormal
- * results round once. Arguments outside are clamped: the result is 0 or +infinity. */
-INLINE vf exp_vf(vf x)
+/* exp(x) = 2^n poly: x = n ln 2 + r, Cody-Waite reduction in two steps, poly the degree-7 Taylor polynomial of exp on
+ * |r| <= ln(2)/2. */
+INLINE vf exp_poly(vf x, vi *n)
 {
     const vf rounder = vf_set(0x1.8p23f);
-    x = vf_max(vf_set(-104.0f), vf_min(vf_set(89.0f), x)); /* a NaN stays one: both return their second operand */
-    vf n = vf_sub(vf_fma(x, vf_set(0x1.715476p+0f), rounder), rounder);
-    vf r = vf_fma(n, vf_set(-0x1.62e400p-1f), x);
-    r = vf_fma(n, vf_set(-0x1.7f7d1cp-20f), r);
+    vf rounded = vf_fma(x, vf_set(0x1.715476p+0f), rounder), whole = vf_sub(rounded, rounder);
+    vf r = vf_fma(whole, vf_set(-0x1.62e400p-1f), x);
+    r = vf_fma(whole, vf_set(-0x1.7f7d1cp-20f), r);
     vf poly = vf_set(0x1.a01a02p-13f);               /* 1/7! */
     poly = vf_fma(poly, r, vf_set(0x1.6c16c2p-10f)); /* 1/6! */
     poly = vf_fma(poly, r, vf_set(0x1.111112p-7f));
@@ -34,13 +32,23 @@ INLINE vf exp_vf(vf x)
     poly = vf_fma(poly, r, vf_set(0x1.555556p-3f));
     poly = vf_fma(poly, r, vf_set(0.5f));
     poly = vf_fma(poly, r, vf_set(1.0f));
-    poly = vf_fma(poly, r, vf_set(1.0f));
+    *n = vi_sub(vf_bits(rounded), vi_set(0x4b400000));
+    return vf_fma(poly, r, vf_set(1.0f));
+}
+
+/* 2^n for -127 <= n <= 128: 0 and +infinity at the ends. */
+INLINE vf power_of_two(vi n) { return vf_from_bits(vi_shl(vi_add(n, vi_set(127)), 23)); }
+
+/* exp(x) in float32 for x in [-104, 89], below 2 ulp (measured by the tests), scaled by 2^n in two halves so that
+ * denormal results round once. Arguments outside are clamped: the result is 0 or +infinity. */
+INLINE vf exp_vf(vf x)
+{
+    vi n;
+    /* A NaN stays one: both return their second operand. */
+    vf poly = exp_poly(vf_max(vf_set(-104.0f), vf_min(vf_set(89.0f), x)), &n);
     /* 2^n = 2^half * 2^(n - half): the exponent of either factor is in range. */
-    vi exponent = vi_sub(vf_bits(vf_add(n, rounder)), vi_set(0x4b400000));
-    vi half = vi_sub(vi_shr(vi_add(exponent, vi_set(512)), 1), vi_set(256));
-    vf low = vf_from_bits(vi_shl(vi_add(half, vi_set(127)), 23));
-    vf high = vf_from_bits(vi_shl(vi_add(vi_sub(exponent, half), vi_set(127)), 23));
-    return vf_mul(vf_mul(poly, low), high);
+    vi half = vi_sub(vi_shr(vi_add(n, vi_set(512)), 1), vi_set(256));
+    return vf_mul(vf_mul(poly, power_of_two(half)), power_of_two(vi_sub(n, half)));
 }
 
 /* log(1 + t) for t in [0, 1]: 2 atanh(s), s = t / (2 + t) <= 1/3, as an odd series to s^15. */
@@ -113,10 +121,14 @@ INLINE vf tanh_vf(vf x)
     return vf_from_bits(vi_or(vf_bits(y), sign));
 }
 
+/* 1 / (1 + e^-x) as 0.5 / (0.5 + e^-x / 2), where 2^n / 2 needs no halves: it is in range up to 128.5 ln 2 = 89.07,
+ * beyond which it is +infinity, the quotient 0. An e^-x below e^-87 is lost beside the 1. */
 INLINE vf sigmoid_vf(vf x)
 {
-    vf e = exp_vf(vf_sub(vf_set(0.0f), x));
-    return vf_div(vf_set(1.0f), vf_add(vf_set(1.0f), e));
+    const vf half = vf_set(0.5f);
+    vi n;
+    vf poly = exp_poly(vf_max(vf_set(-87.0f), vf_min(vf_set(89.4f), vf_sub(vf_set(0.0f), x))), &n);
+    return vf_div(half, vf_fma(poly, power_of_two(vi_sub(n, vi_set(1))), half));
 }
 
 /* softplus(x) = log(1 + e^x) = max(x, 0) + log(1 + e^-|x|). */
@@ -129,51 +141,76 @@ INLINE vf softplus_vf(vf x)
 
 /* ---- random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011) -------------------------------------------- */
 
-/* Four words for each of VL consecutive counters; the counter is (block, row, step, purpose), the key the seed. */
-INLINE void philox_vi(vi block, int64_t row, const hm_stream *stream, vi out[4])
+/* What all counters of a row share: the key of each round, from the seed, and the words (row, step, purpose). */
+enum { ROUNDS = 10 };
+typedef struct row_draws {
+    vi low[ROUNDS], high[ROUNDS];
+    hm_counter counter;
+} row_draws;
+
+INLINE row_draws draws_of(const hm_stream *stream, int64_t row)
 {
-    hm_counter c = hm_counter_of(stream, row);
-    vi x0 = block, x1 = vi_set((int32_t)c.row), x2 = vi_set((int32_t)c.step), x3 = vi_set((int32_t)c.high);
-    uint32_t key0 = (uint32_t)stream->seed, key1 = (uint32_t)(stream->seed >> 32);
-    for (int round = 0; round < 10; round++) {
-        vi hi0, lo0, hi1, lo1;
-        vi_mulhilo(x0, 0xD2511F53u, &hi0, &lo0);
-        vi_mulhilo(x2, 0xCD9E8D57u, &hi1, &lo1);
-        x0 = vi_xor(vi_xor(hi1, x1), vi_set((int32_t)key0));
-        x2 = vi_xor(vi_xor(hi0, x3), vi_set((int32_t)key1));
-        x1 = lo1;
-        x3 = lo0;
-        key0 += 0x9E3779B9u;
-        key1 += 0xBB67AE85u;
+    row_draws draws = {.counter = hm_counter_of(stream, row)};
+    uint32_t low = (uint32_t)stream->seed, high = (uint32_t)(stream->seed >> 32);
+    for (int round = 0; round < ROUNDS; round++, low += 0x9E3779B9u, high += 0xBB67AE85u) {
+        draws.low[round] = vi_set((int32_t)low);
+        draws.high[round] = vi_set((int32_t)high);
     }
-    out[0] = x0;
-    out[1] = x1;
-    out[2] = x2;
-    out[3] = x3;
+    return draws;
+}
+
+/* Column c of a row takes word (c / 16) % 4 of block (c / 64) * 16 + c % 16: 16 lanes hold 64 consecutive columns. */
+enum { SPAN = 64, PARTS = 16 / VL };
+
+/* Four words for each of the 16 counters (block, row, step, purpose) from `block`. Their rounds take turns, as each
+ * waits for its own last one. */
+INLINE void philox_of_span(int32_t block, const row_draws *draws, vi out[4][PARTS])
+{
+    const hm_counter c = draws->counter;
+    vi x0[PARTS], x1[PARTS], x2[PARTS], x3[PARTS];
+    for (int part = 0; part < PARTS; part++) {
+        x0[part] = vi_add(vi_set(block + part * VL), vi_iota());
+        x1[part] = vi_set((int32_t)c.row);
+        x2[part] = vi_set((int32_t)c.step);
+        x3[part] = vi_set((int32_t)c.high);
+    }
+#pragma GCC unroll 10
+    for (int round = 0; round < ROUNDS; round++)
+        for (int part = 0; part < PARTS; part++) {
+            vi hi0, lo0, hi1, lo1;
+            vi_mulhilo(x0[part], 0xD2511F53u, &hi0, &lo0);
+            vi_mulhilo(x2[part], 0xCD9E8D57u, &hi1, &lo1);
+            x0[part] = vi_xor(hi1, vi_xor(x1[part], draws->low[round]));
+            x2[part] = vi_xor(hi0, vi_xor(x3[part], draws->high[round]));
+            x1[part] = lo1;
+            x3[part] = lo0;
+        }
+    for (int part = 0; part < PARTS; part++) {
+        out[0][part] = x0[part];
+        out[1][part] = x1[part];
+        out[2][part] = x2[part];
+        out[3][part] = x3[part];
+    }
 }
 
 /* u in [0, 1): the 24 high bits of a word, times 2^-24. */
 INLINE vf uniform_vf(vi word) { return vf_mul(vf_from_int(vi_shr(word, 8)), vf_set(0x1p-24f)); }
 
-/* Column c of a row takes word (c / 16) % 4 of block (c / 64) * 16 + c % 16: 16 lanes hold 64 consecutive columns. */
-enum { SPAN = 64, PARTS = 16 / VL };
-
 /* uniforms[c] for the 64 columns from `column` (a multiple of 64). */
-INLINE void uniforms_of_span(const hm_stream *stream, int64_t row, int64_t column, vf uniforms[SPAN / VL])
+INLINE void uniforms_of_span(const row_draws *draws, int64_t column, vf uniforms[SPAN / VL])
 {
-    for (int part = 0; part < PARTS; part++) {
-        vi words[4];
-        vi block = vi_add(vi_set((int32_t)(column / SPAN * 16 + part * VL)), vi_iota());
-        philox_vi(block, row, stream, words);
-        for (int word = 0; word < 4; word++) uniforms[word * PARTS + part] = uniform_vf(words[word]);
-    }
+    vi words[4][PARTS];
+    philox_of_span((int32_t)(column / SPAN * 16), draws, words);
+    for (int word = 0; word < 4; word++)
+        for (int part = 0; part < PARTS; part++) uniforms[word * PARTS + part] = uniform_vf(words[word][part]);
 }
 
 static void uniform(const hm_stream *stream, int64_t row, int64_t columns, float *out)
 {
+    const row_draws draws = draws_of(stream, row);
     for (int64_t column = 0; column < columns; column += SPAN) {
         vf u[SPAN / VL];
-        uniforms_of_span(stream, row, column, u);
+        uniforms_of_span(&draws, column, u);
         for (int v = 0; v < SPAN / VL; v++) {
             int64_t left = columns - column - v * VL;
             if (left > 0) vf_store_first(out + column + v * VL, u[v], left < VL ? (int)left : VL);
@@ -183,10 +220,11 @@ static void uniform(const hm_stream *stream, int64_t row, int64_t columns, float
 
 static void normal(const hm_stream *stream, int64_t row, int64_t columns, float *out)
 {
+    const row_draws draws = draws_of(stream, row);
     for (int64_t column = 0; column < columns; column += 2 * SPAN) {
         vf radius[SPAN / VL], angle[SPAN / VL];
-        uniforms_of_span(stream, row, column, radius);
-        uniforms_of_span(stream, row, column + SPAN, angle);
+        uniforms_of_span(&draws, column, radius);
+        uniforms_of_span(&draws, column + SPAN, angle);
         for (int v = 0; v < SPAN / VL; v++) {
             vf cosine, sine, u = vf_add(radius[v], vf_set(0x1p-24f)); /* in (0, 1] */
             vf length = vf_sqrt(vf_mul(vf_set(-2.0f), log_vf(u)));
@@ -222,10 +260,11 @@ INLINE void draw_vector(int n, const float *x, vf factor, vf bias, vf u, float *
 INLINE void sample_row(int64_t columns, const float *x, float scale, const float *bias, const hm_stream *stream,
                        int64_t row, float *prob, float *sample)
 {
+    const row_draws draws = draws_of(stream, row);
     const vf factor = vf_set(scale);
     for (int64_t column = 0; column < columns; column += SPAN) {
         vf u[SPAN / VL];
-        uniforms_of_span(stream, row, column, u);
+        uniforms_of_span(&draws, column, u);
         for (int v = 0; v < SPAN / VL; v++) {
             int64_t c = column + v * VL;
             if (c >= columns) break;
@@ -250,9 +289,10 @@ static void activate(int64_t rows, int64_t columns, const float *x, float scale,
 
 static void bernoulli(int64_t columns, const float *prob, const hm_stream *stream, int64_t row, float *sample)
 {
+    const row_draws draws = draws_of(stream, row);
     for (int64_t column = 0; column < columns; column += SPAN) {
         vf u[SPAN / VL];
-        uniforms_of_span(stream, row, column, u);
+        uniforms_of_span(&draws, column, u);
         for (int v = 0; v < SPAN / VL; v++) {
             int64_t c = column + v * VL;
             if (c >= columns) break;

@@ -79,8 +79,17 @@ static inline vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void vf_store(float *p, vf x) { _mm256_storeu_ps(p, x); }
 static inline vi vi_iota(void) { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
 static inline vi vi_first(int n) { return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), vi_iota()); }
-static inline vf vf_load_first(const float *p, int n) { return _mm256_maskload_ps(p, vi_first(n)); }
-static inline void vf_store_first(float *p, vf x, int n) { _mm256_maskstore_ps(p, vi_first(n), x); }
+static inline vf vf_load_first(const float *p, int n)
+{
+    return n >= VL ? vf_load(p) : _mm256_maskload_ps(p, vi_first(n));
+}
+static inline void vf_store_first(float *p, vf x, int n)
+{
+    if (n >= VL)
+        vf_store(p, x); /* on AMD a masked store takes some twelve cycles */
+    else
+        _mm256_maskstore_ps(p, vi_first(n), x);
+}
 static inline vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
 static inline vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
 static inline vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
