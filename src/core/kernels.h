@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 enum {
-    HM_PANEL = 48,        /* columns of a packed panel (product.h) */
+    HM_PANEL = 48,        /* panels of packed weights (product.h) hold a divisor of so many columns */
     HM_SHARDS_MAX = 1024, /* leaves of a reduction tree */
     HM_TREE_LEVELS = 10,  /* 2^10 leaves */
     HM_STRIP = 56,        /* most rows of a gradient matrix that outer_strip makes at a time */
@@ -80,6 +80,12 @@ typedef struct hm_kernels {
 
     /* to[c][r] = from[r][c], r < rows, c < columns, with leading dimensions. */
     void (*transpose)(int64_t rows, int64_t columns, const float *from, int64_t ld_from, float *to, int64_t ld_to);
+
+    /* Columns of a panel of packed weights; see product.h. */
+    int64_t panel;
+
+    /* Rows begin .. end of w (depth, columns), into all panels. The end of the last one is filled with zeros. */
+    void (*pack_rows)(int64_t depth, int64_t columns, int64_t begin, int64_t end, const float *w, float *panels);
 
     /* c (rows, columns) = a (rows, depth) times packed panels; called by hm_product, see product.h for tables. Here and
      * in outer_strip, steps at which a is zero may be left out: an infinity or NaN that the other factor has there may

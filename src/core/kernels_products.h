@@ -17,6 +17,11 @@ enum { TILE_ROWS = 4, TILE_VECTORS = 3 };
 enum { TILE_ROWS = 1, TILE_VECTORS = 1 };
 #endif
 
+enum {
+    PANEL = TILE_VECTORS * VL, /* a panel of packed weights (product.h) is as wide as a tile */
+    LINE = 64,                 /* bytes that are fetched together */
+};
+
 /* sum[r][v] += a[k][r] b[k][v] step by step, k = list[step], or k = step without a list; the rows of a and b lie at the
  * given strides. Leaving out a k where all of a is zero changes no bit of a sum, fma(0, b, sum) = sum, as long as b is
  * finite, but for one: a -0, of a product too small for a float, stays one. settle() makes it +0 in the end. */
@@ -31,8 +36,8 @@ INLINE void tile_sum(const int rows, const int vectors, int64_t steps, const uin
         int64_t k = list ? list[step] : step;
         vf column[TILE_VECTORS];
         for (int v = 0; v < vectors; v++) column[v] = vf_load(b + k * ldb + v * VL);
-        for (int v = 0; v < vectors; v++)
-            __builtin_prefetch((const void *)((uintptr_t)(b + k * ldb + v * VL) + AHEAD * (uintptr_t)ldb * sizeof *b));
+        for (int v = 0; v < vectors * VL; v += LINE / (int)sizeof *b)
+            __builtin_prefetch((const void *)((uintptr_t)(b + k * ldb + v) + AHEAD * (uintptr_t)ldb * sizeof *b));
         for (int r = 0; r < rows; r++) {
             vf x = vf_set(a[k * lda + r]);
             for (int v = 0; v < vectors; v++) acc[r][v] = vf_fma(x, column[v], acc[r][v]);
@@ -67,7 +72,7 @@ INLINE void load_row(const int vectors, const float *c, int last, vf sum[])
 /* Vectors of a tile that begins so many columns before the end; lanes of its last one. */
 INLINE int vectors_for(int64_t columns, int *last)
 {
-    int wide = columns < TILE_VECTORS * VL ? (int)columns : TILE_VECTORS * VL, vectors = (wide + VL - 1) / VL;
+    int wide = columns < PANEL ? (int)columns : PANEL, vectors = (wide + VL - 1) / VL;
     *last = wide - (vectors - 1) * VL;
     return vectors;
 }
@@ -148,18 +153,14 @@ typedef struct packed_block {
 /* Packed columns of a tile, of which the last vector holds `last` lanes of the result. */
 typedef struct tile_columns {
     const float *w; /* of the block's first step */
-    int64_t width;
     int vectors, last;
 } tile_columns;
 
 /* The tile that begins at column j. */
 INLINE tile_columns columns_of_block(const packed_block *block, int64_t j)
 {
-    int64_t panel = j / HM_PANEL * HM_PANEL, left = block->columns - panel;
-    if (left > HM_PANEL) left = HM_PANEL;
-    tile_columns at = {.width = (left + 15) / 16 * 16};
-    at.w = block->panels + panel * block->depth + block->from * at.width + (j - panel);
-    at.vectors = vectors_for(left - (j - panel), &at.last);
+    tile_columns at = {.w = block->panels + j * block->depth + block->from * PANEL};
+    at.vectors = vectors_for(block->columns - j, &at.last);
     return at;
 }
 
@@ -173,9 +174,9 @@ INLINE void product_tile(const int rows, const int vectors, bool first, int64_t 
     else
         for (int r = 0; r < rows; r++) load_row(vectors, c + r * ldc, at->last, sum[r]);
     if (tile->count < depth)
-        tile_sum(rows, vectors, tile->count, tile->list, tile->x[0], TILE_ROWS, at->w, at->width, sum);
+        tile_sum(rows, vectors, tile->count, tile->list, tile->x[0], TILE_ROWS, at->w, PANEL, sum);
     else
-        tile_sum(rows, vectors, depth, NULL, tile->x[0], TILE_ROWS, at->w, at->width, sum);
+        tile_sum(rows, vectors, depth, NULL, tile->x[0], TILE_ROWS, at->w, PANEL, sum);
     for (int r = 0; r < rows; r++) store_row(vectors, sum[r], at->last, c + r * ldc);
 }
 
@@ -196,6 +197,13 @@ typedef void product_tile_fn(bool, int64_t, const row_tile *, const tile_columns
 #define LIST_PRODUCT_TILE(ROWS) product_tile_##ROWS,
 static product_tile_fn *const product_tiles[] = {NULL, TILE_HEIGHTS(LIST_PRODUCT_TILE)};
 
+/* Asks the second cache for so many lines from an address on, which need not be one that can be read. */
+INLINE void fetch(uintptr_t address, int64_t lines)
+{
+    for (int64_t line = 0; line < lines; line++)
+        __builtin_prefetch((const void *)(address + (uintptr_t)line * LINE), 0, 2);
+}
+
 #include "core/kernels_binary.h"
 
 /* Rows of the next of parts of even size, at most `most`: 130 rows are 65 + 65. */
@@ -210,10 +218,14 @@ enum { GROUP_ROWS = 128, GROUP_TILES = GROUP_ROWS / TILE_ROWS }; /* 280 KB of st
 
 static void product_block(const packed_block *block, int tiles, const row_tile *tile, float *c)
 {
-    for (int64_t j = 0; j < block->columns; j += TILE_VECTORS * VL) {
+    /* Every tile asks for its share of the next panel, which would otherwise be waited for. */
+    int64_t share = (block->steps * PANEL * (int64_t)sizeof(float) / LINE + tiles - 1) / tiles;
+    for (int64_t j = 0; j < block->columns; j += PANEL) {
         tile_columns at = columns_of_block(block, j);
+        uintptr_t next = (uintptr_t)at.w + (uintptr_t)(PANEL * block->depth) * sizeof(float);
         float *row = c + j;
-        for (int t = 0; t < tiles; t++) {
+        for (int t = 0; t < tiles; t++, next += (uintptr_t)share * LINE) {
+            fetch(next, share);
             product_tiles[tile[t].height](block->from == 0, block->steps, &tile[t], &at, row, block->columns);
             row += tile[t].height * block->columns;
         }
@@ -242,14 +254,14 @@ static void dense_product(int64_t rows, int64_t depth, int64_t columns, const fl
 /* Binary rows and others each have a sum of their own order, whatever their company: runs of either kind. */
 static void mixed_product(int64_t rows, int64_t depth, int64_t columns, const float *a, const float *panels, float *c)
 {
-    row_words words[TABLE_ROWS];
+    row_codes codes[WORDS];
     for (int64_t row = 0; row < rows;) {
         int64_t most = next_part(rows - row, TABLE_ROWS), binary = 0, other = 0;
         for (; binary < most; binary++)
-            if (!row_is_binary(depth, a + (row + binary) * depth, words[binary])) break;
-        binary_product(binary, depth, columns, a + row * depth, words[0], panels, c + row * columns);
+            if (!row_is_binary(depth, a + (row + binary) * depth, binary, codes)) break;
+        binary_product(binary, depth, columns, a + row * depth, codes, panels, c + row * columns);
         row += binary;
-        while (row + other < rows && !row_is_binary(depth, a + (row + other) * depth, words[0])) other++;
+        while (row + other < rows && !row_is_binary(depth, a + (row + other) * depth, 0, codes)) other++;
         dense_product(other, depth, columns, a + row * depth, panels, c + row * columns);
         row += other;
     }
@@ -259,6 +271,18 @@ static void product(bool tables, int64_t rows, int64_t depth, int64_t columns, c
                     float *c)
 {
     (tables ? mixed_product : dense_product)(rows, depth, columns, a, panels, c);
+}
+
+static void pack_rows(int64_t depth, int64_t columns, int64_t begin, int64_t end, const float *w, float *panels)
+{
+    for (int64_t k = begin; k < end; k++)
+        for (int64_t j = 0; j < columns; j += PANEL) {
+            const float *from = w + k * columns + j;
+            float *to = panels + j * depth + k * PANEL;
+            int64_t left = columns - j;
+            for (int v = 0; v < TILE_VECTORS && v * VL < left; v++)
+                vf_store(to + v * VL, vf_load_first(from + v * VL, left - v * VL < VL ? (int)(left - v * VL) : VL));
+        }
 }
 
 INLINE void transpose_block(const float *from, int64_t ld_from, float *to, int64_t ld_to)
@@ -308,7 +332,7 @@ INLINE void tile_add(const int rows, const int vectors, const float *level, vf t
 INLINE void outer_tile(const int rows, const int vectors, int leaves, const hm_outer_leaf *leaf, const steps *r,
                        int64_t i, int64_t j, int last, float *c, int64_t ldc)
 {
-    float levels[HM_TREE_LEVELS][TILE_ROWS * TILE_VECTORS * VL] __attribute__((aligned(64)));
+    float levels[HM_TREE_LEVELS][TILE_ROWS * PANEL] __attribute__((aligned(64)));
     vf tile[TILE_ROWS][TILE_VECTORS];
     int s = 0;
     do { /* at least one leaf */
@@ -383,7 +407,7 @@ static void outer_strip(int leaves, const hm_outer_leaf *leaf, int64_t i_begin, 
         int height = (int)(i_end - i < TILE_ROWS ? i_end - i : TILE_ROWS);
         outer_steps(leaves, leaf, i, height, room[t], r[t]);
     }
-    for (int64_t j = 0; j < columns; j += TILE_VECTORS * VL) {
+    for (int64_t j = 0; j < columns; j += PANEL) {
         int last, vectors = vectors_for(columns - j, &last);
         for (int64_t i = i_begin, t = 0; i < i_end; i += TILE_ROWS, t++) {
             int height = (int)(i_end - i < TILE_ROWS ? i_end - i : TILE_ROWS);

@@ -17,9 +17,10 @@
 #include "core/team.h"
 
 typedef struct hm_packed {
-    float *panels;          /* owned */
-    int64_t depth, columns; /* of the (depth, columns) matrix that was packed */
-    bool tables;            /* rows of zeros and ones are looked up; false unless the owner sets it */
+    float *panels;                    /* owned */
+    int64_t depth, columns;           /* of the (depth, columns) matrix that was packed */
+    bool tables;                      /* rows of zeros and ones are looked up; false unless the owner sets it */
+    const struct hm_kernels *kernels; /* that pack and multiply it: panels are as wide as these want them */
 } hm_packed;
 
 /* Room for a packed (depth, columns) matrix; free with hm_packed_free. */

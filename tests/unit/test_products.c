@@ -75,11 +75,12 @@ static float *expect(shape s, bool tables, const float *x, const float *w)
     return c;
 }
 
-/* w (depth, columns), packed as it is or from its transpose. */
-static hm_packed pack(shape s, float *w, bool transposed, const hm_team *team)
+/* w (depth, columns), packed as it is or from its transpose, for the kernels of an instruction set. */
+static hm_packed pack(shape s, float *w, bool transposed, const hm_team *team, const hm_kernels *kernels)
 {
     hm_packed packed;
     assert_int_equal(hm_packed_init(&packed, s.depth, s.columns), HM_OK);
+    packed.kernels = kernels;
     if (!transposed) {
         hm_pack_weights(&packed, (hm_matrix){w, s.depth, s.columns}, team);
         return packed;
@@ -102,15 +103,13 @@ static void compare(shape s, numbers_kind kind, binary_rows which, bool tables, 
     float *w = numbers(s.depth * s.columns, 2, kind == NUMBERS_NASTY ? NUMBERS_FINITE : kind);
     make_binary(s, which, x);
     float *expected = expect(s, tables, x, w), *ours = numbers_zero(s.rows * s.columns);
-    hm_packed packed = pack(s, w, transposed, &team);
-    packed.tables = tables;
     for (int isa = 0; isa < count; isa++) {
-        isas[isa].kernels->product(tables, s.rows, s.depth, s.columns, x, packed.panels, ours);
+        hm_packed packed = pack(s, w, transposed, &team, isas[isa].kernels);
+        packed.tables = tables;
+        hm_product((hm_matrix){x, s.rows, s.depth}, &packed, ours);
         numbers_same("product", isas[isa].name, s.rows * s.columns + 64, ours, expected);
+        hm_packed_free(&packed);
     }
-    hm_product((hm_matrix){x, s.rows, s.depth}, &packed, ours);
-    numbers_same("hm_product", "best", s.rows * s.columns + 64, ours, expected);
-    hm_packed_free(&packed);
     free(x), free(w), free(expected), free(ours);
 }
 
@@ -134,10 +133,13 @@ static void weights_packed_together_are_as_packed_alone(void **state)
             hm_pack_both(&up[1], &down[1], w, &team);
             hm_pack_transposed(&first[0], hm_rows(w, 0, first[0].columns), &alone);
             hm_pack_both(NULL, &first[1], w, &team);
-            numbers_same("hm_pack_both", "up", (columns + 15) / 16 * 16 * rows, up[1].panels, up[0].panels);
-            numbers_same("hm_pack_both", "down", (rows + 15) / 16 * 16 * columns, down[1].panels, down[0].panels);
-            numbers_same("hm_pack_both", "down, first columns", (first[0].columns + 15) / 16 * 16 * columns,
-                         first[1].panels, first[0].panels);
+            numbers_same("hm_pack_both", "up", (columns + HM_PANEL - 1) / HM_PANEL * HM_PANEL * rows, up[1].panels,
+                         up[0].panels);
+            numbers_same("hm_pack_both", "down", (rows + HM_PANEL - 1) / HM_PANEL * HM_PANEL * columns, down[1].panels,
+                         down[0].panels);
+            numbers_same("hm_pack_both", "down, first columns",
+                         (first[0].columns + HM_PANEL - 1) / HM_PANEL * HM_PANEL * columns, first[1].panels,
+                         first[0].panels);
             for (int way = 0; way < 2; way++)
                 hm_packed_free(&up[way]), hm_packed_free(&down[way]), hm_packed_free(&first[way]);
             free(w.at);
@@ -176,7 +178,7 @@ static void check_accuracy(shape s, binary_rows which, bool transposed, double *
     float *x = numbers_sparse(s.rows * s.depth, 3, 0.5), *w = numbers_sparse(s.depth * s.columns, 4, 0);
     float *ours = numbers_zero(s.rows * s.columns), *blas = numbers_zero(s.rows * s.columns);
     make_binary(s, which, x);
-    hm_packed packed = pack(s, w, transposed, &team);
+    hm_packed packed = pack(s, w, transposed, &team, hm_kernels_best());
     packed.tables = true;
     hm_product((hm_matrix){x, s.rows, s.depth}, &packed, ours);
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)s.rows, (int)s.columns, (int)s.depth, 1, x,
@@ -208,7 +210,7 @@ static void compare_company(shape s, binary_rows which)
     float *x = numbers(s.rows * s.depth, 5, NUMBERS_FINITE), *w = numbers(s.depth * s.columns, 6, NUMBERS_FINITE);
     float *together = numbers_zero(s.rows * s.columns), *apart = numbers_zero(s.rows * s.columns);
     make_binary(s, which, x);
-    hm_packed packed = pack(s, w, false, &team);
+    hm_packed packed = pack(s, w, false, &team, hm_kernels_best());
     packed.tables = true;
     hm_matrix all = {x, s.rows, s.depth};
     hm_product(all, &packed, together);
@@ -244,15 +246,17 @@ static void vanished_sums_have_one_sign(void **state)
     float x[18 + 64] = {0}, w[2] = {-1e-30f, 1.0f}, c[9 + 64];
     x[0] = 1e-30f; /* row 0: (1e-30, 0); */
     x[3] = 1.0f;   /* row 1: (0, 1): row 0's second step is not left out where both share a tile */
-    hm_packed packed = pack(s, w, false, &team);
-    for (int isa = 0; isa < count; isa++)
+    for (int isa = 0; isa < count; isa++) {
+        hm_packed packed = pack(s, w, false, &team, isas[isa].kernels);
         for (int64_t case_of = 2; case_of < 2 * (s.rows + 1); case_of++) {
             int64_t rows = case_of / 2;
-            isas[isa].kernels->product(case_of % 2, rows, s.depth, s.columns, x, packed.panels, c);
+            packed.tables = case_of % 2;
+            hm_product((hm_matrix){x, rows, s.depth}, &packed, c);
             if (c[0] != 0 || signbit(c[0]))
                 fail_msg("%s, %lld rows: %a", isas[isa].name, (long long)rows, (double)c[0]);
         }
-    hm_packed_free(&packed);
+        hm_packed_free(&packed);
+    }
 }
 
 /* A NaN or an infinity in the weights of a unit that is on reaches the result. */
@@ -264,15 +268,17 @@ static void bad_weights_reach_the_result(void **state)
     const hm_isa *isas;
     int count = hm_isa_list(&isas);
     float x[40 * 2 + 64] = {0}, w[2] = {NAN, 1}, c[40 + 64];
-    hm_packed packed = pack(s, w, false, &team);
     for (int64_t row = 0; row < s.rows; row++) x[row * s.depth] = 1;
-    for (int isa = 0; isa < count; isa++)
+    for (int isa = 0; isa < count; isa++) {
+        hm_packed packed = pack(s, w, false, &team, isas[isa].kernels);
         for (int tables = 0; tables < 2; tables++)
             for (int64_t rows = 1; rows <= s.rows; rows += s.rows - 1) {
-                isas[isa].kernels->product(tables, rows, s.depth, s.columns, x, packed.panels, c);
+                packed.tables = tables;
+                hm_product((hm_matrix){x, rows, s.depth}, &packed, c);
                 for (int64_t row = 0; row < rows; row++) assert_true(isnan(c[row]));
             }
-    hm_packed_free(&packed);
+        hm_packed_free(&packed);
+    }
 }
 
 static void sizes_beyond_memory_are_refused(void **state)
