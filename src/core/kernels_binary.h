@@ -21,10 +21,6 @@ enum {
     FEWER = FEW > 1 ? FEW / 2 : 1,
 };
 
-/* One addition for the address that `vectors` loads share, where the compiler would give each of them an index: 7 %
- * faster on an Intel Xeon. */
-#define KEEP_POINTER(pointer) __asm__("" : "+r"(pointer))
-
 /* Where among a four's sums a row finds its own, in floats, for each four of a word. */
 typedef struct word_codes {
     uint8_t of[FOURS];
