@@ -49,18 +49,18 @@ static void pass_upward(const inference *in, int first)
     }
 }
 
-/* Inputs of layer l into in->fresh; v's part is known. */
-static hm_status inputs(const inference *in, int l)
+/* Inputs of layer l; v's part is known. */
+static hm_status inputs(const inference *in, int l, float *out)
 {
     const hm_machine *machine = in->machine;
     int64_t size = in->states->rows * machine->layer[1].units;
-    if (l > 1) return hm_layer_input(machine, l, in->states, in->scratch, in->fresh);
+    if (l > 1) return hm_layer_input(machine, l, in->states, in->scratch, out);
     if (machine->layers == 2) {
-        memcpy(in->fresh, in->from_visible, (size_t)size * sizeof(float));
+        memcpy(out, in->from_visible, (size_t)size * sizeof(float));
         return HM_OK;
     }
-    hm_product(hm_layer_of(machine, in->states, 2), &machine->down[1], in->fresh);
-    hm_kernels_best()->add(size, in->from_visible, in->fresh, in->fresh);
+    hm_product(hm_layer_of(machine, in->states, 2), &machine->down[1], out);
+    hm_kernels_best()->add(size, in->from_visible, out, out);
     return HM_OK;
 }
 
@@ -70,23 +70,24 @@ static bool rests(const inference *in, int64_t row)
     return in->how->tolerance > 0 && (double)in->residual[row] <= in->how->tolerance;
 }
 
-/* One layer given its neighbours, into in->fresh. */
-static hm_status update_layer(const inference *in, int l, double damping)
+/* One layer given its neighbours; without damping `out` may be the layer itself. */
+static hm_status update_layer(const inference *in, int l, double damping, float *out)
 {
-    int64_t units = in->machine->layer[l].units;
+    int64_t size = in->states->rows * in->machine->layer[l].units;
     const float *q = in->states->at[l];
     float keep = (float)damping;
-    HM_TRY(inputs(in, l));
-    activate(in, l, 1.0f, in->fresh);
-    for (int64_t i = 0; damping > 0 && i < in->states->rows * units; i++) in->fresh[i] += keep * (q[i] - in->fresh[i]);
+    HM_TRY(inputs(in, l, out));
+    activate(in, l, 1.0f, out);
+    for (int64_t i = 0; damping > 0 && i < size; i++) out[i] += keep * (q[i] - out[i]);
     return HM_OK;
 }
 
 static hm_status update_odd(const inference *in, double damping)
 {
     for (int l = 1; l <= in->highest; l += 2) {
-        HM_TRY(update_layer(in, l, damping));
-        memcpy(in->states->at[l], in->fresh, (size_t)(in->states->rows * in->machine->layer[l].units) * sizeof(float));
+        float *q = in->states->at[l], *out = damping > 0 ? in->fresh : q;
+        HM_TRY(update_layer(in, l, damping, out));
+        if (out != q) memcpy(q, out, (size_t)(in->states->rows * in->machine->layer[l].units) * sizeof(float));
     }
     return HM_OK;
 }
@@ -97,7 +98,7 @@ static hm_status update_even(const inference *in, double damping, bool measured)
     memset(in->change, 0, (size_t)in->states->rows * sizeof(float));
     for (int l = 2; l <= in->highest; l += 2) {
         int64_t units = in->machine->layer[l].units;
-        HM_TRY(update_layer(in, l, damping));
+        HM_TRY(update_layer(in, l, damping, in->fresh));
         for (int64_t row = 0; row < in->states->rows; row++) {
             const float *fresh = in->fresh + row * units;
             float *q = in->states->at[l] + row * units;

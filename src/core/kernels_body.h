@@ -254,7 +254,19 @@ INLINE void draw_vector(int n, const float *x, vf factor, vf bias, vf u, float *
 {
     vf p = sigmoid_vf(vf_fma(factor, vf_load_first(x, n), bias));
     if (prob) vf_store_first(prob, p, n);
-    vf_store_first(sample, vf_select(vf_less(u, p), vf_set(1.0f), vf_set(0.0f)), n);
+    vf_store_first(sample, vf_one_if(vf_less(u, p)), n);
+}
+
+INLINE void draw_span(int64_t columns, const float *x, vf factor, const float *bias, const vf u[SPAN / VL], float *prob,
+                      float *sample)
+{
+#pragma GCC unroll 16
+    for (int v = 0; v < SPAN / VL; v++) {
+        int64_t c = v * VL;
+        if (c >= columns) break;
+        int n = columns - c < VL ? (int)(columns - c) : VL;
+        draw_vector(n, x + c, factor, load_bias(bias, c, n), u[v], prob ? prob + c : NULL, sample + c);
+    }
 }
 
 INLINE void sample_row(int64_t columns, const float *x, float scale, const float *bias, const hm_stream *stream,
@@ -262,15 +274,15 @@ INLINE void sample_row(int64_t columns, const float *x, float scale, const float
 {
     const row_draws draws = draws_of(stream, row);
     const vf factor = vf_set(scale);
-    for (int64_t column = 0; column < columns; column += SPAN) {
+    for (int64_t c = 0; c < columns; c += SPAN) {
+        const float *bias_span = bias ? bias + c : NULL;
+        float *prob_span = prob ? prob + c : NULL;
         vf u[SPAN / VL];
-        uniforms_of_span(&draws, column, u);
-        for (int v = 0; v < SPAN / VL; v++) {
-            int64_t c = column + v * VL;
-            if (c >= columns) break;
-            int n = columns - c < VL ? (int)(columns - c) : VL;
-            draw_vector(n, x + c, factor, load_bias(bias, c, n), u[v], prob ? prob + c : NULL, sample + c);
-        }
+        uniforms_of_span(&draws, c, u);
+        if (columns - c >= SPAN)
+            draw_span(SPAN, x + c, factor, bias_span, u, prob_span, sample + c);
+        else
+            draw_span(columns - c, x + c, factor, bias_span, u, prob_span, sample + c);
     }
 }
 
@@ -298,7 +310,7 @@ static void bernoulli(int64_t columns, const float *prob, const hm_stream *strea
             if (c >= columns) break;
             int n = columns - c < VL ? (int)(columns - c) : VL;
             vm on = vf_less(u[v], vf_load_first(prob + c, n));
-            vf_store_first(sample + c, vf_select(on, vf_set(1.0f), vf_set(0.0f)), n);
+            vf_store_first(sample + c, vf_one_if(on), n);
         }
     }
 }

@@ -38,6 +38,7 @@ static inline vm vf_equal(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_
 static inline vm vf_nan(vf a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
 static inline uint32_t vm_bits(vm m) { return m; } /* lane i is bit i */
 static inline vf vf_select(vm m, vf yes, vf no) { return _mm512_mask_blend_ps(m, no, yes); }
+static inline vf vf_one_if(vm m) { return _mm512_maskz_mov_ps(m, vf_set(1.0f)); } /* elsewhere 0 */
 static inline vi vf_bits(vf a) { return _mm512_castps_si512(a); }
 static inline vf vf_from_bits(vi a) { return _mm512_castsi512_ps(a); }
 static inline vf vf_from_int(vi a) { return _mm512_cvtepi32_ps(a); }
@@ -103,6 +104,7 @@ static inline vm vf_equal(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); 
 static inline vm vf_nan(vf a) { return _mm256_cmp_ps(a, a, _CMP_UNORD_Q); }
 static inline uint32_t vm_bits(vm m) { return (uint32_t)_mm256_movemask_ps(m); }
 static inline vf vf_select(vm m, vf yes, vf no) { return _mm256_blendv_ps(no, yes, m); }
+static inline vf vf_one_if(vm m) { return _mm256_and_ps(m, vf_set(1.0f)); }
 static inline vi vf_bits(vf a) { return _mm256_castps_si256(a); }
 static inline vf vf_from_bits(vi a) { return _mm256_castsi256_ps(a); }
 static inline vf vf_from_int(vi a) { return _mm256_cvtepi32_ps(a); }
@@ -156,6 +158,7 @@ static inline vm vf_equal(vf a, vf b) { return a == b; }
 static inline vm vf_nan(vf a) { return isnan(a); }
 static inline uint32_t vm_bits(vm m) { return (uint32_t)m; }
 static inline vf vf_select(vm m, vf yes, vf no) { return m ? yes : no; }
+static inline vf vf_one_if(vm m) { return m ? 1.0f : 0.0f; }
 static inline vi vf_bits(vf a)
 {
     vi bits;
