@@ -50,9 +50,10 @@ INLINE void tile_step(const int rows, const int vectors, const float *a, const f
     }
 }
 
-/* sum[r][v] += a[k][r] b[k][v] step by step, k = list[step], or k = step without a list; the rows of a and b lie at the
- * given strides. Leaving out a k where all of a is zero changes no bit of a sum, fma(0, b, sum) = sum, as long as b is
- * finite, but for one: a -0, of a product too small for a float, stays one. settle() makes it +0 in the end. */
+/* sum[r][v] += a[step][r] b[k][v] step by step, k = list[step], or k = step without a list; the rows of a and b lie at
+ * the given strides. Leaving out a k where all of a would be zero changes no bit of a sum, fma(0, b, sum) = sum, as
+ * long as b is finite, but for one: a -0, of a product too small for a float, stays one. settle() makes it +0 in the
+ * end. */
 INLINE void tile_sum(const int rows, const int vectors, int64_t steps, const uint16_t *list, const float *a,
                      int64_t lda, const float *b, int64_t ldb, vf sum[TILE_ROWS][TILE_VECTORS])
 {
@@ -60,11 +61,10 @@ INLINE void tile_sum(const int rows, const int vectors, int64_t steps, const uin
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++) acc[r][v] = sum[r][v];
     int64_t step = 0;
-    for (; list && step < steps; step++) {
-        const float *a_row = a + list[step] * lda, *b_row = b + list[step] * ldb;
-        KEEP_POINTER(a_row);
+    for (; list && step < steps; step++, a += lda) {
+        const float *b_row = b + list[step] * ldb;
         KEEP_POINTER(b_row);
-        tile_step(rows, vectors, a_row, b_row, ldb, acc);
+        tile_step(rows, vectors, a, b_row, ldb, acc);
     }
     for (; TURN == 4 && step + TURN <= steps; step += TURN, a += TURN * lda, b += TURN * ldb) {
         tile_step(rows, vectors, a, b, ldb, acc);
@@ -130,25 +130,29 @@ INLINE void interleave_rows(const int rows, vf x[])
     }
 }
 
-/* A block of a tile's columns, side by side, so that a step reads them from one place; and those columns in which some
- * row is not zero: grey images and binary states are mostly zeros, and in images zero together. */
+/* A block of a tile's columns, side by side, so that a step reads them from one place; of those columns only in which
+ * some row is not zero: grey images and binary states are mostly zeros, and in images zero together. */
 enum { BLOCK = 512 };
 typedef struct row_tile {
     int height;
-    int64_t count;             /* of the list, which is not looked at when all columns are in it */
-    uint16_t list[BLOCK];      /* in order */
-    float x[BLOCK][TILE_ROWS]; /* unset beside columns of the list; 0 from row `height` on */
+    int64_t count;             /* of the columns that are here */
+    uint16_t list[BLOCK];      /* which they are, in order */
+    float x[BLOCK][TILE_ROWS]; /* 0 from row `height` on */
 } row_tile;
 
-/* Appends first + i for every bit i < VL of `work`. */
-INLINE int64_t append_steps(int64_t first, uint32_t work, int64_t filled, uint16_t *list)
+/* Columns k to k + VL of all rows. */
+INLINE void pack_vectors(int64_t k, uint32_t work, const vf columns[TILE_ROWS], row_tile *tile)
 {
-    if (work == (1u << VL) - 1) {
-        for (int i = 0; i < VL; i++) list[filled + i] = (uint16_t)(first + i);
-        return filled + VL;
+    const bool all = work == (1u << VL) - 1;
+    float room[VL][TILE_ROWS], (*x)[TILE_ROWS] = all ? tile->x + tile->count : room;
+    for (int r = 0; r < TILE_ROWS; r++) vf_store(x[0] + r * VL, columns[r]);
+    for (int i = 0; all && i < VL; i++) tile->list[tile->count + i] = (uint16_t)(k + i);
+    tile->count += all ? VL : 0;
+    for (; !all && work != 0; work &= work - 1, tile->count++) {
+        int i = __builtin_ctz(work);
+        tile->list[tile->count] = (uint16_t)(k + i);
+        memcpy(tile->x[tile->count], room[i], sizeof room[i]);
     }
-    for (; work != 0; work &= work - 1) list[filled++] = (uint16_t)(first + __builtin_ctz(work));
-    return filled;
 }
 
 /* a: (height, depth) with leading dimension lda, depth at most BLOCK. */
@@ -168,9 +172,8 @@ static void pack_tile(int height, int64_t depth, const float *a, int64_t lda, ro
         uint32_t zeros = vm_bits(vf_equal(vf_from_bits(any), vf_set(0.0f))); /* of either sign */
         uint32_t work = ~zeros & ((1u << VL) - 1);
         if (work == 0) continue;
-        tile->count = append_steps(k, work, tile->count, tile->list);
         interleave_rows(TILE_ROWS, row);
-        for (int r = 0; r < TILE_ROWS; r++) vf_store(tile->x[k] + r * VL, row[r]);
+        pack_vectors(k, work, row, tile);
     }
 }
 
@@ -340,11 +343,12 @@ static void transpose(int64_t rows, int64_t columns, const float *from, int64_t 
 
 /* ---- outer products of shards, added as a tree ------------------------------------------------------------------- */
 
-/* The rows of a shard at which a tile of the gradient has work. */
-enum { LIST_MAX = 4096 };
+/* The rows of a shard at which a tile of the gradient has work, and the tile's columns of them. */
+enum { LIST_MAX = 2048 };
 typedef struct steps {
     int64_t count;
-    const uint16_t *list; /* NULL: 0 .. count - 1 */
+    const uint16_t *list; /* NULL: 0 .. count - 1, and x is the shard's own, at its stride */
+    const float *x;       /* (count, TILE_ROWS) */
 } steps;
 
 /* The sum of a subtree waits in a level until its sibling is done, which is then added to it. */
@@ -360,7 +364,7 @@ INLINE void tile_add(const int rows, const int vectors, const float *level, vf t
 }
 
 INLINE void outer_tile(const int rows, const int vectors, int leaves, const hm_outer_leaf *leaf, const steps *r,
-                       int64_t i, int64_t j, int last, float *c, int64_t ldc)
+                       int64_t j, int last, float *c, int64_t ldc)
 {
     float levels[HM_TREE_LEVELS][TILE_ROWS * PANEL] __attribute__((aligned(64)));
     vf tile[TILE_ROWS][TILE_VECTORS];
@@ -369,9 +373,9 @@ INLINE void outer_tile(const int rows, const int vectors, int leaves, const hm_o
         const hm_outer_leaf *l = &leaf[s];
         tile_zero(rows, vectors, tile);
         if (r[s].list)
-            tile_sum(rows, vectors, r[s].count, r[s].list, l->a + i, l->lda, l->b + j, l->ldb, tile);
+            tile_sum(rows, vectors, r[s].count, r[s].list, r[s].x, TILE_ROWS, l->b + j, l->ldb, tile);
         else
-            tile_sum(rows, vectors, r[s].count, NULL, l->a + i, l->lda, l->b + j, l->ldb, tile);
+            tile_sum(rows, vectors, r[s].count, NULL, r[s].x, l->lda, l->b + j, l->ldb, tile);
         /* A binary counter: after shard s, each trailing one bit of s is a finished left sibling. */
         int level = 0;
         for (int bits = s; bits & 1; bits >>= 1) tile_add(rows, vectors, levels[level++], tile);
@@ -381,19 +385,19 @@ INLINE void outer_tile(const int rows, const int vectors, int leaves, const hm_o
 }
 
 #define DEFINE_OUTER_TILE(ROWS)                                                                                        \
-    static void outer_tile_##ROWS(int vectors, int leaves, const hm_outer_leaf *leaf, const steps *r, int64_t i,       \
-                                  int64_t j, int last, float *c, int64_t ldc)                                          \
+    static void outer_tile_##ROWS(int vectors, int leaves, const hm_outer_leaf *leaf, const steps *r, int64_t j,       \
+                                  int last, float *c, int64_t ldc)                                                     \
     {                                                                                                                  \
         if (vectors == WIDE)                                                                                           \
-            outer_tile(ROWS, WIDE, leaves, leaf, r, i, j, last, c, ldc);                                               \
+            outer_tile(ROWS, WIDE, leaves, leaf, r, j, last, c, ldc);                                                  \
         else if (vectors == MIDDLE)                                                                                    \
-            outer_tile(ROWS, MIDDLE, leaves, leaf, r, i, j, last, c, ldc);                                             \
+            outer_tile(ROWS, MIDDLE, leaves, leaf, r, j, last, c, ldc);                                                \
         else                                                                                                           \
-            outer_tile(ROWS, 1, leaves, leaf, r, i, j, last, c, ldc);                                                  \
+            outer_tile(ROWS, 1, leaves, leaf, r, j, last, c, ldc);                                                     \
     }
 TILE_HEIGHTS(DEFINE_OUTER_TILE)
 
-typedef void outer_tile_fn(int, int, const hm_outer_leaf *, const steps *, int64_t, int64_t, int, float *, int64_t);
+typedef void outer_tile_fn(int, int, const hm_outer_leaf *, const steps *, int64_t, int, float *, int64_t);
 #define LIST_OUTER_TILE(ROWS) outer_tile_##ROWS,
 static outer_tile_fn *const outer_tiles[] = {NULL, TILE_HEIGHTS(LIST_OUTER_TILE)};
 
@@ -408,22 +412,32 @@ INLINE bool any_nonzero(int n, const float *x)
     return any << 1 != 0;
 }
 
-/* The rows of each leaf at which columns i .. i + height of a have work. room: (LIST_MAX). */
-static void outer_steps(int leaves, const hm_outer_leaf *leaf, int64_t i, int height, uint16_t *room, steps *r)
+typedef struct step_room {
+    uint16_t list[LIST_MAX];
+    float x[LIST_MAX][TILE_ROWS];
+} step_room;
+
+/* The rows of each leaf at which columns i .. i + height of a have work, as long as there is room for them. */
+static void outer_steps(int leaves, const hm_outer_leaf *leaf, int64_t i, int height, step_room *room, steps *r)
 {
-    int64_t left = LIST_MAX;
+    int64_t used = 0;
     for (int s = 0; s < leaves; s++) {
-        r[s] = (steps){leaf[s].rows, NULL};
-        if (leaf[s].rows > left) continue;
+        const float *a = leaf[s].a + i;
+        r[s] = (steps){leaf[s].rows, NULL, a};
+        if (leaf[s].rows > LIST_MAX - used) continue;
+        uint16_t *list = room->list + used;
+        float(*x)[TILE_ROWS] = room->x + used;
         int64_t filled = 0;
-        for (int64_t row = 0; row < leaf[s].rows; row++) {
-            const float *x = leaf[s].a + row * leaf[s].lda + i;
-            room[filled] = (uint16_t)row;
-            filled += height == TILE_ROWS ? any_nonzero(TILE_ROWS, x) : any_nonzero(height, x);
+        for (int64_t row = 0; row < leaf[s].rows; row++, a += leaf[s].lda) {
+            list[filled] = (uint16_t)row;
+            if (height == TILE_ROWS)
+                memcpy(x[filled], a, sizeof x[filled]); /* a vector or two, without a call */
+            else
+                memcpy(x[filled], a, (size_t)height * sizeof *a);
+            filled += height == TILE_ROWS ? any_nonzero(TILE_ROWS, a) : any_nonzero(height, a);
         }
-        r[s] = (steps){filled, room};
-        room += leaf[s].rows;
-        left -= leaf[s].rows;
+        r[s] = (steps){filled, list, x[0]};
+        used += leaf[s].rows;
     }
 }
 
@@ -431,17 +445,17 @@ static void outer_strip(int leaves, const hm_outer_leaf *leaf, int64_t i_begin, 
                         float *c)
 {
     enum { TILES_A_STRIP = (HM_STRIP + TILE_ROWS - 1) / TILE_ROWS };
-    uint16_t room[TILES_A_STRIP][LIST_MAX];
+    step_room room[TILES_A_STRIP]; /* half a MB of stack */
     steps r[TILES_A_STRIP][HM_SHARDS_MAX];
     for (int64_t i = i_begin, t = 0; i < i_end; i += TILE_ROWS, t++) {
         int height = (int)(i_end - i < TILE_ROWS ? i_end - i : TILE_ROWS);
-        outer_steps(leaves, leaf, i, height, room[t], r[t]);
+        outer_steps(leaves, leaf, i, height, &room[t], r[t]);
     }
     for (int64_t j = 0; j < columns; j += PANEL) {
         int last, vectors = vectors_for(columns - j, &last);
         for (int64_t i = i_begin, t = 0; i < i_end; i += TILE_ROWS, t++) {
             int height = (int)(i_end - i < TILE_ROWS ? i_end - i : TILE_ROWS);
-            outer_tiles[height](vectors, leaves, leaf, r[t], i, j, last, c + i * columns + j, columns);
+            outer_tiles[height](vectors, leaves, leaf, r[t], j, last, c + i * columns + j, columns);
         }
     }
 }
