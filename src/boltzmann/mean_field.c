@@ -92,16 +92,17 @@ static hm_status update_odd(const inference *in, double damping)
     return HM_OK;
 }
 
-/* Of rows that do not rest; their odd layers follow from the even ones. */
+/* Of rows that do not rest; their odd layers follow from the even ones. Only where changes are measured can rows rest. */
 static hm_status update_even(const inference *in, double damping, bool measured)
 {
     memset(in->change, 0, (size_t)in->states->rows * sizeof(float));
     for (int l = 2; l <= in->highest; l += 2) {
         int64_t units = in->machine->layer[l].units;
-        HM_TRY(update_layer(in, l, damping, in->fresh));
-        for (int64_t row = 0; row < in->states->rows; row++) {
+        float *layer = in->states->at[l], *out = measured || damping > 0 ? in->fresh : layer;
+        HM_TRY(update_layer(in, l, damping, out));
+        for (int64_t row = 0; out != layer && row < in->states->rows; row++) {
             const float *fresh = in->fresh + row * units;
-            float *q = in->states->at[l] + row * units;
+            float *q = layer + row * units;
             if (rests(in, row)) continue;
             if (measured) in->change[row] = fmaxf(in->change[row], hm_kernels_best()->max_difference(units, fresh, q));
             memcpy(q, fresh, (size_t)units * sizeof(float));
