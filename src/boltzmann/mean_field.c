@@ -92,7 +92,8 @@ static hm_status update_odd(const inference *in, double damping)
     return HM_OK;
 }
 
-/* Of rows that do not rest; their odd layers follow from the even ones. Only where changes are measured can rows rest. */
+/* Of rows that do not rest; their odd layers follow from the even ones. Only where changes are measured can rows rest.
+ */
 static hm_status update_even(const inference *in, double damping, bool measured)
 {
     memset(in->change, 0, (size_t)in->states->rows * sizeof(float));
@@ -100,7 +101,8 @@ static hm_status update_even(const inference *in, double damping, bool measured)
         int64_t units = in->machine->layer[l].units;
         float *layer = in->states->at[l], *out = measured || damping > 0 ? in->fresh : layer;
         HM_TRY(update_layer(in, l, damping, out));
-        for (int64_t row = 0; out != layer && row < in->states->rows; row++) {
+        if (out == layer) continue;
+        for (int64_t row = 0; row < in->states->rows; row++) {
             const float *fresh = in->fresh + row * units;
             float *q = layer + row * units;
             if (rests(in, row)) continue;

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 enum {
-    HM_PANEL = 48,        /* panels of packed weights (product.h) hold a divisor of so many columns */
+    HM_PANEL = 48,        /* a multiple of every instruction set's panel of packed weights (product.h) */
     HM_SHARDS_MAX = 1024, /* leaves of a reduction tree */
     HM_TREE_LEVELS = 10,  /* 2^10 leaves */
     HM_STRIP = 56,        /* most rows of a gradient matrix that outer_strip makes at a time */
@@ -84,7 +84,8 @@ typedef struct hm_kernels {
     /* Columns of a panel of packed weights; see product.h. */
     int64_t panel;
 
-    /* Rows begin .. end of w (depth, columns), into all panels. The end of the last one is filled with zeros. */
+    /* Rows begin .. end of w (depth, columns), into all panels. What the last one has beyond the columns means nothing:
+     * neither it nor its sums are looked at. */
     void (*pack_rows)(int64_t depth, int64_t columns, int64_t begin, int64_t end, const float *w, float *panels);
 
     /* c (rows, columns) = a (rows, depth) times packed panels; called by hm_product, see product.h for tables. Here and

@@ -25,6 +25,7 @@ enum {
 typedef struct word_codes {
     uint8_t of[FOURS];
 } word_codes;
+_Static_assert((SUMS - 1) * VL <= UINT8_MAX, "a code holds where the last sum is");
 typedef word_codes row_codes[TABLE_ROWS]; /* of a word */
 
 INLINE word_codes codes_of(uint32_t ones)

@@ -21,15 +21,16 @@ enum {
     PANEL = TILE_VECTORS * VL, /* a panel of packed weights (product.h) is as wide as a tile */
     LINE = 64,                 /* bytes that are fetched together */
 };
+_Static_assert(HM_PANEL % PANEL == 0, "there is memory for whole panels");
 
 /* One addition for the address that several loads share, where the compiler would give each of them an index: 7 %
  * faster for tables on an Intel Xeon. */
 #define KEEP_POINTER(pointer) __asm__("" : "+r"(pointer))
 
-/* Of AVX2's twelve multiply-adds a step every other instruction is seen, most of all where a processor's two threads
- * share its decoders: four steps a turn, and nothing fetched ahead, which the processor does as well by itself (3 and 7
- * % faster on an AMD EPYC of 2021). With AVX-512 a step has 24, and rows of b are fetched so many steps before they are
- * needed, also such as a list leaves out. */
+/* AVX2 has twelve multiply-adds a step, beside which every other instruction counts, most of all where another thread
+ * of the processor is busy: four steps a turn, and nothing fetched ahead, which the processor does as well by itself
+ * (3 % faster on an AMD EPYC of 2021, 7 % beside a busy thread). Else, as with AVX-512's 24, rows of b are fetched
+ * AHEAD steps before they are needed, also such as a list leaves out. TURN is 4 or 1. */
 #if defined(HM_ISA_AVX2)
 enum { TURN = 4, AHEAD = 0 };
 #else
@@ -133,25 +134,26 @@ INLINE void interleave_rows(const int rows, vf x[])
 /* A block of a tile's columns, side by side, so that a step reads them from one place; of those columns only in which
  * some row is not zero: grey images and binary states are mostly zeros, and in images zero together. */
 enum { BLOCK = 512 };
+_Static_assert(BLOCK % VL == 0 && BLOCK - 1 <= UINT16_MAX, "a list holds any column, whole vectors at a time");
 typedef struct row_tile {
     int height;
-    int64_t count;             /* of the columns that are here */
-    uint16_t list[BLOCK];      /* which they are, in order */
-    float x[BLOCK][TILE_ROWS]; /* 0 from row `height` on */
+    int64_t count;              /* of the columns that are here */
+    uint16_t list[BLOCK];       /* which they are, in order */
+    float x[BLOCK * TILE_ROWS]; /* (count, TILE_ROWS), 0 from row `height` on */
 } row_tile;
 
-/* Columns k to k + VL of all rows. */
+/* Appends those columns k + i for which bit i of `work` is set. */
 INLINE void pack_vectors(int64_t k, uint32_t work, const vf columns[TILE_ROWS], row_tile *tile)
 {
     const bool all = work == (1u << VL) - 1;
-    float room[VL][TILE_ROWS], (*x)[TILE_ROWS] = all ? tile->x + tile->count : room;
-    for (int r = 0; r < TILE_ROWS; r++) vf_store(x[0] + r * VL, columns[r]);
+    float room[VL * TILE_ROWS], *x = all ? tile->x + tile->count * TILE_ROWS : room;
+    for (int r = 0; r < TILE_ROWS; r++) vf_store(x + r * VL, columns[r]);
     for (int i = 0; all && i < VL; i++) tile->list[tile->count + i] = (uint16_t)(k + i);
     tile->count += all ? VL : 0;
     for (; !all && work != 0; work &= work - 1, tile->count++) {
         int i = __builtin_ctz(work);
         tile->list[tile->count] = (uint16_t)(k + i);
-        memcpy(tile->x[tile->count], room[i], sizeof room[i]);
+        memcpy(tile->x + tile->count * TILE_ROWS, room + i * TILE_ROWS, TILE_ROWS * sizeof *room);
     }
 }
 
@@ -207,9 +209,9 @@ INLINE void product_tile(const int rows, const int vectors, bool first, int64_t 
     else
         for (int r = 0; r < rows; r++) load_row(vectors, c + r * ldc, at->last, sum[r]);
     if (tile->count < depth)
-        tile_sum(rows, vectors, tile->count, tile->list, tile->x[0], TILE_ROWS, at->w, PANEL, sum);
+        tile_sum(rows, vectors, tile->count, tile->list, tile->x, TILE_ROWS, at->w, PANEL, sum);
     else
-        tile_sum(rows, vectors, depth, NULL, tile->x[0], TILE_ROWS, at->w, PANEL, sum);
+        tile_sum(rows, vectors, depth, NULL, tile->x, TILE_ROWS, at->w, PANEL, sum);
     for (int r = 0; r < rows; r++) store_row(vectors, sum[r], at->last, c + r * ldc);
 }
 
@@ -251,9 +253,10 @@ enum { GROUP_ROWS = 128, GROUP_TILES = GROUP_ROWS / TILE_ROWS }; /* 280 KB of st
 
 static void product_block(const packed_block *block, int tiles, const row_tile *tile, float *c)
 {
-    /* Every tile asks for its share of the next panel, which would otherwise be waited for. */
-    int64_t share = (block->steps * PANEL * (int64_t)sizeof(float) / LINE + tiles - 1) / tiles;
+    const int64_t panel_bytes = block->steps * PANEL * (int64_t)sizeof(float);
     for (int64_t j = 0; j < block->columns; j += PANEL) {
+        /* Every tile asks for its share of the next panel, which would otherwise be waited for. */
+        int64_t share = j + PANEL < block->columns ? (panel_bytes / LINE + tiles - 1) / tiles : 0;
         tile_columns at = columns_of_block(block, j);
         uintptr_t next = (uintptr_t)at.w + (uintptr_t)(PANEL * block->depth) * sizeof(float);
         float *row = c + j;
@@ -343,13 +346,18 @@ static void transpose(int64_t rows, int64_t columns, const float *from, int64_t 
 
 /* ---- outer products of shards, added as a tree ------------------------------------------------------------------- */
 
-/* The rows of a shard at which a tile of the gradient has work, and the tile's columns of them. */
+/* The rows at which a tile of the gradient has work, those of all shards one after the other, and the tile's columns of
+ * them side by side. */
 enum { LIST_MAX = 2048 };
-typedef struct steps {
-    int64_t count;
-    const uint16_t *list; /* NULL: 0 .. count - 1, and x is the shard's own, at its stride */
-    const float *x;       /* (count, TILE_ROWS) */
-} steps;
+_Static_assert(LIST_MAX - 1 <= UINT16_MAX, "a list holds any row");
+typedef struct tile_work {
+    int64_t i; /* first row of the tile, column of the shards' a */
+    uint16_t list[LIST_MAX];
+    float x[LIST_MAX * TILE_ROWS]; /* (LIST_MAX, TILE_ROWS) */
+    struct {
+        int32_t first, count; /* first < 0: there was no room, and all rows are taken */
+    } shard[HM_SHARDS_MAX];
+} tile_work;
 
 /* The sum of a subtree waits in a level until its sibling is done, which is then added to it. */
 INLINE void tile_store(const int rows, const int vectors, vf tile[TILE_ROWS][TILE_VECTORS], float *level)
@@ -363,7 +371,7 @@ INLINE void tile_add(const int rows, const int vectors, const float *level, vf t
         for (int v = 0; v < vectors; v++) tile[r][v] = vf_add(vf_load(level + (r * TILE_VECTORS + v) * VL), tile[r][v]);
 }
 
-INLINE void outer_tile(const int rows, const int vectors, int leaves, const hm_outer_leaf *leaf, const steps *r,
+INLINE void outer_tile(const int rows, const int vectors, int leaves, const hm_outer_leaf *leaf, const tile_work *work,
                        int64_t j, int last, float *c, int64_t ldc)
 {
     float levels[HM_TREE_LEVELS][TILE_ROWS * PANEL] __attribute__((aligned(64)));
@@ -371,11 +379,13 @@ INLINE void outer_tile(const int rows, const int vectors, int leaves, const hm_o
     int s = 0;
     do { /* at least one leaf */
         const hm_outer_leaf *l = &leaf[s];
+        int64_t first = work->shard[s].first, count = work->shard[s].count;
         tile_zero(rows, vectors, tile);
-        if (r[s].list)
-            tile_sum(rows, vectors, r[s].count, r[s].list, r[s].x, TILE_ROWS, l->b + j, l->ldb, tile);
+        if (first >= 0)
+            tile_sum(rows, vectors, count, work->list + first, work->x + first * TILE_ROWS, TILE_ROWS, l->b + j, l->ldb,
+                     tile);
         else
-            tile_sum(rows, vectors, r[s].count, NULL, r[s].x, l->lda, l->b + j, l->ldb, tile);
+            tile_sum(rows, vectors, l->rows, NULL, l->a + work->i, l->lda, l->b + j, l->ldb, tile);
         /* A binary counter: after shard s, each trailing one bit of s is a finished left sibling. */
         int level = 0;
         for (int bits = s; bits & 1; bits >>= 1) tile_add(rows, vectors, levels[level++], tile);
@@ -385,19 +395,19 @@ INLINE void outer_tile(const int rows, const int vectors, int leaves, const hm_o
 }
 
 #define DEFINE_OUTER_TILE(ROWS)                                                                                        \
-    static void outer_tile_##ROWS(int vectors, int leaves, const hm_outer_leaf *leaf, const steps *r, int64_t j,       \
-                                  int last, float *c, int64_t ldc)                                                     \
+    static void outer_tile_##ROWS(int vectors, int leaves, const hm_outer_leaf *leaf, const tile_work *work,           \
+                                  int64_t j, int last, float *c, int64_t ldc)                                          \
     {                                                                                                                  \
         if (vectors == WIDE)                                                                                           \
-            outer_tile(ROWS, WIDE, leaves, leaf, r, j, last, c, ldc);                                                  \
+            outer_tile(ROWS, WIDE, leaves, leaf, work, j, last, c, ldc);                                               \
         else if (vectors == MIDDLE)                                                                                    \
-            outer_tile(ROWS, MIDDLE, leaves, leaf, r, j, last, c, ldc);                                                \
+            outer_tile(ROWS, MIDDLE, leaves, leaf, work, j, last, c, ldc);                                             \
         else                                                                                                           \
-            outer_tile(ROWS, 1, leaves, leaf, r, j, last, c, ldc);                                                     \
+            outer_tile(ROWS, 1, leaves, leaf, work, j, last, c, ldc);                                                  \
     }
 TILE_HEIGHTS(DEFINE_OUTER_TILE)
 
-typedef void outer_tile_fn(int, int, const hm_outer_leaf *, const steps *, int64_t, int, float *, int64_t);
+typedef void outer_tile_fn(int, int, const hm_outer_leaf *, const tile_work *, int64_t, int, float *, int64_t);
 #define LIST_OUTER_TILE(ROWS) outer_tile_##ROWS,
 static outer_tile_fn *const outer_tiles[] = {NULL, TILE_HEIGHTS(LIST_OUTER_TILE)};
 
@@ -412,32 +422,27 @@ INLINE bool any_nonzero(int n, const float *x)
     return any << 1 != 0;
 }
 
-typedef struct step_room {
-    uint16_t list[LIST_MAX];
-    float x[LIST_MAX][TILE_ROWS];
-} step_room;
-
-/* The rows of each leaf at which columns i .. i + height of a have work, as long as there is room for them. */
-static void outer_steps(int leaves, const hm_outer_leaf *leaf, int64_t i, int height, step_room *room, steps *r)
+/* Columns work->i .. work->i + height of all leaves, as long as there is room. */
+static void pack_work(int leaves, const hm_outer_leaf *leaf, int height, tile_work *work)
 {
-    int64_t used = 0;
+    int32_t used = 0;
     for (int s = 0; s < leaves; s++) {
-        const float *a = leaf[s].a + i;
-        r[s] = (steps){leaf[s].rows, NULL, a};
-        if (leaf[s].rows > LIST_MAX - used) continue;
-        uint16_t *list = room->list + used;
-        float(*x)[TILE_ROWS] = room->x + used;
-        int64_t filled = 0;
-        for (int64_t row = 0; row < leaf[s].rows; row++, a += leaf[s].lda) {
+        const bool fits = leaf[s].rows <= LIST_MAX - used;
+        const float *a = leaf[s].a + work->i;
+        uint16_t *list = work->list + used;
+        float *x = work->x + used * TILE_ROWS;
+        int32_t filled = 0;
+        for (int64_t row = 0; fits && row < leaf[s].rows; row++, a += leaf[s].lda) {
             list[filled] = (uint16_t)row;
             if (height == TILE_ROWS)
-                memcpy(x[filled], a, sizeof x[filled]); /* a vector or two, without a call */
+                memcpy(x + filled * TILE_ROWS, a, TILE_ROWS * sizeof *a); /* a vector or two, without a call */
             else
-                memcpy(x[filled], a, (size_t)height * sizeof *a);
+                memcpy(x + filled * TILE_ROWS, a, (size_t)height * sizeof *a);
             filled += height == TILE_ROWS ? any_nonzero(TILE_ROWS, a) : any_nonzero(height, a);
         }
-        r[s] = (steps){filled, list, x[0]};
-        used += leaf[s].rows;
+        work->shard[s].first = fits ? used : -1;
+        work->shard[s].count = filled;
+        used += fits ? (int32_t)leaf[s].rows : 0;
     }
 }
 
@@ -445,17 +450,16 @@ static void outer_strip(int leaves, const hm_outer_leaf *leaf, int64_t i_begin, 
                         float *c)
 {
     enum { TILES_A_STRIP = (HM_STRIP + TILE_ROWS - 1) / TILE_ROWS };
-    step_room room[TILES_A_STRIP]; /* half a MB of stack */
-    steps r[TILES_A_STRIP][HM_SHARDS_MAX];
+    tile_work work[TILES_A_STRIP]; /* 0.6 MB of stack, 1.1 with one lane */
     for (int64_t i = i_begin, t = 0; i < i_end; i += TILE_ROWS, t++) {
-        int height = (int)(i_end - i < TILE_ROWS ? i_end - i : TILE_ROWS);
-        outer_steps(leaves, leaf, i, height, &room[t], r[t]);
+        work[t].i = i;
+        pack_work(leaves, leaf, (int)(i_end - i < TILE_ROWS ? i_end - i : TILE_ROWS), &work[t]);
     }
     for (int64_t j = 0; j < columns; j += PANEL) {
         int last, vectors = vectors_for(columns - j, &last);
         for (int64_t i = i_begin, t = 0; i < i_end; i += TILE_ROWS, t++) {
             int height = (int)(i_end - i < TILE_ROWS ? i_end - i : TILE_ROWS);
-            outer_tiles[height](vectors, leaves, leaf, r[t], j, last, c + i * columns + j, columns);
+            outer_tiles[height](vectors, leaves, leaf, &work[t], j, last, c + i * columns + j, columns);
         }
     }
 }

@@ -4,7 +4,6 @@
 #include "core/memory.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 hm_status hm_packed_init(hm_packed *packed, int64_t depth, int64_t columns)
 {
@@ -26,29 +25,33 @@ void hm_packed_free(hm_packed *packed)
 typedef struct packing {
     hm_matrix w;
     const hm_packed *up, *down; /* either may be NULL */
-    const hm_kernels *kernels;
 } packing;
 
-/* A block of rows of w is a panel of its transpose. It is read once for both. */
+/* Rows of w, into the panels of its transpose that they are. */
+static void pack_down(const hm_packed *down, hm_matrix w, hm_range rows)
+{
+    int64_t panel = down->kernels->panel, end = rows.end < down->columns ? rows.end : down->columns;
+    for (int64_t row = rows.begin; row < end; row += panel)
+        down->kernels->transpose(end - row < panel ? end - row : panel, w.columns, w.at + row * w.columns, w.columns,
+                                 down->panels + row * down->depth, panel);
+}
+
+/* A block of rows of w is read once for both. */
 static hm_status pack_block(void *context, int64_t block)
 {
     const packing *job = context;
-    hm_matrix w = job->w;
-    const hm_packed *up = job->up, *down = job->down;
-    int64_t panel = job->kernels->panel, begin = block * panel, end = begin + panel < w.rows ? begin + panel : w.rows;
-    if (up) job->kernels->pack_rows(up->depth, up->columns, begin, end, w.at, up->panels);
-    if (down && end > down->columns) end = down->columns;
-    if (down && end > begin)
-        job->kernels->transpose(end - begin, w.columns, w.at + begin * w.columns, w.columns,
-                                down->panels + begin * down->depth, panel);
+    hm_range rows = {block * HM_PANEL, (block + 1) * HM_PANEL};
+    if (rows.end > job->w.rows) rows.end = job->w.rows;
+    if (job->up)
+        job->up->kernels->pack_rows(job->up->depth, job->up->columns, rows.begin, rows.end, job->w.at, job->up->panels);
+    if (job->down) pack_down(job->down, job->w, rows);
     return HM_OK;
 }
 
 void hm_pack_both(hm_packed *up, hm_packed *down, hm_matrix w, const hm_team *team)
 {
-    packing job = {w, up, down, (up ? up : down)->kernels};
-    int64_t panel = job.kernels->panel;
-    (void)hm_team_each(team, (w.rows + panel - 1) / panel, pack_block, &job); /* cannot fail */
+    packing job = {w, up, down};
+    (void)hm_team_each(team, (w.rows + HM_PANEL - 1) / HM_PANEL, pack_block, &job); /* cannot fail */
 }
 
 void hm_pack_weights(hm_packed *packed, hm_matrix w, const hm_team *team) { hm_pack_both(packed, NULL, w, team); }

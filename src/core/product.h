@@ -1,7 +1,7 @@
 /* States times weights: the product that Gibbs sampling, mean field and AIS make many times between two updates.
  *
- * Weights are packed once an update into panels of HM_PANEL columns (the last one narrower, rounded up to 16 columns
- * and padded with zeros), each panel contiguous in the order in which the kernel reads it, and shared by all shards.
+ * Weights are packed once an update into panels of so many columns as the kernels take at a time (48 with AVX-512, 24
+ * with AVX2), each panel contiguous in the order in which the kernel reads it, and shared by all shards.
  * Every element of a product is one chain of fused multiply-adds over k in ascending order. With `tables`, in rows of
  * zeros and ones it is the sum of fours ((w[k] + w[k + 1]) + w[k + 2]) + w[k + 3], of which those count at which the
  * row is 1, and which are looked up in tables: twice as fast for the states of hidden units, of which half may be on,

@@ -5,14 +5,14 @@
 
 enum { HEIGHT = 61, WIDTH = 101, SIZE = HEIGHT * WIDTH, LEAVES = 16 };
 
-/* Uneven shards, one without rows; some that fill the lists of work (2048 rows) alone or together. a and b lie in wider
- * matrices, as the pieces of a shard's state do. */
+/* Uneven shards, two without rows; one that has more than there is room for (2048 rows), and one that fills the room to
+ * the last row, with none left for the last. a and b lie in wider matrices, as the pieces of a shard's state do. */
 enum { LD_A = HEIGHT + 5, LD_B = WIDTH + 11 };
 
 static void make_leaves(numbers_kind kind, hm_outer_leaf leaf[LEAVES])
 {
     for (int s = 0; s < LEAVES; s++) {
-        static const int64_t rows_of[LEAVES] = {3, 5, 1300, 4, 3, 0, 4, 5, 3, 1300, 4, 5, 3, 1, 5, 2100};
+        static const int64_t rows_of[LEAVES] = {3, 5, 1300, 4, 3, 0, 4, 5, 3, 2049, 4, 5, 3, 709, 0, 1};
         int64_t rows = rows_of[s];
         float *a = kind == NUMBERS_PLAIN ? numbers_sparse(rows * LD_A, 10 + (uint64_t)s, 0.8)
                                          : numbers(rows * LD_A, 10 + (uint64_t)s, kind);
