@@ -58,8 +58,8 @@ static bool row_is_binary(int64_t depth, const float *x, int64_t row, row_codes 
 
 /* ---- many rows -------------------------------------------------------------------------------------------------- */
 
-/* sums[four][vector][which of its steps] of the weights of up to WORD steps; those of further steps are 0. All of them
- * stay in the first cache: 24 KiB for three vectors of AVX-512. */
+/* sums[four][vector][which of its steps] of the weights of up to WORD steps; those of further steps are 0, and that of no
+ * step is there already. All of them stay in the first cache: 24 KiB for three vectors of AVX-512. */
 INLINE void make_sums(const int vectors, int64_t depth, const float *w, float *sums)
 {
     for (int64_t first = 0; first < WORD; first += FOUR)
@@ -73,7 +73,7 @@ INLINE void make_sums(const int vectors, int64_t depth, const float *w, float *s
                 sum[which] = vf_add(sum[which - (1 << last)], weight[last]);
             }
 #pragma GCC unroll 16
-            for (int which = 0; which < SUMS; which++) vf_store(sums + which * VL, sum[which]);
+            for (int which = 1; which < SUMS; which++) vf_store(sums + which * VL, sum[which]);
         }
 }
 
@@ -104,6 +104,7 @@ INLINE void table_tile(const int vectors, int64_t rows, int64_t depth, const row
     float total[TABLE_ROWS * PANEL] __attribute__((aligned(64)));
     int64_t lines = (WORD * PANEL * (int64_t)sizeof(float) / LINE + rows - 1) / rows;
     for (int64_t at = 0; at < rows * vectors; at++) vf_store(total + at * VL, vf_set(0.0f));
+    for (int64_t at = 0; at < FOURS * vectors; at++) vf_store(sums + at * SUMS * VL, vf_set(0.0f)); /* of none */
     for (int64_t k = 0; k < depth; k += WORD) {
         uintptr_t next = (uintptr_t)(w + (k + WORD < depth ? k + WORD : depth) * PANEL);
         make_sums(vectors, depth - k, w + k * PANEL, sums);
