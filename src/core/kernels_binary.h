@@ -58,8 +58,8 @@ static bool row_is_binary(int64_t depth, const float *x, int64_t row, row_codes 
 
 /* ---- many rows -------------------------------------------------------------------------------------------------- */
 
-/* sums[four][vector][which of its steps] of the weights of up to WORD steps; those of further steps are 0, and that of no
- * step is there already. All of them stay in the first cache: 24 KiB for three vectors of AVX-512. */
+/* sums[four][vector][which of its steps] of the weights of up to WORD steps; those of further steps are 0, and that of
+ * no step is there already. All of them stay in the first cache: 24 KiB for three vectors of AVX-512. */
 INLINE void make_sums(const int vectors, int64_t depth, const float *w, float *sums)
 {
     for (int64_t first = 0; first < WORD; first += FOUR)
