@@ -108,7 +108,7 @@ INLINE void table_tile(const int vectors, int64_t rows, int64_t depth, const row
     for (int64_t k = 0; k < depth; k += WORD) {
         uintptr_t next = (uintptr_t)(w + (k + WORD < depth ? k + WORD : depth) * PANEL);
         make_sums(vectors, depth - k, w + k * PANEL, sums);
-        if (lines == 1)
+        if (lines == 1) /* code of its own, without a loop over lines */
             look_up(vectors, rows, codes[k / WORD], sums, next, 1, total);
         else
             look_up(vectors, rows, codes[k / WORD], sums, next, lines, total);

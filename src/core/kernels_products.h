@@ -142,19 +142,24 @@ typedef struct row_tile {
     float x[BLOCK * TILE_ROWS]; /* (count, TILE_ROWS), 0 from row `height` on */
 } row_tile;
 
-/* Appends those columns k + i for which bit i of `work` is set. */
+/* Appends those columns k + i for which bit i of `work` is set: all of them, which there is room for, and then those
+ * that stay move together. */
 INLINE void pack_vectors(int64_t k, uint32_t work, const vf columns[TILE_ROWS], row_tile *tile)
 {
-    const bool all = work == (1u << VL) - 1;
-    float room[VL * TILE_ROWS], *x = all ? tile->x + tile->count * TILE_ROWS : room;
+    uint16_t *list = tile->list + tile->count;
+    float *x = tile->x + tile->count * TILE_ROWS;
+    int filled = 0;
     for (int r = 0; r < TILE_ROWS; r++) vf_store(x + r * VL, columns[r]);
-    for (int i = 0; all && i < VL; i++) tile->list[tile->count + i] = (uint16_t)(k + i);
-    tile->count += all ? VL : 0;
-    for (; !all && work != 0; work &= work - 1, tile->count++) {
-        int i = __builtin_ctz(work);
-        tile->list[tile->count] = (uint16_t)(k + i);
-        memcpy(tile->x + tile->count * TILE_ROWS, room + i * TILE_ROWS, TILE_ROWS * sizeof *room);
+    if (work == (1u << VL) - 1) {
+        for (; filled < VL; filled++) list[filled] = (uint16_t)(k + filled);
+    } else {
+        for (; work != 0; work &= work - 1, filled++) {
+            int i = __builtin_ctz(work);
+            list[filled] = (uint16_t)(k + i);
+            memmove(x + filled * TILE_ROWS, x + i * TILE_ROWS, TILE_ROWS * sizeof *x);
+        }
     }
+    tile->count += filled;
 }
 
 /* a: (height, depth) with leading dimension lda, depth at most BLOCK. */
