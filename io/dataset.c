@@ -10,6 +10,8 @@
 
 enum { NAME_BYTES = 64, BLOCK_BYTES = 1 << 20, SPLITS = 2, COLUMNS_MAX = INT32_MAX /* of random numbers, rng.h */ };
 
+static const double BYTE_UNIT = 255; /* the byte that stands for 1, where nothing else is said */
+
 static const char *const split_names[SPLITS] = {"train", "test"};
 
 /* The declared datasets of a split; `name` is room for the path. */
@@ -20,7 +22,7 @@ static hm_field field_x(const char *split, hm_type type, char name[NAME_BYTES])
                       .type = type == HM_UINT8 ? HM_FIELD_UINT8 : HM_FIELD_FLOAT32,
                       .dims = 2,
                       .axes = {"row", "visible"},
-                      .description = type == HM_UINT8 ? "examples; a byte stands for its value / 255" : "examples"};
+                      .description = "examples; a value is the element times the attribute scale"};
 }
 static hm_field field_y(const char *split, char name[NAME_BYTES])
 {
@@ -88,6 +90,53 @@ static hm_status read_image_size(dataset *data)
     return HM_OK;
 }
 
+/* Does the split hold a byte above 1? What the writer found when it says so, else a look at the rows. */
+static hm_status has_large_byte(dataset *data, bool *large)
+{
+    const hm_source *source = &data->source;
+    double max = 0;
+    unsigned char *row;
+    *large = false;
+    if (hm_store_has_attribute(data->store, data->name, "max")) {
+        HM_TRY(hm_store_get_real(data->store, data->name, "max", &max));
+        *large = max > 1.5 / BYTE_UNIT || max == 0;
+        return HM_OK;
+    }
+    HM_TRY(hm_alloc(&row, source->columns, 1, "a row"));
+    hm_status status = HM_OK;
+    for (int64_t at = 0; status == HM_OK && !*large && at < source->rows; at++) {
+        status = hm_array_read_rows(data->rows, at, 1, row);
+        for (int64_t column = 0; column < source->columns; column++) *large |= row[column] > 1;
+    }
+    free(row);
+    return status;
+}
+
+static hm_status read_scale(dataset *data)
+{
+    const char *path = hm_store_path(data->store);
+    hm_source *source = &data->source;
+    int64_t version;
+    double scale;
+    source->unit = source->type == HM_UINT8 ? BYTE_UNIT : 1;
+    if (hm_store_has_attribute(data->store, data->name, "scale")) {
+        HM_TRY(hm_store_get_real(data->store, data->name, "scale", &scale));
+        HM_REQUIRE(isfinite(scale) && scale > 0 && isfinite(1 / scale), HM_EDATA,
+                   "%s: %s: attribute scale is %g; it must be a positive number", path, data->name, scale);
+        source->unit = 1 / scale;
+        return HM_OK;
+    }
+    if (source->type == HM_FLOAT32) return HM_OK;
+    bool large = false;
+    HM_TRY(hm_store_get_int(data->store, "/", "format_version", &version));
+    if (version == 1) HM_TRY(has_large_byte(data, &large));
+    HM_REQUIRE(large, HM_EDATA,
+               "%s: %s holds bytes%s without the attribute scale, which says what a byte stands for; import the data "
+               "again, or set it (in h5py: f['%s'].attrs['scale'] = 1.0 for bytes 0 and 1, 1 / 255 for grey values)",
+               path, data->name, version == 1 ? " of 0 and 1" : "", data->name);
+    return HM_OK;
+}
+
 static hm_status open_rows(dataset *data, const char *path, const char *split)
 {
     hm_shape shape;
@@ -104,6 +153,7 @@ static hm_status open_rows(dataset *data, const char *path, const char *split)
     data->source.rows = shape.size[0];
     data->source.columns = shape.size[1];
     HM_TRY(hm_array_open(data->store, &field, &data->rows));
+    HM_TRY(read_scale(data));
     return read_image_size(data);
 }
 
@@ -192,27 +242,24 @@ hm_status hm_dataset_open_labelled(const char *path, const char *split, int64_t 
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
 
-typedef struct value_range {
-    double min, max;
-} value_range;
-
-static hm_status check_values(const hm_source *source, const char *name, int64_t begin, int64_t count,
-                              const void *block, value_range *range)
+/* The range of raw elements grows with a block of them. */
+static hm_status check_values(hm_import *import, const char *name, int64_t begin, int64_t count, const void *block)
 {
+    const hm_source *source = import->source;
     for (int64_t i = 0; i < count * source->columns; i++) {
-        double value =
-            source->type == HM_UINT8 ? ((const unsigned char *)block)[i] / 255.0 : (double)((const float *)block)[i];
+        double value = source->type == HM_UINT8 ? ((const unsigned char *)block)[i] : (double)((const float *)block)[i];
         HM_REQUIRE(isfinite(value), HM_EDATA, "%s: row %lld, column %lld is %g; values must be finite", name,
                    (long long)(begin + i / source->columns), (long long)(i % source->columns), value);
-        range->min = fmin(range->min, value);
-        range->max = fmax(range->max, value);
+        import->min = fmin(import->min, value);
+        import->max = fmax(import->max, value);
     }
     return HM_OK;
 }
 
 /* Rows of the source to the dataset, a block at a time. */
-static hm_status copy_rows(const char *name, hm_source *source, hm_array *to, value_range *range)
+static hm_status copy_rows(const char *name, hm_import *import, hm_array *to)
 {
+    hm_source *source = import->source;
     size_t row_bytes = (size_t)source->columns * hm_type_size(source->type);
     int64_t most = row_bytes < BLOCK_BYTES ? (int64_t)(BLOCK_BYTES / row_bytes) : 1;
     unsigned char *block;
@@ -221,36 +268,42 @@ static hm_status copy_rows(const char *name, hm_source *source, hm_array *to, va
     for (int64_t begin = 0; status == HM_OK && begin < source->rows; begin += most) {
         int64_t count = source->rows - begin < most ? source->rows - begin : most;
         status = source->read(source, begin, count, block);
-        if (status == HM_OK) status = check_values(source, name, begin, count, block, range);
+        if (status == HM_OK) status = check_values(import, name, begin, count, block);
         if (status == HM_OK) status = hm_array_write_rows(to, begin, count, block);
     }
     free(block);
     return status;
 }
 
-static hm_status write_attributes(hm_store *store, const char *name, const hm_source *source, const value_range *range)
+static hm_status write_attributes(hm_store *store, const char *split, hm_import *import)
 {
-    HM_TRY(hm_store_set_real(store, name, "min", range->min));
-    HM_TRY(hm_store_set_real(store, name, "max", range->max));
+    const hm_source *source = import->source;
+    char name[NAME_BYTES];
+    (void)field_x(split, source->type, name);
+    import->min /= source->unit;
+    import->max /= source->unit;
+    HM_TRY(hm_store_set_real(store, name, "scale", 1 / source->unit));
+    HM_TRY(hm_store_set_real(store, name, "min", import->min));
+    HM_TRY(hm_store_set_real(store, name, "max", import->max));
     if (source->height == 0) return HM_OK;
     HM_TRY(hm_store_set_int(store, name, "height", source->height));
     return hm_store_set_int(store, name, "width", source->width);
 }
 
-static hm_status write_split(hm_store *store, const char *split, const hm_import *import)
+static hm_status write_split(hm_store *store, const char *split, hm_import *import)
 {
     char x[NAME_BYTES], y[NAME_BYTES];
     hm_source *source = import->source;
     hm_field rows = field_x(split, source->type, x), labels = field_y(split, y);
     hm_array *array;
-    value_range range = {INFINITY, -INFINITY};
+    import->min = INFINITY;
+    import->max = -INFINITY;
     const char *name = import->name ? import->name : split;
     HM_TRY(check_size(name, x, source->rows, source->columns));
     HM_TRY(hm_array_create(store, &rows, (int64_t[]){source->rows, source->columns}, &array));
-    hm_status status = copy_rows(name, source, array, &range);
+    hm_status status = copy_rows(name, import, array);
     hm_array_close(array);
     HM_TRY(status);
-    HM_TRY(write_attributes(store, x, source, &range));
     return import->labels ? hm_store_write(store, &labels, &source->rows, import->labels) : HM_OK;
 }
 
@@ -263,22 +316,41 @@ static hm_status check_alike(const hm_source *train, const hm_source *test)
     return HM_OK;
 }
 
-hm_status hm_dataset_begin(const char *path, const hm_import *train, const hm_import *test, hm_store **out)
+/* Both splits have one scale: bytes of which none is above 1 stand for themselves, others for their value / 255. */
+static void choose_scale(hm_import *imports[SPLITS])
 {
-    const hm_import *imports[SPLITS] = {train, test};
+    bool truths = true;
+    for (int split = 0; split < SPLITS; split++)
+        truths = truths && !(imports[split]->source && imports[split]->max > 1);
+    for (int split = 0; split < SPLITS; split++)
+        if (imports[split]->source && imports[split]->source->unit == 0)
+            imports[split]->source->unit = truths ? 1 : BYTE_UNIT;
+}
+
+static hm_status write_splits(hm_store *store, hm_import *imports[SPLITS])
+{
+    for (int split = 0; split < SPLITS; split++)
+        if (imports[split]->source) HM_TRY(write_split(store, split_names[split], imports[split]));
+    choose_scale(imports);
+    for (int split = 0; split < SPLITS; split++)
+        if (imports[split]->source) HM_TRY(write_attributes(store, split_names[split], imports[split]));
+    return HM_OK;
+}
+
+hm_status hm_dataset_begin(const char *path, hm_import *train, hm_import *test, hm_store **out)
+{
+    hm_import *imports[SPLITS] = {train, test};
     *out = NULL;
     if (test->source) HM_TRY(check_alike(train->source, test->source));
     HM_TRY(hm_store_create(path, &hm_format_data, out));
-    hm_status status = HM_OK;
-    for (int split = 0; status == HM_OK && split < SPLITS; split++)
-        if (imports[split]->source) status = write_split(*out, split_names[split], imports[split]);
+    hm_status status = write_splits(*out, imports);
     if (status == HM_OK) return HM_OK;
     hm_store_close(*out);
     *out = NULL;
     return status;
 }
 
-hm_status hm_dataset_write(const char *path, const hm_import *train, const hm_import *test)
+hm_status hm_dataset_write(const char *path, hm_import *train, hm_import *test)
 {
     hm_store *store;
     HM_TRY(hm_dataset_begin(path, train, test, &store));

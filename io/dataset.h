@@ -1,4 +1,10 @@
-/* data.h5: /train/x (n, d) uint8 or float32, /train/y (n) int32, /test/x, /test/y (DESIGN: files). */
+/* data.h5: /train/x (n, d) uint8 or float32, /train/y (n) int32, /test/x, /test/y.
+ *
+ * A value is the stored element times the attribute `scale` of its dataset. It is chosen once, when the file is
+ * written: by `import --scale`; without it, bytes that are all 0 or 1 stay as they are (scale 1), other bytes are
+ * divided by 255, and floats stay as they are. Files of format version 1 have no such attribute: their bytes are
+ * divided by 255, and refused when they are all 0 or 1, for then they were meant as they are.
+ */
 #ifndef HM_DATASET_H
 #define HM_DATASET_H
 
@@ -22,13 +28,13 @@ hm_status hm_dataset_labels(const char *path, const char *split, int32_t **label
  * hm_dataset_open. HM_EDATA, also when there are no labels or one is no class. Not collective. */
 hm_status hm_dataset_open_labelled(const char *path, const char *split, int64_t classes, hm_source **out);
 
-/* Writes a data file from a training and (unless its source is NULL) a test import, in bounded memory. The range of the
- * values becomes the attributes min and max of x (of a byte: of value / 255). Refuses values that are not finite,
- * splits of different width or type (HM_EDATA). HM_EOUTPUT when it cannot be written; then nothing is left. Not
- * collective. */
-hm_status hm_dataset_write(const char *path, const hm_import *train, const hm_import *test);
+/* Writes a data file from a training and (unless its source is NULL) a test import, in bounded memory. Their scale and
+ * the range of the values become the attributes scale, min and max of x; they are filled in in the imports too. Refuses
+ * values that are not finite, splits of different width or type (HM_EDATA). HM_EOUTPUT when it cannot be written; then
+ * nothing is left. Not collective. */
+hm_status hm_dataset_write(const char *path, hm_import *train, hm_import *test);
 
 /* The same up to what is still to be added before hm_store_commit. */
-hm_status hm_dataset_begin(const char *path, const hm_import *train, const hm_import *test, hm_store **out);
+hm_status hm_dataset_begin(const char *path, hm_import *train, hm_import *test, hm_store **out);
 
 #endif

@@ -1,8 +1,11 @@
 /* Importers: files of others, and generators, as sources of rows (core/source.h) with labels.
  *
  * A source made here is read in order, in blocks, while `hm_dataset_write` copies it to a data file: memory stays
- * bounded whatever the size (CSV and NPY too). Errors are HM_EDATA with file, row or line, and what was expected.
- * Nothing here is collective: rank 0 imports.
+ * bounded whatever the size (CSV and NPY too).
+ *
+ * `scale` is what every value is multiplied by (1/255 for 0..255); 0 leaves it to hm_dataset_write. Floats are
+ * multiplied as they are read; bytes stay, and the source's unit tells it. Errors are HM_EDATA with file, row or line,
+ * and what was expected. Nothing here is collective: rank 0 imports.
  */
 #ifndef HM_IMPORT_H
 #define HM_IMPORT_H
@@ -18,6 +21,7 @@ typedef struct hm_import {
     hm_source *source;
     int32_t *labels;  /* (source->rows), or NULL; owned */
     const char *name; /* the file, for messages; the source's, NULL for generators */
+    double min, max;  /* of the values, once hm_dataset_write has seen them */
 } hm_import;
 
 /* Closes the source and frees the labels. */
@@ -27,7 +31,7 @@ void hm_import_free(hm_import *import);
 
 /* Unsigned bytes with 2 or 3 dimensions; (n, h, w) rows are images. The file's length is checked against its sizes: at
  * once, and for gzip again at the last row. */
-hm_status hm_idx_open(const char *path, hm_import *out);
+hm_status hm_idx_open(const char *path, double scale, hm_import *out);
 
 /* A vector of labels: unsigned bytes or big-endian int32. `rows` is how many there must be. The caller frees *labels.
  */
@@ -40,7 +44,7 @@ typedef enum hm_csv_header { HM_CSV_HEADER_AUTO, HM_CSV_HEADER_YES, HM_CSV_HEADE
 typedef struct hm_csv_options {
     int header;               /* hm_csv_header; auto: the first line is one if it has no number */
     const char *label_column; /* name or number from 0, or NULL */
-    double scale;             /* every value is multiplied by this; 1 keeps them */
+    double scale;             /* every value is multiplied by this; 0 keeps them */
 } hm_csv_options;
 
 /* Comma-separated numbers, perhaps in double quotes, as float32 rows. Refuses ragged rows, empty fields, what is no
@@ -50,8 +54,8 @@ hm_status hm_csv_open(const char *path, const hm_csv_options *options, hm_import
 /* ---- NPY (NumPy), format versions 1 to 3 --------------------------------------------------------------------------
  */
 
-/* (n, d) or (n, h, w), C order, of <f4, <f8, |u1, |b1 (as 0 and 255), <i4 or <i8 (as float32). */
-hm_status hm_npy_open(const char *path, hm_import *out);
+/* (n, d) or (n, h, w), C order, of <f4, <f8, |u1, |b1 (as bytes 0 and 1), <i4 or <i8 (as float32). */
+hm_status hm_npy_open(const char *path, double scale, hm_import *out);
 hm_status hm_npy_labels(const char *path, int64_t rows, int32_t **labels);
 
 /* ---- splitting -------------------------------------------------------------------------------------------------- */

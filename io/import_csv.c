@@ -230,8 +230,8 @@ hm_status hm_csv_open(const char *path, const hm_csv_options *options, hm_import
     csv_source *csv;
     *out = (hm_import){0};
     HM_TRY(hm_alloc(&csv, 1, sizeof *csv, "a CSV file"));
-    csv->source = (hm_source){.type = HM_FLOAT32, .read = csv_read, .close = csv_close};
-    csv->scale = options->scale;
+    csv->source = (hm_source){.type = HM_FLOAT32, .unit = 1, .read = csv_read, .close = csv_close};
+    csv->scale = options->scale != 0 ? options->scale : 1;
     snprintf(csv->path, sizeof csv->path, "%s", path);
     csv->file = fopen(path, "r");
     hm_status status = csv->file ? HM_OK : hm_fail(HM_EDATA, "%s: cannot be read: %s", path, strerror(errno));

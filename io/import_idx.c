@@ -149,12 +149,12 @@ static hm_status open_images(idx_source *idx, const char *path)
     return HM_OK;
 }
 
-hm_status hm_idx_open(const char *path, hm_import *out)
+hm_status hm_idx_open(const char *path, double scale, hm_import *out)
 {
     idx_source *idx;
     *out = (hm_import){0};
     HM_TRY(hm_alloc(&idx, 1, sizeof *idx, "an IDX file"));
-    idx->source = (hm_source){.read = idx_read, .close = idx_close};
+    idx->source = (hm_source){.unit = scale != 0 ? 1 / scale : 0, .read = idx_read, .close = idx_close};
     hm_status status = open_images(idx, path);
     if (status != HM_OK) {
         idx_close(&idx->source);

@@ -37,6 +37,7 @@ typedef struct npy_file {
 typedef struct npy_source {
     hm_source source; /* first: an npy_source is an hm_source */
     npy_file npy;
+    double scale; /* of values that become floats */
 } npy_source;
 
 /* ---- header ----------------------------------------------------------------------------------------------------- */
@@ -176,9 +177,25 @@ static hm_status read_elements(npy_file *npy, int64_t begin, int64_t count,
     return HM_OK;
 }
 
-static void store_byte(void *state, int64_t i, double value) { ((unsigned char *)state)[i] = (unsigned char)value; }
-static void store_truth(void *state, int64_t i, double value) { ((unsigned char *)state)[i] = value != 0 ? 255 : 0; }
-static void store_float(void *state, int64_t i, double value) { ((float *)state)[i] = (float)value; }
+/* Where elements go. */
+typedef struct rows_out {
+    void *at;
+    double scale;
+} rows_out;
+
+static void store_byte(void *state, int64_t i, double value)
+{
+    ((unsigned char *)((rows_out *)state)->at)[i] = (unsigned char)value;
+}
+static void store_truth(void *state, int64_t i, double value)
+{
+    ((unsigned char *)((rows_out *)state)->at)[i] = value != 0;
+}
+static void store_float(void *state, int64_t i, double value)
+{
+    const rows_out *out = state;
+    ((float *)out->at)[i] = (float)(value * out->scale);
+}
 
 static hm_status npy_read(hm_source *source, int64_t begin, int64_t count, void *out)
 {
@@ -186,7 +203,8 @@ static hm_status npy_read(hm_source *source, int64_t begin, int64_t count, void 
     void (*store)(void *, int64_t, double) = npy->type == NPY_U1   ? store_byte
                                              : npy->type == NPY_B1 ? store_truth
                                                                    : store_float;
-    return read_elements(npy, begin * source->columns, count * source->columns, store, out);
+    rows_out rows = {out, ((npy_source *)source)->scale};
+    return read_elements(npy, begin * source->columns, count * source->columns, store, &rows);
 }
 
 static void npy_close(hm_source *source)
@@ -204,6 +222,8 @@ static hm_status describe_rows(npy_source *npy)
                file->dims);
     HM_REQUIRE(file->elements > 0, HM_EDATA, "%s: holds no data", file->path);
     source->type = kinds[file->type].type;
+    source->unit = source->type == HM_FLOAT32 ? 1 : npy->scale != 0 ? 1 / npy->scale : 0;
+    if (source->type == HM_FLOAT32 && npy->scale == 0) npy->scale = 1;
     source->rows = file->size[0];
     source->columns = file->elements / file->size[0];
     source->height = file->dims == 3 ? file->size[1] : 0;
@@ -211,12 +231,13 @@ static hm_status describe_rows(npy_source *npy)
     return HM_OK;
 }
 
-hm_status hm_npy_open(const char *path, hm_import *out)
+hm_status hm_npy_open(const char *path, double scale, hm_import *out)
 {
     npy_source *npy;
     *out = (hm_import){0};
     HM_TRY(hm_alloc(&npy, 1, sizeof *npy, "an NPY file"));
     npy->source = (hm_source){.read = npy_read, .close = npy_close};
+    npy->scale = scale;
     *out = (hm_import){.source = &npy->source, .name = npy->npy.path};
     hm_status status = open_npy(&npy->npy, path);
     if (status == HM_OK) status = describe_rows(npy);

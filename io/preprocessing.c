@@ -53,10 +53,11 @@ typedef struct preprocessed {
 
 static double value_of(const preprocessed *data, int64_t column)
 {
-    if (data->rows->type == HM_UINT8) return data->raw[column] / 255.0;
+    double unit = data->rows->unit;
+    if (data->rows->type == HM_UINT8) return data->raw[column] / unit;
     float value;
     memcpy(&value, data->raw + column * (int64_t)sizeof value, sizeof value);
-    return (double)value;
+    return (double)value / unit;
 }
 
 static hm_status preprocessed_read(hm_source *source, int64_t begin, int64_t count, void *out)
@@ -96,6 +97,7 @@ hm_status hm_preprocessed(const hm_preprocessing *preprocessing, hm_source *rows
     data->source = (hm_source){.rows = rows->rows,
                                .columns = preprocessing->visible,
                                .type = HM_FLOAT32,
+                               .unit = 1,
                                .height = image ? rows->height : 0,
                                .width = image ? rows->width : 0,
                                .read = preprocessed_read,
@@ -134,7 +136,7 @@ static hm_status write_datasets(hm_store *store, const hm_preprocessing *p)
     return hm_store_set_real(store, "/preprocessing", "log_det", p->log_det);
 }
 
-hm_status hm_preprocessed_write(const char *path, const hm_import *train, const hm_import *test,
+hm_status hm_preprocessed_write(const char *path, hm_import *train, hm_import *test,
                                 const hm_preprocessing *preprocessing)
 {
     hm_store *store;

@@ -32,7 +32,7 @@ void hm_preprocessing_undo(const hm_preprocessing *preprocessing, const float *z
 hm_status hm_preprocessing_read(const char *path, hm_preprocessing *out, bool *found);
 
 /* hm_dataset_write with the preprocessing of both splits. */
-hm_status hm_preprocessed_write(const char *path, const hm_import *train, const hm_import *test,
+hm_status hm_preprocessed_write(const char *path, hm_import *train, hm_import *test,
                                 const hm_preprocessing *preprocessing);
 
 #endif

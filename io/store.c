@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-const hm_format hm_format_data = {.name = "harmonium-data", .version = 1, .noun = "data", .scales = true};
+const hm_format hm_format_data = {.name = "harmonium-data", .version = 2, .noun = "data", .scales = true};
 const hm_format hm_format_model = {.name = "harmonium-model", .version = 1, .noun = "model", .scales = true};
 const hm_format hm_format_metrics = {.name = "harmonium-metrics", .version = 1, .noun = "metrics"};
 const hm_format hm_format_checkpoint = {

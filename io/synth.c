@@ -233,6 +233,7 @@ hm_status hm_synth_ring(uint64_t seed, int64_t first_row, int64_t rows, int64_t 
     HM_TRY(make(seed, HM_SYNTH_RING, first_row, rows, 1, NULL, &synth));
     synth->modes = modes;
     synth->source.type = HM_FLOAT32;
+    synth->source.unit = 1;
     synth->source.columns = 2;
     synth->source.height = synth->source.width = 0;
     synth->source.read = ring_read;

@@ -11,9 +11,20 @@
 
 static const char classification[] = "classification";
 
+/* Why the log-probabilities of such data are none. */
+static const char grey_data[] = "the data hold values between 0 and 1, which binary units have no probability for";
+
+/* Do the results speak of the probability of such rows? */
+static bool is_grey(const hm_assessment *e)
+{
+    bool estimated = e->weighted;
+    for (int method = 0; method < METHODS; method++) estimated = estimated || e->estimates[method].done;
+    return e->grey && estimated;
+}
+
 /* ---- results ---------------------------------------------------------------------------------------------------- */
 
-enum { RESULTS_MAX = HM_RESULTS_MAX, NOTES_MAX = 5 };
+enum { RESULTS_MAX = HM_RESULTS_MAX, NOTES_MAX = 8 };
 
 /* Mean log p(v) = -mean F(v) - log Z. */
 static double log_prob(const hm_assessment *e, int split, int method)
@@ -102,7 +113,9 @@ static void find_verdict(const hm_assessment *e, const char *name, bracket *b)
     double error = hypot(b->low->log_z_stderr, b->high->log_z_stderr);
     double wrong = exact->done ? b->low->log_z - exact->ais.log_z : 0;
     const hm_ais_result *open = is_open(b->low) ? b->low : is_open(b->high) ? b->high : NULL;
-    if (!(fabs(wrong) <= TRUSTED_GAP + TRUSTED_SIGMAS * b->low->log_z_stderr))
+    if (is_grey(e))
+        snprintf(b->verdict, sizeof b->verdict, "%s: do not quote; set data.binarize", grey_data);
+    else if (!(fabs(wrong) <= TRUSTED_GAP + TRUSTED_SIGMAS * b->low->log_z_stderr))
         snprintf(b->verdict, sizeof b->verdict, "forward is %.1f nats from the exact log Z: do not quote", fabs(wrong));
     else if (!(fabs(b->gap) <= TRUSTED_GAP + TRUSTED_SIGMAS * error))
         snprintf(b->verdict, sizeof b->verdict, "forward and %s are %.1f nats apart: do not quote", name, fabs(b->gap));
@@ -203,6 +216,7 @@ hm_status hm_assessment_report(const hm_assessment *e, const char *folder)
     hm_report_text(report, "family", "family", e->model->class->name);
     if (e->model->class->bound)
         hm_report_text(report, "bound", "log-probabilities are lower bounds", e->model->class->bound);
+    if (is_grey(e)) hm_report_text(report, "log_prob_is_expectation", "these are no log-probabilities", grey_data);
     for (int method = 0; method < METHODS; method++)
         if (e->estimates[method].done) report_method(e, method, report);
     report_bracket(e, report);
@@ -228,6 +242,7 @@ static void begin_notes(const hm_assessment *e, stored *s, int *count)
 {
     s->notes[(*count)++] = (hm_note){"config", e->run.yaml};
     s->notes[(*count)++] = (hm_note){"data", e->run.data.file};
+    if (is_grey(e)) s->notes[(*count)++] = (hm_note){"log_prob_is_expectation", grey_data};
 }
 
 static void conclude(stored *s, const char *method, const char *describe, int results, int notes)

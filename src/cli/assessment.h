@@ -8,6 +8,8 @@
 #include "infer/likelihood_data.h"
 #include "io/model_file.h"
 
+#include <stdatomic.h>
+
 typedef struct evaluate_options {
     const char *methods, *data, *split, *classifier;
     hm_texts sets;
@@ -47,6 +49,7 @@ typedef struct hm_assessment {
     bool windowed, scored;
     hm_parzen parzen;
     hm_scores scores;
+    atomic_bool grey; /* rows between 0 and 1 were judged, which binary units have no probability for */
 } hm_assessment;
 
 /* A method by its name in --method and /evaluation. */

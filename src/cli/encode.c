@@ -55,9 +55,8 @@ static hm_status encode_some(void *context, int64_t turn)
                          "scratch for encoding"));
     hm_status status = hm_arena_floats(&scratch, v.rows * v.columns, &v.at);
     for (int64_t row = 0; status == HM_OK && row < v.rows; row++)
-        status = hm_transform_rates(&data->transform, data->rows->type, v.columns,
-                                    b->raw + (size_t)(rows.begin + row) * row_bytes, b->begin + rows.begin + row,
-                                    v.at + row * v.columns);
+        status = hm_transform_rates(&data->transform, data->rows, b->raw + (size_t)(rows.begin + row) * row_bytes,
+                                    b->begin + rows.begin + row, v.at + row * v.columns);
     if (status == HM_OK)
         status = latent->encode(data->model, v, &scratch, b->out + rows.begin * data->source.columns, NULL);
     hm_arena_free(&scratch);
@@ -95,6 +94,7 @@ static hm_status open_encoded(const hm_run *run, const hm_model *model, hm_split
     data->source = (hm_source){.rows = rows->rows,
                                .columns = model->class->latent->units(model),
                                .type = HM_FLOAT32,
+                               .unit = 1,
                                .read = encoded_read,
                                .close = encoded_close};
     data->rows = rows;

@@ -103,7 +103,7 @@ static hm_status open_split(const hm_assessment *e, hm_split split, int64_t clas
 }
 
 /* Rows of a split, evenly spread: the same on every rank. The caller frees rows->at, also after a failure. */
-static hm_status read_rows(const hm_assessment *e, hm_split split, int64_t most, hm_matrix *rows)
+static hm_status read_rows(hm_assessment *e, hm_split split, int64_t most, hm_matrix *rows)
 {
     hm_transform transform = hm_run_transform(&e->run, split, 0);
     hm_source *source;
@@ -115,8 +115,9 @@ static hm_status read_rows(const hm_assessment *e, hm_split split, int64_t most,
     for (int64_t at = 0; status == HM_OK && at < rows->rows; at++) {
         int64_t row = hm_part(source->rows, rows->rows, at).begin;
         status = source->read(source, row, 1, raw);
-        if (status == HM_OK)
-            hm_transform_row(&transform, source->type, source->columns, raw, row, 0, rows->at + at * rows->columns);
+        if (status != HM_OK) break;
+        hm_transform_row(&transform, source, raw, row, 0, rows->at + at * rows->columns);
+        if (hm_transform_is_grey(&transform, source->columns, rows->at + at * rows->columns)) e->grey = true;
     }
     free(raw);
     source->close(source);
@@ -179,23 +180,37 @@ const hm_estimate_method hm_estimate_methods[METHODS] = {
 
 /* ---- classes ----------------------------------------------------------------------------------------------------- */
 
-static hm_status transform_rows(const void *context, int64_t first_row, hm_type type, const void *raw, hm_matrix out)
+/* Rows of a split as the methods see them. */
+typedef struct split_rows {
+    hm_transform transform;
+    atomic_bool *grey; /* set by a row between 0 and 1 */
+} split_rows;
+
+static split_rows rows_of(hm_assessment *e, hm_split split, int64_t labels)
 {
-    const hm_transform *transform = context;
-    size_t row_bytes = (size_t)out.columns * hm_type_size(type);
+    return (split_rows){hm_run_transform(&e->run, split, labels), &e->grey};
+}
+
+static hm_status transform_rows(const void *context, int64_t first_row, const hm_source *source, const void *raw,
+                                hm_matrix out)
+{
+    const split_rows *rows = context;
+    const hm_transform *transform = &rows->transform;
+    size_t row_bytes = (size_t)out.columns * hm_type_size(source->type);
     for (int64_t row = 0; row < out.rows; row++) {
         const unsigned char *from = (const unsigned char *)raw + (size_t)row * row_bytes;
         float *to = out.at + row * out.columns;
-        HM_TRY(hm_transform_rates(transform, type, out.columns, from, first_row + row, to));
-        hm_transform_row(transform, type, out.columns, from, first_row + row, 0, to);
+        HM_TRY(hm_transform_rates(transform, source, from, first_row + row, to));
+        if (hm_transform_is_grey(transform, source->columns, to)) *rows->grey = true;
+        hm_transform_row(transform, source, from, first_row + row, 0, to);
     }
     return HM_OK;
 }
 
 static hm_status classify_split(hm_assessment *e, hm_split split)
 {
-    hm_transform transform = hm_run_transform(&e->run, split, e->model->classes);
-    hm_row_transform rows = {transform_rows, &transform};
+    split_rows context = rows_of(e, split, e->model->classes);
+    hm_row_transform rows = {transform_rows, &context};
     hm_source *source = NULL;
     hm_status status = open_split(e, split, e->model->classes, &source);
     if (status == HM_OK) status = hm_classification_of(e->model, source, &rows, &e->run.workers, &e->classes[split]);
@@ -223,8 +238,8 @@ static hm_status open_some(hm_assessment *e, hm_matrix *rows, hm_source **out)
 
 static hm_status weigh_split(hm_assessment *e, hm_split split)
 {
-    hm_transform transform = hm_run_transform(&e->run, split, 0);
-    hm_row_transform rows = {transform_rows, &transform};
+    split_rows context = rows_of(e, split, 0);
+    hm_row_transform rows = {transform_rows, &context};
     hm_matrix some = {0};
     hm_source *source = e->split[split];
     hm_status status = split == HM_TRAIN ? open_some(e, &some, &source) : HM_OK;
@@ -264,8 +279,8 @@ static hm_status window_rows(hm_assessment *e, hm_matrix made, hm_source *rows, 
 static hm_status judge(hm_assessment *e, hm_matrix made)
 {
     hm_split split = judged_split(e);
-    hm_transform transform = hm_run_transform(&e->run, split, 0), of_train = hm_run_transform(&e->run, HM_TRAIN, 0);
-    hm_row_transform rows = {transform_rows, &transform}, train = {transform_rows, &of_train};
+    split_rows judged = rows_of(e, split, 0), of_train = rows_of(e, HM_TRAIN, 0);
+    hm_row_transform rows = {transform_rows, &judged}, train = {transform_rows, &of_train};
     if (e->windowed) HM_TRY(window_rows(e, made, e->split[split], &rows));
     if (e->scored) HM_TRY(hm_assess_scores(e, made, e->split[split], &rows));
     return e->scored ? hm_assess_nearest(e, made, e->split[HM_TRAIN], &train) : HM_OK;
@@ -343,8 +358,8 @@ static hm_status choose_listed(hm_assessment *e, const char *list, bool chosen[M
 
 static hm_status measure_split(hm_assessment *e, hm_split split)
 {
-    hm_transform transform = hm_run_transform(&e->run, split, 0);
-    hm_row_transform rows = {transform_rows, &transform};
+    split_rows context = rows_of(e, split, 0);
+    hm_row_transform rows = {transform_rows, &context};
     if (split == HM_TEST)
         HM_TRY(e->cli->comm->agree(e->cli->comm,
                                    hm_alloc(&e->each[split], e->split[split]->rows, sizeof(double), "free energies")));
@@ -409,6 +424,15 @@ static hm_status run_methods(hm_assessment *e, const bool chosen[METHODS])
     return HM_OK;
 }
 
+/* Grey rows of one rank are every rank's. Collective. */
+static hm_status agree_on_grey(hm_assessment *e)
+{
+    double found = e->grey;
+    HM_TRY(e->cli->comm->reduce_double(e->cli->comm, &found, 1));
+    e->grey = found > 0;
+    return HM_OK;
+}
+
 static hm_status evaluate(hm_assessment *e, const char *folder)
 {
     hm_comm *comm = e->cli->comm;
@@ -418,6 +442,7 @@ static hm_status evaluate(hm_assessment *e, const char *folder)
     HM_TRY(open_data(e));
     HM_TRY(choose(e, chosen));
     HM_TRY(run_methods(e, chosen));
+    HM_TRY(agree_on_grey(e));
     HM_TRY(comm->agree(comm, comm->rank == 0 ? hm_assessment_store(e, folder) : HM_OK));
     return hm_assessment_report(e, folder);
 }

@@ -34,7 +34,9 @@ static const hm_option options[] = {
     {"--header", HM_OPT_TEXT, offsetof(import_options, header), "auto|yes|no",
      "csv: is the first line a header (default: auto)"},
     {"--scale", HM_OPT_TEXT, offsetof(import_options, scale), "FACTOR",
-     "csv: multiply every value (0.00392156862745098 for 0..255)"},
+     "mnist, idx, csv, npy: what every value is multiplied by, a number or a fraction (1/255 for 0..255; default: "
+     "bytes "
+     "that are all 0 or 1 as they are, other bytes / 255, other numbers as they are)"},
     {"--kind", HM_OPT_TEXT, offsetof(import_options, kind), "NAME", "synth: digits, bars-and-stripes or ring"},
     {"--rows", HM_OPT_INT, offsetof(import_options, rows), "N",
      "synth: training rows (default 10000; 0: all bars-and-stripes, once)"},
@@ -48,6 +50,30 @@ static const hm_option options[] = {
 /* One `import KIND`: fills train and test (test may stay empty). `from` is the argument after the kind, or NULL. */
 typedef hm_status import_fn(const import_options *options, const char *from, hm_import *train, hm_import *test);
 
+static hm_status parse_real(const char *option, const char *text, double *value)
+{
+    char *end;
+    *value = strtod(text, &end);
+    HM_REQUIRE(end != text && *end == '\0' && isfinite(*value), HM_EUSAGE, "%s: '%s' is not a number", option, text);
+    return HM_OK;
+}
+
+/* --scale, a number or a fraction; 0 when it is not given. */
+static hm_status scale_of(const import_options *chosen, double *scale)
+{
+    double over = 1;
+    char *end = NULL;
+    *scale = 0;
+    if (!chosen->scale) return HM_OK;
+    *scale = strtod(chosen->scale, &end);
+    if (end != chosen->scale && *end == '/') HM_TRY(parse_real("--scale", end + 1, &over));
+    bool number = end != chosen->scale && (*end == '/' || *end == '\0');
+    *scale /= over;
+    HM_REQUIRE(number && isfinite(*scale) && *scale > 0, HM_EUSAGE,
+               "--scale: '%s' is not a positive number or fraction, as 0.5 or 1/255", chosen->scale);
+    return HM_OK;
+}
+
 /* ---- the kinds -------------------------------------------------------------------------------------------------- */
 
 /* FOLDER/NAME, or FOLDER/NAME.gz where only that is there. */
@@ -60,65 +86,62 @@ static hm_status find_file(const char *folder, const char *name, char *out, size
     return HM_OK;
 }
 
-static hm_status open_mnist(const char *folder, const char *images, const char *labels, hm_import *out)
+static hm_status open_mnist(const char *folder, const char *images, const char *labels, double scale, hm_import *out)
 {
     char path[4096];
     HM_TRY(find_file(folder, images, path, sizeof path));
-    HM_TRY(hm_idx_open(path, out));
+    HM_TRY(hm_idx_open(path, scale, out));
     HM_TRY(find_file(folder, labels, path, sizeof path));
     return hm_idx_labels(path, out->source->rows, &out->labels);
 }
 
 static hm_status import_mnist(const import_options *chosen, const char *from, hm_import *train, hm_import *test)
 {
-    (void)chosen;
-    HM_TRY(open_mnist(from, "train-images-idx3-ubyte", "train-labels-idx1-ubyte", train));
-    return open_mnist(from, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", test);
+    double scale;
+    HM_TRY(scale_of(chosen, &scale));
+    HM_TRY(open_mnist(from, "train-images-idx3-ubyte", "train-labels-idx1-ubyte", scale, train));
+    return open_mnist(from, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", scale, test);
 }
 
 /* Rows and, if named, their labels. */
-typedef hm_status open_fn(const char *path, hm_import *out);
+typedef hm_status open_fn(const char *path, double scale, hm_import *out);
 typedef hm_status labels_fn(const char *path, int64_t rows, int32_t **labels);
 
 static hm_status open_labelled(open_fn *open, labels_fn *read_labels, const char *path, const char *labels,
-                               hm_import *out)
+                               double scale, hm_import *out)
 {
     if (!path) return HM_OK;
-    HM_TRY(open(path, out));
+    HM_TRY(open(path, scale, out));
     return labels ? read_labels(labels, out->source->rows, &out->labels) : HM_OK;
-}
-
-static hm_status parse_real(const char *option, const char *text, double *value)
-{
-    char *end;
-    *value = strtod(text, &end);
-    HM_REQUIRE(end != text && *end == '\0' && isfinite(*value), HM_EUSAGE, "%s: '%s' is not a number", option, text);
-    return HM_OK;
 }
 
 static hm_status import_idx(const import_options *chosen, const char *from, hm_import *train, hm_import *test)
 {
-    HM_TRY(open_labelled(hm_idx_open, hm_idx_labels, from, chosen->labels, train));
-    return open_labelled(hm_idx_open, hm_idx_labels, chosen->test, chosen->test_labels, test);
+    double scale;
+    HM_TRY(scale_of(chosen, &scale));
+    HM_TRY(open_labelled(hm_idx_open, hm_idx_labels, from, chosen->labels, scale, train));
+    return open_labelled(hm_idx_open, hm_idx_labels, chosen->test, chosen->test_labels, scale, test);
 }
 
 static hm_status import_npy(const import_options *chosen, const char *from, hm_import *train, hm_import *test)
 {
-    HM_TRY(open_labelled(hm_npy_open, hm_npy_labels, from, chosen->labels, train));
-    return open_labelled(hm_npy_open, hm_npy_labels, chosen->test, chosen->test_labels, test);
+    double scale;
+    HM_TRY(scale_of(chosen, &scale));
+    HM_TRY(open_labelled(hm_npy_open, hm_npy_labels, from, chosen->labels, scale, train));
+    return open_labelled(hm_npy_open, hm_npy_labels, chosen->test, chosen->test_labels, scale, test);
 }
 
 static hm_status import_csv(const import_options *chosen, const char *from, hm_import *train, hm_import *test)
 {
     static const char *const headers[] = {"auto", "yes", "no"};
-    hm_csv_options csv = {.label_column = chosen->label_column, .scale = 1};
+    hm_csv_options csv = {.label_column = chosen->label_column};
     if (chosen->header) {
         csv.header = -1;
         for (int header = 0; header < 3; header++)
             if (strcmp(headers[header], chosen->header) == 0) csv.header = header;
         HM_REQUIRE(csv.header >= 0, HM_EUSAGE, "--header: '%s' is not one of: auto, yes, no", chosen->header);
     }
-    if (chosen->scale) HM_TRY(parse_real("--scale", chosen->scale, &csv.scale));
+    HM_TRY(scale_of(chosen, &csv.scale));
     HM_TRY(hm_csv_open(from, &csv, train));
     return chosen->test ? hm_csv_open(chosen->test, &csv, test) : HM_OK;
 }
@@ -153,10 +176,10 @@ static const struct kind {
     import_fn *import;
     const char *takes; /* options, beside -o */
 } kinds[] = {
-    {"mnist", "DIR", import_mnist, ""},
-    {"idx", "IMAGES", import_idx, "--labels --test --test-labels --test-fraction --seed"},
+    {"mnist", "DIR", import_mnist, "--scale"},
+    {"idx", "IMAGES", import_idx, "--labels --scale --test --test-labels --test-fraction --seed"},
     {"csv", "FILE", import_csv, "--label-column --header --scale --test --test-fraction --seed"},
-    {"npy", "FILE", import_npy, "--labels --test --test-labels --test-fraction --seed"},
+    {"npy", "FILE", import_npy, "--labels --scale --test --test-labels --test-fraction --seed"},
     {"synth", NULL, import_synth, "--kind --rows --test-rows --size --seed"},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
@@ -217,7 +240,22 @@ static hm_status draw_test_set(const import_options *chosen, const hm_import *wh
     return hm_import_split(whole, fraction, (uint64_t)or_default(chosen->seed, 1), train, test);
 }
 
-static hm_status import_data(const struct kind *kind, const import_options *chosen, const char *from, hm_report *report)
+/* Bytes that are all dark were perhaps not meant to be divided by 255. */
+static void warn_of_dark_bytes(const hm_import *train, hm_log *log)
+{
+    char warning[256];
+    double most = train->max * train->source->unit;
+    if (train->source->type != HM_UINT8 || train->source->unit != 255 || most > 127) return;
+    snprintf(
+        warning, sizeof warning,
+        "the largest byte of the training rows is %.0f, so values are at most %.3g: if it stands for 1, import with "
+        "--scale 1/%.0f",
+        most, train->max, most);
+    log->warn(log, warning);
+}
+
+static hm_status import_data(const struct kind *kind, const import_options *chosen, const char *from, hm_log *log,
+                             hm_report *report)
 {
     hm_import whole = {0}, train = {0}, test = {0};
     bool split = chosen->test_fraction != NULL;
@@ -229,6 +267,10 @@ static hm_status import_data(const struct kind *kind, const import_options *chos
         hm_report_int(report, "train_rows", "training rows", train.source->rows, NULL);
         hm_report_int(report, "test_rows", "test rows", test.source ? test.source->rows : 0, NULL);
         hm_report_int(report, "columns", "values a row", train.source->columns, NULL);
+        if (!chosen->scale) warn_of_dark_bytes(&train, log);
+        hm_report_real(report, "scale", "scale: value of the element 1", 1 / train.source->unit, 6, NULL);
+        hm_report_real(report, "min", "smallest value", train.min, 4, NULL);
+        hm_report_real(report, "max", "largest value", train.max, 4, NULL);
         hm_report_text(report, "labels", "labels", train.labels ? "yes" : "no");
     }
     hm_import_free(&train);
@@ -247,7 +289,7 @@ static hm_status run_import(hm_cli *cli, int argc, char **argv)
     if (status == HM_OK) status = find_kind(positional, argv, &kind);
     if (status == HM_OK) status = check_options(kind, &chosen);
     if (status == HM_OK && cli->comm->rank == 0)
-        status = import_data(kind, &chosen, kind->argument ? argv[1] : NULL, report);
+        status = import_data(kind, &chosen, kind->argument ? argv[1] : NULL, cli->log, report);
     hm_options_free(&hm_command_import, &chosen);
     status = cli->comm->agree(cli->comm, status);
     return hm_report_finish(report, cli, status);

@@ -26,7 +26,7 @@ static const struct attribute {
 enum { ATTRIBUTES = sizeof attributes / sizeof attributes[0] };
 
 /* Attributes that say what the numbers of a dataset are. */
-static const char *const dataset_attributes[] = {"height", "width", "min", "max"};
+static const char *const dataset_attributes[] = {"height", "width", "scale", "min", "max"};
 enum { DATASET_ATTRIBUTES = sizeof dataset_attributes / sizeof dataset_attributes[0] };
 
 /* A seed has 64 bits without a sign: one beyond the report's integers is shown as text, with all its digits. */
@@ -61,7 +61,7 @@ static hm_status report_attribute(hm_store *store, const struct attribute *attri
 }
 
 /* Texts that groups carry: where an estimate started from, and what to think of it. */
-static const char *const group_attributes[] = {"base", "verdict"};
+static const char *const group_attributes[] = {"base", "verdict", "log_prob_is_expectation"};
 enum { GROUP_ATTRIBUTES = sizeof group_attributes / sizeof group_attributes[0] };
 
 typedef struct listing {

@@ -80,8 +80,7 @@ static hm_status read_data(sampling *s)
     for (int64_t row = 0; status == HM_OK && row < s->data.rows; row++) {
         status = source->read(source, row, 1, raw);
         if (status == HM_OK)
-            status = hm_transform_rates(&transform, source->type, source->columns, raw, row,
-                                        s->data.at + row * s->data.columns);
+            status = hm_transform_rates(&transform, source, raw, row, s->data.at + row * s->data.columns);
     }
     free(raw);
     source->close(source);

@@ -194,14 +194,35 @@ static hm_status prepare(training *t)
 
 /* ---- inputs ----------------------------------------------------------------------------------------------------- */
 
+/* Does the family tell probabilities of rows, under which values between 0 and 1 have none? */
+static bool tells_probabilities(const hm_model_class *class)
+{
+    return class->free_energy || (class->latent && class->latent->log_weights);
+}
+
+static void warn_of_grey(const training *t, int64_t grey)
+{
+    char warning[512];
+    if (grey == 0 || !tells_probabilities(t->run.class)) return;
+    snprintf(
+        warning, sizeof warning,
+        "%s: %lld of %lld training rows hold values between 0 and 1, which binary units cannot take: they are used "
+        "as expectations, and what is measured of them is no log-probability (data.binarize: threshold, fixed or "
+        "dynamic makes them 0 or 1)",
+        t->run.data.file, (long long)grey, (long long)t->source->rows);
+    t->cli->log->warn(t->cli->log, warning);
+}
+
 /* One pass over the training data, for base rates and fingerprint. */
 static hm_status survey(training *t, float rates[])
 {
     uint32_t fingerprint = 0;
+    int64_t grey = 0;
     hm_feed *feed = NULL;
     HM_TRY(agree(t, hm_stages_feed(&t->stages, 0, &feed)));
-    hm_status status = hm_feed_survey(feed, t->cli->comm, rates, &fingerprint);
+    hm_status status = hm_feed_survey(feed, t->cli->comm, rates, &fingerprint, &grey);
     hm_feed_close(feed);
+    if (status == HM_OK) warn_of_grey(t, grey);
     t->checkpoints.data = fingerprint;
     return status;
 }

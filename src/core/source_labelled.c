@@ -1,6 +1,7 @@
 #include "core/memory.h"
 #include "core/source.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,7 @@ static hm_status labelled_read(hm_source *source, int64_t begin, int64_t count, 
     size_t size = hm_type_size(source->type), narrow = (size_t)data->rows->columns * size;
     size_t wide = (size_t)source->columns * size;
     unsigned char *bytes = out;
-    const float one = 1.0f;
+    const float one = (float)source->unit;
     HM_TRY(data->rows->read(data->rows, begin, count, out));
     for (int64_t row = count - 1; row >= 0; row--) { /* from the last: rows move to higher places */
         unsigned char *to = bytes + (size_t)row * wide, *label = to + narrow;
@@ -28,7 +29,7 @@ static hm_status labelled_read(hm_source *source, int64_t begin, int64_t count, 
         if (source->type == HM_FLOAT32)
             memcpy(label, &one, sizeof one);
         else
-            *label = 255;
+            *label = (unsigned char)source->unit;
     }
     return HM_OK;
 }
@@ -45,6 +46,9 @@ hm_status hm_source_labelled(hm_source *rows, int32_t *labels, int64_t classes, 
 {
     labelled *data;
     *out = NULL;
+    HM_REQUIRE(rows->type == HM_FLOAT32 || (rows->unit == floor(rows->unit) && rows->unit <= UINT8_MAX), HM_EDATA,
+               "no byte stands for 1 at a scale of %g, which labels need beside the rows; store the rows as float32",
+               1 / rows->unit);
     for (int64_t row = 0; row < rows->rows; row++)
         HM_REQUIRE(labels[row] >= 0 && labels[row] < classes, HM_EDATA,
                    "the label of row %lld is %d; with %lld classes labels are 0 to %lld", (long long)row,

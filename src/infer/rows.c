@@ -6,16 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static hm_status row_values(const void *context, int64_t first_row, hm_type type, const void *raw, hm_matrix out)
+static hm_status row_values(const void *context, int64_t first_row, const hm_source *source, const void *raw,
+                            hm_matrix out)
 {
     (void)context, (void)first_row;
-    int64_t count = out.rows * out.columns;
-    if (type == HM_FLOAT32) {
-        memcpy(out.at, raw, (size_t)count * sizeof(float));
-        return HM_OK;
-    }
-    const unsigned char *bytes = raw;
-    for (int64_t i = 0; i < count; i++) out.at[i] = (float)bytes[i] / 255.0f;
+    hm_source_values(source, out.rows * out.columns, raw, out.at);
     return HM_OK;
 }
 
@@ -88,7 +83,7 @@ static hm_status task_add(void *context, int64_t shard)
     hm_matrix rows = {part->values, hm_count(part->block), job->source->columns};
     if (rows.rows == 0) return HM_OK;
     hm_arena_reset(&part->scratch);
-    HM_TRY(job->transform->apply(job->transform->context, part->block.begin, job->source->type, part->raw, rows));
+    HM_TRY(job->transform->apply(job->transform->context, part->block.begin, job->source, part->raw, rows));
     return job->add(job->context, rows, part->block.begin, &part->scratch, all->sums + shard * job->sums);
 }
 

@@ -8,15 +8,15 @@
 
 enum { HM_ROW_BLOCK = 256 }; /* rows of a shard that are in memory at a time */
 
-/* Turns raw rows of a source into numbers (binarisation ...): raw holds out.rows rows of `type`, the first of which is
- * row `first_row` of the source; out: (rows, columns of the source). Called by several threads at once, on different
+/* Turns raw rows of a source into numbers (binarisation ...): raw holds out.rows rows of the source, from row
+ * `first_row` on; out: (rows, columns of the source). Called by several threads at once, on different
  * rows; the result for a row must not depend on its neighbours. */
 typedef struct hm_row_transform {
-    hm_status (*apply)(const void *context, int64_t first_row, hm_type type, const void *raw, hm_matrix out);
+    hm_status (*apply)(const void *context, int64_t first_row, const hm_source *source, const void *raw, hm_matrix out);
     const void *context; /* borrowed */
 } hm_row_transform;
 
-/* The identity: values as they are, uint8 as value / 255. */
+/* The identity: values as they are (hm_source_values). */
 extern const hm_row_transform hm_row_values;
 
 typedef struct hm_row_sums {

@@ -44,23 +44,19 @@ const hm_settings_table hm_data_table = {"data", entries};
 
 /* ---- rows to numbers -------------------------------------------------------------------------------------------- */
 
-static void scale_row(hm_type type, int64_t columns, const void *raw, float *out)
+static void apply_threshold(const hm_transform *transform, int64_t columns, float *values)
 {
-    if (type == HM_FLOAT32) {
-        memcpy(out, raw, (size_t)columns * sizeof(float));
-        return;
-    }
-    const unsigned char *bytes = raw;
-    for (int64_t c = 0; c < columns; c++) out[c] = (float)bytes[c] / 255.0f;
+    for (int64_t c = 0; c < columns; c++) values[c] = values[c] >= transform->threshold ? 1.0f : 0.0f;
 }
 
-void hm_transform_row(const hm_transform *transform, hm_type type, int64_t columns, const void *raw, int64_t row,
+void hm_transform_row(const hm_transform *transform, const hm_source *source, const void *raw, int64_t row,
                       int64_t epoch, float *out)
 {
-    scale_row(type, columns, raw, out);
+    int64_t columns = source->columns;
+    hm_source_values(source, columns, raw, out);
     if (transform->binarize == HM_BINARIZE_NONE) return;
     if (transform->binarize == HM_BINARIZE_THRESHOLD) {
-        for (int64_t c = 0; c < columns; c++) out[c] = out[c] >= transform->threshold ? 1.0f : 0.0f;
+        apply_threshold(transform, columns, out);
         return;
     }
     uint64_t draw = transform->binarize == HM_BINARIZE_DYNAMIC ? (uint64_t)epoch + 1 : 0;
@@ -226,9 +222,8 @@ void hm_feed_rows(const hm_feed *feed, int64_t first_row, hm_matrix out)
     int64_t place = first_row - feed->first_row; /* among the rows of *mine */
     for (int64_t row = 0; row < out.rows; row++, place++) {
         while (place >= mine->rows) place -= (mine++)->rows;
-        hm_transform_row(&feed->transform, feed->source->type, out.columns,
-                         mine->batch + (size_t)place * feed->row_bytes, mine->batch_rows[place], feed->epoch,
-                         out.at + row * out.columns);
+        hm_transform_row(&feed->transform, feed->source, mine->batch + (size_t)place * feed->row_bytes,
+                         mine->batch_rows[place], feed->epoch, out.at + row * out.columns);
     }
 }
 
@@ -253,19 +248,27 @@ static hm_status check_groups(const hm_transform *transform, int64_t columns, co
     return HM_OK;
 }
 
-hm_status hm_transform_rates(const hm_transform *transform, hm_type type, int64_t columns, const void *raw, int64_t row,
+hm_status hm_transform_rates(const hm_transform *transform, const hm_source *source, const void *raw, int64_t row,
                              float *out)
 {
-    hm_transform expectation = *transform;
-    if (expectation.binarize != HM_BINARIZE_THRESHOLD) expectation.binarize = HM_BINARIZE_NONE;
-    hm_transform_row(&expectation, type, columns, raw, row, 0, out);
+    int64_t columns = source->columns;
+    hm_source_values(source, columns, raw, out);
     for (int64_t column = 0; column < columns; column++)
-        HM_REQUIRE(
-            transform->real || (out[column] >= 0.0f && out[column] <= 1.0f), HM_EDATA,
-            "%s: %s/x row %lld, column %lld is %g; binary units need values in [0, 1] (import with --scale, or set "
-            "data.binarize: threshold)",
-            transform->file, hm_split_names[transform->split], (long long)row, (long long)column, (double)out[column]);
+        HM_REQUIRE(transform->real || (out[column] >= 0.0f && out[column] <= 1.0f), HM_EDATA,
+                   "%s: %s/x row %lld, column %lld is %g; binary units need values in [0, 1] (import 0..255 with "
+                   "--scale 1/255)",
+                   transform->file, hm_split_names[transform->split], (long long)row, (long long)column,
+                   (double)out[column]);
+    if (transform->binarize == HM_BINARIZE_THRESHOLD) apply_threshold(transform, columns, out);
     return check_groups(transform, columns, out, row);
+}
+
+bool hm_transform_is_grey(const hm_transform *transform, int64_t columns, const float *out)
+{
+    if (transform->real || transform->binarize != HM_BINARIZE_NONE) return false;
+    for (int64_t column = 0; column < columns; column++)
+        if (out[column] != 0 && out[column] != 1) return true;
+    return false;
 }
 
 /* 32 bits of a row and its number, by multiplication and folding of its 8-byte words (as FNV does with bytes). */
@@ -282,7 +285,10 @@ static uint32_t row_hash(uint64_t row, const unsigned char *bytes, size_t size)
     return (uint32_t)hash;
 }
 
-/* Adds the rows of a shard's part to sums: (columns), then the sum of the rows' hashes modulo 2^32. */
+/* What a pass adds up beside the columns. */
+enum { HASHES, GREY_ROWS, OTHER_SUMS };
+
+/* Adds the rows of a shard's part to sums: (columns), the sum of the rows' hashes modulo 2^32, the grey rows. */
 static hm_status add_part(hm_feed *feed, const shard_feed *mine, unsigned char *raw, int64_t block, float *row,
                           double *sums)
 {
@@ -293,19 +299,20 @@ static hm_status add_part(hm_feed *feed, const shard_feed *mine, unsigned char *
         HM_TRY(source->read(feed->source, begin, count, raw));
         for (int64_t r = 0; r < count; r++) {
             const unsigned char *bytes = raw + (size_t)r * feed->row_bytes;
-            HM_TRY(hm_transform_rates(&feed->transform, source->type, source->columns, bytes, begin + r, row));
+            HM_TRY(hm_transform_rates(&feed->transform, source, bytes, begin + r, row));
             for (int64_t c = 0; c < source->columns; c++) sums[c] += (double)row[c];
+            sums[source->columns + GREY_ROWS] += hm_transform_is_grey(&feed->transform, source->columns, row);
             hashes += row_hash((uint64_t)(begin + r), bytes, feed->row_bytes);
         }
     }
-    sums[source->columns] = hashes;
+    sums[source->columns + HASHES] = hashes;
     return HM_OK;
 }
 
 static hm_status sum_parts(hm_feed *feed, double *sums)
 {
     enum { BLOCK = 256 };
-    int64_t columns = feed->source->columns, size = columns + 1;
+    int64_t columns = feed->source->columns, size = columns + OTHER_SUMS;
     unsigned char *raw = NULL;
     float *row = NULL;
     hm_status status = hm_alloc(&raw, BLOCK, feed->row_bytes, "a block of rows");
@@ -318,18 +325,19 @@ static hm_status sum_parts(hm_feed *feed, double *sums)
     return status;
 }
 
-hm_status hm_feed_survey(hm_feed *feed, hm_comm *comm, float rates[], uint32_t *fingerprint)
+hm_status hm_feed_survey(hm_feed *feed, hm_comm *comm, float rates[], uint32_t *fingerprint, int64_t *grey)
 {
     int64_t columns = feed->source->columns;
     double *sums;
-    hm_status status = hm_alloc(&sums, feed->count * (columns + 1), sizeof(double), "sums of the columns");
+    hm_status status = hm_alloc(&sums, feed->count * (columns + OTHER_SUMS), sizeof(double), "sums of the columns");
     if (status == HM_OK) status = sum_parts(feed, sums);
     status = comm->agree(comm, status);
-    if (status == HM_OK) status = comm->reduce_double(comm, sums, columns + 1);
+    if (status == HM_OK) status = comm->reduce_double(comm, sums, columns + OTHER_SUMS);
     for (int64_t c = 0; status == HM_OK && c < columns; c++)
         rates[c] = (float)(feed->transform.real ? sums[c] / (double)feed->source->rows
                                                 : (sums[c] + 1.0) / ((double)feed->source->rows + 2.0));
-    if (status == HM_OK) *fingerprint = (uint32_t)(uint64_t)sums[columns]; /* exact: a sum of few 32-bit numbers */
+    if (status == HM_OK) *fingerprint = (uint32_t)(uint64_t)sums[columns + HASHES]; /* exact: few 32-bit numbers */
+    if (status == HM_OK) *grey = (int64_t)sums[columns + GREY_ROWS];
     free(sums);
     return status;
 }

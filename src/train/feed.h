@@ -15,7 +15,7 @@
 #include "core/source.h"
 
 typedef enum hm_binarize {
-    HM_BINARIZE_NONE,      /* values as they are; uint8 / 255 */
+    HM_BINARIZE_NONE,      /* values as they are */
     HM_BINARIZE_THRESHOLD, /* 1 where value >= threshold */
     HM_BINARIZE_FIXED,     /* one Bernoulli draw with p = value, the same for ever */
     HM_BINARIZE_DYNAMIC,   /* a new draw every epoch */
@@ -44,14 +44,19 @@ typedef struct hm_transform {
     int64_t group, labels; /* columns of a group of which one is 1; 0: none, -1: all but the last ones, of labels */
 } hm_transform;
 
-/* One row of `type`, its number `row` in its split, as float32 into out (columns). Not collective. */
-void hm_transform_row(const hm_transform *transform, hm_type type, int64_t columns, const void *raw, int64_t row,
+/* One raw row of a source, its number `row` in its split, as float32 into out (columns). Not collective. */
+void hm_transform_row(const hm_transform *transform, const hm_source *source, const void *raw, int64_t row,
                       int64_t epoch, float *out);
 
 /* The same row as expectations: thresholded, or its values. HM_EDATA naming file, row and column of a value outside [0,
- * 1], unless the transform is of real values, or the row and columns of a group that has not one 1. Not collective. */
-hm_status hm_transform_rates(const hm_transform *transform, hm_type type, int64_t columns, const void *raw, int64_t row,
+ * 1] (before it is thresholded), unless the transform is of real values, or the row and columns of a group that has not
+ * one 1. Not collective. */
+hm_status hm_transform_rates(const hm_transform *transform, const hm_source *source, const void *raw, int64_t row,
                              float *out);
+
+/* Does the transform leave a value between 0 and 1 in a row of binary units? Such a row has no probability under them:
+ * what stands for its log-probability is an expectation over rows of 0 and 1. out: as hm_transform_rates gave it. */
+bool hm_transform_is_grey(const hm_transform *transform, int64_t columns, const float *out);
 
 typedef struct hm_feed hm_feed;
 
@@ -77,8 +82,8 @@ void hm_feed_rows(const hm_feed *feed, int64_t first_row, hm_matrix out);
 /* One pass over all rows. rates: (columns) the mean of each column, smoothed to (sum + 1) / (rows + 2), so that it lies
  * inside (0, 1), or, of real values, not smoothed; rows are counted by probability where binarisation draws.
  * fingerprint: a number that differs when any value or the order of rows does (32 bits; no defence against malice), the
- * same on any number of ranks. HM_EDATA naming row and column of a value outside [0, 1]. Collective; all shards are
- * covered by the ranks' own ones. */
-hm_status hm_feed_survey(hm_feed *feed, hm_comm *comm, float rates[], uint32_t *fingerprint);
+ * same on any number of ranks. grey: how many rows hm_transform_is_grey tells of. HM_EDATA as hm_transform_rates.
+ * Collective; all shards are covered by the ranks' own ones. */
+hm_status hm_feed_survey(hm_feed *feed, hm_comm *comm, float rates[], uint32_t *fingerprint, int64_t *grey);
 
 #endif

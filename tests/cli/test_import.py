@@ -18,14 +18,15 @@ class DataFiles(Case):
         self.no_leftovers("d.h5")
         with h5py.File(self.path("d.h5")) as file:
             self.assertEqual(file.attrs["format"], "harmonium-data")
-            self.assertEqual(file.attrs["format_version"], 1)
+            self.assertEqual(file.attrs["format_version"], 2)
             self.assertRegex(file.attrs["created"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
             for name, rows in (("train", 300), ("test", 20)):
                 x, y = file[name]["x"], file[name]["y"]
                 self.assertEqual((x.shape, x.dtype, y.shape, y.dtype), ((rows, 784), "uint8", (rows,), "int32"))
                 self.assertEqual(list(x.attrs["axes"]), ["row", "visible"])
                 self.assertEqual((x.attrs["height"], x.attrs["width"], x.attrs["min"], x.attrs["max"]), (28, 28, 0, 1))
-                self.assertIn("/ 255", x.attrs["description"])
+                self.assertAlmostEqual(x.attrs["scale"], 1 / 255)
+                self.assertIn("scale", x.attrs["description"])
                 self.assertTrue(x.fletcher32 and y.fletcher32 and y.attrs["description"])
                 self.assertEqual(x.chunks[1], 784, "chunks are of whole rows")
 

@@ -21,7 +21,7 @@ class Info(Case):
         self.assertEqual((report["file"], report["format"]), (data, "harmonium-data"))
         x = report["datasets"]["/train/x"]
         self.assertEqual((x["type"], x["shape"], x["height"], x["width"], x["min"], x["max"]), ("uint8", "300 x 784", 28, 28, 0, 1))
-        self.assertIn("/ 255", x["description"])
+        self.assertAlmostEqual(x["scale"], 1 / 255)
         self.assertEqual(report["datasets"]["/test/y"]["shape"], "40")
         table = self.succeed("info", data).stdout
         self.assertRegex(table, r"/train/x +uint8 \(300 x 784\), height 28, width 28, min 0, max 1 ")

@@ -29,6 +29,11 @@ static void make_x(hid_t file, hid_t properties, hsize_t rows, hsize_t columns, 
     hid_t x = H5Dcreate2(file, "train/x", H5T_STD_U8LE, space, H5P_DEFAULT, properties, H5P_DEFAULT);
     assert_true(x >= 0);
     if (written) assert_true(H5Dwrite(x, H5T_NATIVE_UCHAR, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes) >= 0);
+    hid_t one = H5Screate(H5S_SCALAR);
+    hid_t scale = H5Acreate2(x, "scale", H5T_IEEE_F64LE, one, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(H5Awrite(scale, H5T_NATIVE_DOUBLE, &(double){1 / 255.0}) >= 0);
+    H5Aclose(scale);
+    H5Sclose(one);
     H5Dclose(x);
     H5Sclose(space);
 }

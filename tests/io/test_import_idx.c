@@ -18,7 +18,7 @@ static void plain_and_gzip_images_are_read(void **state)
     const char *paths[] = {file_of("plain", images, sizeof images), gzip_of("packed", images, sizeof images)};
     for (int at = 0; at < 2; at++) {
         hm_import import;
-        assert_int_equal(hm_idx_open(paths[at], &import), HM_OK);
+        assert_int_equal(hm_idx_open(paths[at], 0, &import), HM_OK);
         assert_int_equal(import.source->type, HM_UINT8);
         assert_int_equal(import.source->height, HEIGHT);
         assert_int_equal(import.source->width, WIDTH);
@@ -36,7 +36,7 @@ static void matrices_are_rows_without_image_size(void **state)
     (void)state;
     const unsigned char matrix[] = {0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6};
     hm_import import;
-    assert_int_equal(hm_idx_open(file_of("matrix", matrix, sizeof matrix), &import), HM_OK);
+    assert_int_equal(hm_idx_open(file_of("matrix", matrix, sizeof matrix), 0, &import), HM_OK);
     assert_int_equal(import.source->columns, 3);
     assert_int_equal(import.source->height, 0);
     assert_rows(&import, matrix + 12, 6);
@@ -60,7 +60,7 @@ static void labels_are_bytes_or_integers(void **state)
 static void refuse_images(const char *path, const char *words)
 {
     hm_import import;
-    assert_refused(hm_idx_open(path, &import), HM_EDATA, words);
+    assert_refused(hm_idx_open(path, 0, &import), HM_EDATA, words);
     assert_null(import.source);
 }
 
@@ -100,7 +100,7 @@ static hm_status read_all(const char *path)
 {
     hm_import import;
     unsigned char rows[PIXELS];
-    HM_TRY(hm_idx_open(path, &import));
+    HM_TRY(hm_idx_open(path, 0, &import));
     hm_status status = import.source->read(import.source, 0, ROWS, rows);
     hm_import_free(&import);
     return status;

@@ -240,11 +240,11 @@ static void files_that_are_not_ours_are_refused(void **state)
     assert_int_equal(truncate(path, 3000), 0);
     expect_refusal(hm_store_open(path, &hm_format_data, &store), HM_EDATA, "cannot be read");
 
-    const hm_format newer = {.name = "harmonium-data", .version = 2, .noun = "data"};
+    const hm_format newer = {.name = "harmonium-data", .version = 3, .noun = "data"};
     assert_int_equal(hm_store_create(path, &newer, &store), HM_OK);
     assert_int_equal(hm_store_commit(store), HM_OK);
     hm_store_close(store);
-    expect_refusal(hm_store_open(path, &hm_format_data, &store), HM_EDATA, "version 2");
+    expect_refusal(hm_store_open(path, &hm_format_data, &store), HM_EDATA, "version 3");
 }
 
 /* Finds the bytes of a value that stands once in the matrix, and changes them in the file. */

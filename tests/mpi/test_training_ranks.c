@@ -129,8 +129,9 @@ static uint32_t survey(hm_comm *comm, const unsigned char *data, float rates[VIS
     hm_feed *feed;
     assert_ok(hm_source_memory(HM_UINT8, ROWS, VISIBLE, data, &source));
     assert_ok(hm_feed_open(source, &transform, 16, 20, 8, hm_part(8, comm->size, comm->rank), &feed));
+    int64_t grey;
     uint32_t fingerprint;
-    assert_ok(hm_feed_survey(feed, comm, rates, &fingerprint));
+    assert_ok(hm_feed_survey(feed, comm, rates, &fingerprint, &grey));
     hm_feed_close(feed);
     source->close(source);
     return fingerprint;

@@ -268,7 +268,8 @@ static double mean_of(int binarize, int64_t epoch, float *first)
     double sum = 0;
     for (int64_t row = 0; row < N; row++) {
         float value;
-        hm_transform_row(&transform, HM_UINT8, 1, raw, row, epoch, &value);
+        hm_transform_row(&transform, &(hm_source){.columns = 1, .type = HM_UINT8, .unit = 255}, raw, row, epoch,
+                         &value);
         if (row < 100) first[row] = value;
         sum += (double)value;
     }
@@ -291,7 +292,7 @@ static void binarisation_draws_what_it_says(void **state)
     const unsigned char edges[3] = {127, 128, 255};
     float out[3];
     hm_transform threshold = {.binarize = HM_BINARIZE_THRESHOLD, .threshold = 0.5f};
-    hm_transform_row(&threshold, HM_UINT8, 3, edges, 0, 0, out);
+    hm_transform_row(&threshold, &(hm_source){.columns = 3, .type = HM_UINT8, .unit = 255}, edges, 0, 0, out);
     assert_true(out[0] == 0 && out[1] == 1 && out[2] == 1); /* x >= 128, as in the field */
 }
 
@@ -309,7 +310,7 @@ static void frequencies_are_the_values(void **state)
         int64_t ones[256] = {0};
         double chi_square = 0;
         for (int64_t row = 0; row < N; row++) {
-            hm_transform_row(&transform, HM_UINT8, 256, raw, row, 2, out);
+            hm_transform_row(&transform, &(hm_source){.columns = 256, .type = HM_UINT8, .unit = 255}, raw, row, 2, out);
             for (int value = 0; value < 256; value++) ones[value] += out[value] == 1.0f;
             for (int value = 0; value < 256; value++) assert_true(out[value] == 0.0f || out[value] == 1.0f);
         }
@@ -409,8 +410,9 @@ static void check_base_rates(hm_type type, int binarize, int shards)
     }
     assert_ok(hm_source_memory(type, ROWS, WIDE, type == HM_UINT8 ? (void *)bytes : (void *)floats, &source));
     assert_ok(hm_feed_open(source, &transform, 50, 40, shards, (hm_range){0, shards}, &feed));
+    int64_t grey;
     uint32_t fingerprint;
-    assert_ok(hm_feed_survey(feed, hm_comm_serial(), rates, &fingerprint));
+    assert_ok(hm_feed_survey(feed, hm_comm_serial(), rates, &fingerprint, &grey));
     for (int c = 0; c < WIDE; c++) {
         double expected = (sums[c] + 1) / (ROWS + 2);
         if (!(fabs((double)rates[c] - expected) <= 1e-7 * expected))
@@ -434,13 +436,14 @@ static uint32_t fingerprint_of(const unsigned char *data, int shards)
 {
     enum { ROWS = 37, COLUMNS_HERE = 13 };
     float rates[COLUMNS_HERE];
+    int64_t grey;
     uint32_t fingerprint;
     hm_transform transform = {.binarize = HM_BINARIZE_NONE};
     hm_source *source;
     hm_feed *feed;
     assert_ok(hm_source_memory(HM_UINT8, ROWS, COLUMNS_HERE, data, &source));
     assert_ok(hm_feed_open(source, &transform, 4, 16, shards, (hm_range){0, shards}, &feed));
-    assert_ok(hm_feed_survey(feed, hm_comm_serial(), rates, &fingerprint));
+    assert_ok(hm_feed_survey(feed, hm_comm_serial(), rates, &fingerprint, &grey));
     hm_feed_close(feed);
     source->close(source);
     return fingerprint;
@@ -473,11 +476,12 @@ static void refused(float bad, const char *shown)
     hm_transform transform = {.file = "rows.h5", .binarize = HM_BINARIZE_NONE};
     hm_source *source;
     hm_feed *feed;
+    int64_t grey;
     uint32_t fingerprint;
     data[5] = bad;
     assert_ok(hm_source_memory(HM_FLOAT32, 4, 2, data, &source));
     assert_ok(hm_feed_open(source, &transform, 4, 2, 2, (hm_range){0, 2}, &feed));
-    assert_int_equal(hm_feed_survey(feed, hm_comm_serial(), rates, &fingerprint), HM_EDATA);
+    assert_int_equal(hm_feed_survey(feed, hm_comm_serial(), rates, &fingerprint, &grey), HM_EDATA);
     print_message("  %s\n", hm_error_message());
     snprintf(expected, sizeof expected, "rows.h5: train/x row 2, column 1 is %s;", shown);
     assert_non_null(strstr(hm_error_message(), expected));

@@ -92,10 +92,11 @@ static void bits_do_not_depend_on_threads(void **state)
 }
 
 /* A transform that depends on the place of a row: unit (row mod VISIBLE) on, plus the threshold of the context. */
-static hm_status mark_row(const void *context, int64_t first_row, hm_type type, const void *raw, hm_matrix out)
+static hm_status mark_row(const void *context, int64_t first_row, const hm_source *source, const void *raw,
+                          hm_matrix out)
 {
     const unsigned char *bytes = raw, threshold = *(const unsigned char *)context;
-    assert_int_equal(type, HM_UINT8);
+    assert_int_equal(source->type, HM_UINT8);
     for (int64_t row = 0; row < out.rows; row++)
         for (int64_t i = 0; i < out.columns; i++)
             out.at[row * out.columns + i] =
