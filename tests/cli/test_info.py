@@ -24,7 +24,7 @@ class Info(Case):
         self.assertAlmostEqual(x["scale"], 1 / 255)
         self.assertEqual(report["datasets"]["/test/y"]["shape"], "40")
         table = self.succeed("info", data).stdout
-        self.assertRegex(table, r"/train/x +uint8 \(300 x 784\), height 28, width 28, min 0, max 1 ")
+        self.assertRegex(table, r"/train/x +uint8 \(300 x 784\), height 28, width 28, scale 0.00392157, min 0, max 1 ")
         self.assertRegex(table, r"/test/y +int32 \(40\)")
         self.assertEqual(self.succeed("info", data, "--quiet").stdout, "")
         self.assertEqual(self.succeed("info", data, ranks=2).stdout, table)
