@@ -111,8 +111,7 @@ static hm_status check_claim(const hm_store *store, const char *name, const hm_s
     return HM_OK;
 }
 
-/* A dataset of somebody else's file. */
-static hm_status check_foreign(const hm_store *store, const char *name, hid_t dataset, hm_shape *shape)
+hm_status hm_h5_check_dataset(const hm_store *store, const char *name, hid_t dataset, hm_shape *shape)
 {
     hid_t properties = H5Dget_create_plist(dataset);
     if (properties < 0) return hm_h5_read_failed(store, name);
@@ -130,7 +129,7 @@ static hm_status open_dataset(const hm_store *store, const char *name, hid_t *da
     *dataset = H5Dopen2(store->file, name, H5P_DEFAULT);
     if (*dataset < 0) return hm_h5_read_failed(store, name);
     hm_status status =
-        store->writable ? shape_of(store, *dataset, name, shape) : check_foreign(store, name, *dataset, shape);
+        store->writable ? shape_of(store, *dataset, name, shape) : hm_h5_check_dataset(store, name, *dataset, shape);
     if (status != HM_OK) H5Dclose(*dataset);
     return status;
 }
@@ -207,7 +206,9 @@ hm_status hm_array_open(hm_store *store, const hm_field *field, hm_array **out)
 {
     HM_TRY(array_new(store, field, out));
     hm_array *array = *out;
+    hm_h5_guard_begin(store->path);
     hm_status status = open_dataset(store, field->name, &array->dataset, &array->shape);
+    hm_h5_guard_end();
     if (status != HM_OK) array->dataset = -1;
     if (status == HM_OK) status = check_field(store, field, &array->shape);
     if (status == HM_OK) return HM_OK;
@@ -287,7 +288,9 @@ hm_status hm_array_read_rows(hm_array *array, int64_t begin, int64_t count, void
     if (count == 0) return HM_OK;
     hid_t file, memory;
     row_spaces(array, begin, count, &file, &memory);
+    hm_h5_guard_begin(array->store->path);
     herr_t read = H5Dread(array->dataset, array->memory_type, memory, file, H5P_DEFAULT, out);
+    hm_h5_guard_end();
     hm_status status = read < 0 ? hm_h5_read_failed(array->store, array->name) : HM_OK;
     H5Sclose(memory);
     H5Sclose(file);
@@ -375,9 +378,11 @@ hm_status hm_store_read(hm_store *store, const hm_field *field, const int64_t sh
     hm_array *array;
     HM_TRY(open_exactly(store, field, shape, &array));
     hm_status status = HM_OK;
+    hm_h5_guard_begin(store->path);
     if (has_elements(&array->shape) &&
         H5Dread(array->dataset, array->memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out) < 0)
         status = hm_h5_read_failed(store, field->name);
+    hm_h5_guard_end();
     hm_array_close(array);
     return status;
 }
@@ -398,42 +403,28 @@ typedef struct dataset_walk {
     hm_store *store;
     hm_store_visitor visit;
     void *state;
-    hm_status status;
 } dataset_walk;
 
-static hm_status visit_dataset(const dataset_walk *walk, const char *name)
+static hm_status visit_dataset(void *state, const char *name, hid_t dataset)
 {
-    hid_t dataset = -1;
+    const dataset_walk *walk = state;
     hm_shape shape;
-    HM_TRY(open_dataset(walk->store, name, &dataset, &shape));
-    if (hm_h5_is_bare_scale(dataset)) {
-        H5Dclose(dataset);
-        return HM_OK;
-    }
+    if (H5Iget_type(dataset) != H5I_DATASET) return HM_OK;
+    HM_TRY(hm_h5_check_dataset(walk->store, name, dataset, &shape));
+    if (hm_h5_is_bare_scale(dataset)) return HM_OK;
     char *description = hm_h5_text_or_null(dataset, "description");
     char *unit = hm_h5_text_or_null(dataset, "units");
-    H5Dclose(dataset);
     hm_status status = walk->visit(walk->state, name, &shape, description ? description : "", unit ? unit : "");
     free(description);
     free(unit);
     return status;
 }
 
-static herr_t visit_object(hid_t root, const char *relative, const H5O_info_t *about, void *state)
-{
-    (void)root;
-    dataset_walk *walk = state;
-    if (about->type != H5O_TYPE_DATASET) return 0;
-    char name[512];
-    snprintf(name, sizeof name, "/%s", relative);
-    walk->status = visit_dataset(walk, name);
-    return walk->status == HM_OK ? 0 : 1;
-}
-
 hm_status hm_store_visit(hm_store *store, hm_store_visitor visit, void *state)
 {
     dataset_walk walk = {.store = store, .visit = visit, .state = state};
-    if (H5Ovisit2(store->file, H5_INDEX_NAME, H5_ITER_INC, visit_object, &walk, H5O_INFO_BASIC) < 0)
-        return hm_h5_read_failed(store, NULL);
-    return walk.status;
+    hm_h5_guard_begin(store->path);
+    hm_status status = hm_h5_walk(store, "/", visit_dataset, &walk);
+    hm_h5_guard_end();
+    return status;
 }

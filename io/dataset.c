@@ -1,6 +1,7 @@
 #include "io/dataset.h"
 
 #include "core/memory.h"
+#include "io/row_digests.h"
 #include "io/store.h"
 
 #include <math.h>
@@ -8,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME_BYTES = 64, BLOCK_BYTES = 1 << 20, SPLITS = 2, COLUMNS_MAX = INT32_MAX /* of random numbers, rng.h */ };
+enum { NAME_BYTES = 64, SPLITS = 2, COLUMNS_MAX = INT32_MAX /* of random numbers, rng.h */ };
 
 static const double BYTE_UNIT = 255; /* the byte that stands for 1, where nothing else is said */
 
@@ -50,13 +51,14 @@ typedef struct dataset {
     hm_source source; /* first: a dataset is an hm_source */
     hm_store *store;
     hm_array *rows;
+    hm_row_digests digests;
     char name[NAME_BYTES];
 } dataset;
 
 static hm_status dataset_read(hm_source *source, int64_t begin, int64_t count, void *out)
 {
     dataset *data = (dataset *)source;
-    HM_TRY(hm_array_read_rows(data->rows, begin, count, out));
+    HM_TRY(hm_row_digests_read(&data->digests, data->store, data->name, data->rows, begin, count, out));
     if (source->type != HM_FLOAT32) return HM_OK;
     const float *values = out;
     for (int64_t i = 0; i < count * source->columns; i++)
@@ -69,6 +71,7 @@ static hm_status dataset_read(hm_source *source, int64_t begin, int64_t count, v
 static void dataset_close(hm_source *source)
 {
     dataset *data = (dataset *)source;
+    hm_row_digests_free(&data->digests);
     hm_array_close(data->rows);
     hm_store_close(data->store);
     free(data);
@@ -153,6 +156,8 @@ static hm_status open_rows(dataset *data, const char *path, const char *split)
     data->source.rows = shape.size[0];
     data->source.columns = shape.size[1];
     HM_TRY(hm_array_open(data->store, &field, &data->rows));
+    HM_TRY(hm_row_digests_open(data->store, data->name, data->source.rows,
+                               data->source.columns * (int64_t)hm_type_size(data->source.type), &data->digests));
     HM_TRY(read_scale(data));
     return read_image_size(data);
 }
@@ -257,21 +262,37 @@ static hm_status check_values(hm_import *import, const char *name, int64_t begin
 }
 
 /* Rows of the source to the dataset, a block at a time. */
-static hm_status copy_rows(const char *name, hm_import *import, hm_array *to)
+static hm_status copy_rows(const char *name, hm_import *import, hm_array *to, hm_row_digests *digests)
 {
     hm_source *source = import->source;
-    size_t row_bytes = (size_t)source->columns * hm_type_size(source->type);
-    int64_t most = row_bytes < BLOCK_BYTES ? (int64_t)(BLOCK_BYTES / row_bytes) : 1;
     unsigned char *block;
     hm_status status = HM_OK;
-    HM_TRY(hm_alloc(&block, most, row_bytes, "a block of rows"));
-    for (int64_t begin = 0; status == HM_OK && begin < source->rows; begin += most) {
-        int64_t count = source->rows - begin < most ? source->rows - begin : most;
+    HM_TRY(hm_alloc(&block, digests->block_rows, (size_t)digests->row_bytes, "a block of rows"));
+    for (int64_t begin = 0; status == HM_OK && begin < source->rows; begin += digests->block_rows) {
+        int64_t left = source->rows - begin, count = left < digests->block_rows ? left : digests->block_rows;
         status = source->read(source, begin, count, block);
         if (status == HM_OK) status = check_values(import, name, begin, count, block);
         if (status == HM_OK) status = hm_array_write_rows(to, begin, count, block);
+        if (status == HM_OK) hm_row_digests_add(digests, begin, block);
     }
     free(block);
+    return status;
+}
+
+/* /SPLIT/x and its digests. */
+static hm_status write_rows(hm_store *store, const hm_field *rows, const char *name, hm_import *import)
+{
+    const hm_source *source = import->source;
+    hm_row_digests digests;
+    hm_array *array;
+    HM_TRY(hm_row_digests_new(source->rows, source->columns * (int64_t)hm_type_size(source->type), &digests));
+    hm_status status = hm_array_create(store, rows, (int64_t[]){source->rows, source->columns}, &array);
+    if (status == HM_OK) {
+        status = copy_rows(name, import, array, &digests);
+        hm_array_close(array);
+    }
+    if (status == HM_OK) status = hm_row_digests_write(&digests, store, rows->name);
+    hm_row_digests_free(&digests);
     return status;
 }
 
@@ -295,15 +316,12 @@ static hm_status write_split(hm_store *store, const char *split, hm_import *impo
     char x[NAME_BYTES], y[NAME_BYTES];
     hm_source *source = import->source;
     hm_field rows = field_x(split, source->type, x), labels = field_y(split, y);
-    hm_array *array;
     import->min = INFINITY;
     import->max = -INFINITY;
     const char *name = import->name ? import->name : split;
     HM_TRY(check_size(name, x, source->rows, source->columns));
-    HM_TRY(hm_array_create(store, &rows, (int64_t[]){source->rows, source->columns}, &array));
-    hm_status status = copy_rows(name, import, array);
-    hm_array_close(array);
-    HM_TRY(status);
+    rows.chunk_rows = hm_row_digests_block(source->columns * (int64_t)hm_type_size(source->type));
+    HM_TRY(write_rows(store, &rows, name, import));
     return import->labels ? hm_store_write(store, &labels, &source->rows, import->labels) : HM_OK;
 }
 

@@ -39,6 +39,12 @@ const char *hm_h5_reason(void);
 hm_status hm_h5_write_failed(hm_store *store, const char *name);
 hm_status hm_h5_read_failed(const hm_store *store, const char *name);
 
+/* Around a request to HDF5 that reads a file: the process ends with a message and exit code 3 when the request has
+ * taken 20 s of processor time, for on some damaged files HDF5 never returns (guard.c). Requests may hold others, each
+ * of which begins the time anew. `path` must last until the end. */
+void hm_h5_guard_begin(const char *path);
+void hm_h5_guard_end(void);
+
 /* Nothing more of this store reaches the disk.
  *
  * After a failed write HDF5 must not write again: H5Fclose would fail halfway and leave an identifier that crashes the
@@ -60,6 +66,16 @@ hm_status hm_h5_sync(const hm_store *store);
 
 /* Sync, rename to the final name, sync of the folder; the file may still be open. */
 hm_status hm_h5_publish(hm_store *store);
+
+/* Calls `visit` for the object `root` and for every group and dataset below it, in the order of names; links that lead
+ * elsewhere are not followed. A failure ends the walk and is returned. HM_EDATA also for a file that is nested deeper,
+ * or holds more, than anything that Harmonium writes (walk.c). */
+typedef hm_status (*hm_h5_visitor)(void *state, const char *name, hid_t object);
+hm_status hm_h5_walk(hm_store *store, const char *root, hm_h5_visitor visit, void *state);
+
+/* Is an open dataset one that may be read: of numbers, stored in this file, not larger than it can be? *shape: its own.
+ * HM_EDATA. */
+hm_status hm_h5_check_dataset(const hm_store *store, const char *name, hid_t dataset, hm_shape *shape);
 
 /* The HDF5 type of elements in memory; a predefined one, not to be closed. */
 hid_t hm_h5_memory_type(hm_field_type type);

@@ -6,7 +6,7 @@
 #include "io/metrics.h"
 
 #include "core/memory.h"
-#include "io/h5.h"
+#include "io/digest.h"
 
 #include <hdf5_hl.h>
 #include <math.h>
@@ -217,14 +217,30 @@ hm_status hm_metrics_sync(hm_metrics *metrics)
     return hm_h5_sync(store);
 }
 
+/* No attribute can be made while readers have the file, so its digest is stored when it has its last row: a file that
+ * is being written, or whose writer was killed, has none. */
+static hm_status store_digest(const char *path)
+{
+    hm_store store = {.path = (char *)path, .format = &hm_format_metrics, .writable = true};
+    store.file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    if (store.file < 0) return hm_h5_write_failed(&store, NULL);
+    hm_status status = hm_digest_write(&store);
+    if (!store.broken && H5Fflush(store.file, H5F_SCOPE_GLOBAL) < 0) status = hm_h5_write_failed(&store, NULL);
+    H5Fclose(store.file);
+    return status;
+}
+
 hm_status hm_metrics_close(hm_metrics *metrics)
 {
     if (!metrics) return HM_OK;
     hm_store *store = metrics->store;
+    char *path = strdup(store->path);
     hm_status status = store->broken ? HM_EOUTPUT : HM_OK;
     if (status == HM_OK && H5Fflush(store->file, H5F_SCOPE_GLOBAL) < 0) status = hm_h5_write_failed(store, NULL);
     store->writable = false; /* it has its final name: closing keeps it */
     free_metrics(metrics);
+    if (status == HM_OK && path) status = store_digest(path);
+    free(path);
     return status;
 }
 

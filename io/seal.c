@@ -13,10 +13,12 @@
 
 enum { SEAL = 64, BUFFER = 1 << 20 };
 
+static const char seal_start[] = "harmonium xxh3-128 ";
+
 static void write_seal(XXH128_hash_t digest, char seal[SEAL])
 {
     char text[SEAL + 1];
-    snprintf(text, sizeof text, "harmonium xxh3-128 %016llx%016llx%13s", (unsigned long long)digest.high64,
+    snprintf(text, sizeof text, "%s%016llx%016llx%13s", seal_start, (unsigned long long)digest.high64,
              (unsigned long long)digest.low64, "\n");
     memcpy(seal, text, SEAL);
 }
@@ -70,25 +72,36 @@ hm_status hm_seal_add(const char *path, const char *name)
     return HM_OK;
 }
 
-static bool check_seal(int file)
+/* Reads the last bytes of a file, and tells whether they are a seal; false with errno when they cannot be read. */
+static bool find_seal(int file, int64_t *size, char found[SEAL], bool *sealed)
 {
-    char seal[SEAL], found[SEAL];
     struct stat about;
     if (fstat(file, &about) != 0) return false;
-    errno = 0;
-    return about.st_size > SEAL && seal_of(file, about.st_size - SEAL, seal) && read(file, found, SEAL) == SEAL &&
-           memcmp(seal, found, SEAL) == 0;
+    *size = about.st_size - SEAL;
+    *sealed = false;
+    if (*size <= 0) return true;
+    if (pread(file, found, SEAL, *size) != SEAL) return false;
+    *sealed = memcmp(found, seal_start, sizeof seal_start - 1) == 0;
+    return true;
 }
 
-hm_status hm_seal_check(const char *path)
+static bool check_seal(int file, bool *sealed)
+{
+    char seal[SEAL], found[SEAL];
+    int64_t size;
+    errno = 0;
+    if (!find_seal(file, &size, found, sealed)) return false;
+    return !*sealed || (seal_of(file, size, seal) && memcmp(seal, found, SEAL) == 0);
+}
+
+hm_status hm_seal_check(const char *path, bool *sealed)
 {
     int file = open(path, O_RDONLY | O_CLOEXEC);
     HM_REQUIRE(file >= 0, HM_EDATA, "%s: %s", path, strerror(errno));
-    bool sound = check_seal(file);
+    bool sound = check_seal(file, sealed);
     int reason = errno;
     close(file);
     HM_REQUIRE(sound || reason == 0, HM_EDATA, "%s: cannot be read: %s", path, strerror(reason));
-    HM_REQUIRE(sound, HM_EDATA, "%s: damaged: its digest does not match (cut short, or changed since it was written)",
-               path);
+    HM_REQUIRE(sound, HM_EDATA, "%s: damaged: its digest does not match (changed since it was written)", path);
     return HM_OK;
 }

@@ -11,10 +11,13 @@
 
 #include "core/status.h"
 
+#include <stdbool.h>
+
 /* Adds the seal to a file that is not open; `name` stands for it in messages. HM_EOUTPUT. Not collective. */
 hm_status hm_seal_add(const char *path, const char *name);
 
-/* HM_EDATA when the file cannot be read, or is not as it was sealed. Not collective. */
-hm_status hm_seal_check(const char *path);
+/* HM_EDATA when the file cannot be read, or is not as it was sealed. *sealed: it ends with a seal; HDF5 cuts the seal
+ * off when another program opens the file for writing. Not collective. */
+hm_status hm_seal_check(const char *path, bool *sealed);
 
 #endif

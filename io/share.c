@@ -1,16 +1,17 @@
 /* A store that all ranks write: rank 0 has made the file, and all open it through MPI-IO. */
 #include "core/memory.h"
-#include "io/h5.h"
+#include "io/digest.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-/* Rank 0's file, on the disk and closed. */
+/* Rank 0's file, on the disk and closed; with room for the digest, which commit stores. */
 static hm_status hand_over(hm_store *store)
 {
     HM_REQUIRE(store && !store->broken, HM_EOUTPUT, "a file to be shared was not written");
+    HM_TRY(hm_digest_write(store));
     if (H5Fflush(store->file, H5F_SCOPE_GLOBAL) < 0) return hm_h5_write_failed(store, NULL);
     hid_t file = store->file;
     store->file = -1;

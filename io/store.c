@@ -1,7 +1,7 @@
 #include "io/store.h"
 
 #include "core/memory.h"
-#include "io/h5.h"
+#include "io/digest.h"
 #include "io/seal.h"
 
 #include <errno.h>
@@ -100,32 +100,44 @@ static hm_status check_format(hm_store *store)
     return HM_OK;
 }
 
-static hm_status check_sealed(const hm_store *store)
+/* What is sealed and as it was sealed needs no digest; what should be sealed and is not needs one. */
+static hm_status check_content(hm_store *store, bool sealed)
 {
-    return store->format && store->format->sealed ? hm_seal_check(store->path) : HM_OK;
+    hm_store_digest found;
+    if (sealed) return HM_OK;
+    HM_TRY(hm_store_check_digest(store, &found));
+    HM_REQUIRE(found != HM_DIGEST_NONE || !store->format->sealed, HM_EDATA,
+               "%s: damaged: it has neither seal nor digest (cut short, or changed since it was written)", store->path);
+    HM_REQUIRE(found != HM_DIGEST_DIFFERS, HM_EDATA,
+               "%s: damaged, or changed by another program: what it holds does not have its digest; if the change is "
+               "meant, remove the attribute `digest` of the root (in h5py: del f.attrs['digest'])",
+               store->path);
+    return HM_OK;
 }
 
 static hm_status open_readable(hm_store *store, bool swmr)
 {
     struct stat about;
-    bool known = store->format != NULL;
+    bool sealed, any = !store->format;
     HM_REQUIRE(stat(store->path, &about) == 0 && access(store->path, R_OK) == 0, HM_EDATA, "%s: %s", store->path,
                strerror(errno));
     HM_REQUIRE(S_ISREG(about.st_mode), HM_EDATA, "%s: not a file", store->path);
     HM_REQUIRE(H5Fis_hdf5(store->path) > 0, HM_EDATA, "%s: not a Harmonium %s%sfile (not HDF5, or cut short)",
                store->path, store->format ? store->format->noun : "", store->format ? " " : "");
-    HM_TRY(check_sealed(store));
+    HM_TRY(hm_seal_check(store->path, &sealed));
     store->file = H5Fopen(store->path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (store->file < 0 && swmr) store->file = H5Fopen(store->path, H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, H5P_DEFAULT);
     if (store->file < 0) return hm_h5_read_failed(store, NULL);
     HM_TRY(check_format(store));
-    return known ? HM_OK : check_sealed(store);
+    return any ? HM_OK : check_content(store, sealed);
 }
 
 hm_status hm_h5_open(const char *path, const hm_format *format, bool swmr, hm_store **out)
 {
     HM_TRY(store_new(path, format, false, out));
+    hm_h5_guard_begin(path);
     hm_status status = open_readable(*out, swmr);
+    hm_h5_guard_end();
     if (status == HM_OK) return HM_OK;
     hm_store_close(*out);
     *out = NULL;
@@ -307,16 +319,33 @@ static hm_status flush_and_close(hm_store *store)
     return HM_OK;
 }
 
+/* A digest for a file that all ranks have written and closed; its room was taken when the file was created. */
+static hm_status write_shared_digest(hm_store *store)
+{
+    store->file = H5Fopen(store->temporary, H5F_ACC_RDWR, H5P_DEFAULT);
+    if (store->file < 0) return hm_h5_write_failed(store, NULL);
+    HM_TRY(hm_digest_write(store));
+    return flush_and_close(store);
+}
+
+static hm_status publish_shared(hm_store *store)
+{
+    HM_TRY(write_shared_digest(store));
+    return hm_h5_publish(store);
+}
+
 hm_status hm_store_commit(hm_store *store)
 {
     HM_REQUIRE(store->writable, HM_EINTERNAL, "%s: opened for reading, cannot be committed", store->path);
+    HM_REQUIRE(!store->broken, HM_EOUTPUT, "%s: cannot be written", store->path);
     hm_comm *comm = store->comm;
     if (!comm) {
+        HM_TRY(hm_digest_write(store));
         HM_TRY(flush_and_close(store));
         return hm_h5_publish(store);
     }
     HM_TRY(comm->agree(comm, flush_and_close(store)));
-    return comm->agree(comm, comm->rank == 0 ? hm_h5_publish(store) : HM_OK);
+    return comm->agree(comm, comm->rank == 0 ? publish_shared(store) : HM_OK);
 }
 
 void hm_store_close(hm_store *store)

@@ -48,12 +48,18 @@ hm_status hm_store_create(const char *path, const hm_format *format, hm_store **
 /* A changeable copy of an existing file, to be renamed over it by commit. HM_EDATA, HM_EOUTPUT. */
 hm_status hm_store_update(const char *path, const hm_format *format, hm_store **out);
 
-/* An existing file, for reading. HM_EDATA, "not a Harmonium ... file" among others. */
+/* An existing file, for reading. HM_EDATA, "not a Harmonium ... file" among others, or when the digest of what it holds
+ * is another than the one stored in it (digest.h); a file without a digest passes. */
 hm_status hm_store_open(const char *path, const hm_format *format, hm_store **out);
 
-/* An existing file of whichever format, for reading; also one of metrics that is still being written. HM_EDATA, "not a
- * Harmonium file" among others. */
+/* An existing file of whichever format, for reading; also one of metrics that is still being written, and one with
+ * another digest. HM_EDATA, "not a Harmonium file" among others. */
 hm_status hm_store_open_any(const char *path, const hm_format **format, hm_store **out);
+
+/* Has the file a digest of what it holds, and does it hold that? Rows of data files have digests of their own, which
+ * are not looked at (row_digests.h). HM_EDATA when it cannot be read. Not collective. */
+typedef enum hm_store_digest { HM_DIGEST_NONE, HM_DIGEST_MATCHES, HM_DIGEST_DIFFERS } hm_store_digest;
+hm_status hm_store_check_digest(hm_store *store, hm_store_digest *found);
 
 /* Gives an uncommitted store of rank 0 to all ranks of mpi (the ranks of comm, in the same order): from here on they
  * write it together through MPI-IO, into datasets that rank 0 has reserved (hm_array_reserve). Neither HDF5 nor MPI-IO

@@ -64,6 +64,12 @@ static hm_status report_attribute(hm_store *store, const struct attribute *attri
 static const char *const group_attributes[] = {"base", "verdict", "log_prob_is_expectation"};
 enum { GROUP_ATTRIBUTES = sizeof group_attributes / sizeof group_attributes[0] };
 
+static const char *const digest_texts[] = {
+    [HM_DIGEST_NONE] = "none",
+    [HM_DIGEST_MATCHES] = "as stored",
+    [HM_DIGEST_DIFFERS] = "is not that of what the file holds: damaged, or changed by another program",
+};
+
 typedef struct listing {
     hm_store *store;
     hm_report *report;
@@ -161,7 +167,7 @@ static hm_status report_dataset(void *state, const char *name, const hm_shape *s
     return (list->json ? report_object : report_row)(list, name, shape, description, unit);
 }
 
-static hm_status describe(const char *path, bool json, hm_report *report)
+static hm_status describe(const char *path, bool json, hm_report *report, hm_store_digest *digest)
 {
     hm_store *store;
     const hm_format *format;
@@ -169,7 +175,8 @@ static hm_status describe(const char *path, bool json, hm_report *report)
     listing list = {.store = store, .report = report, .json = json};
     hm_report_text(report, "file", "file", path);
     hm_report_text(report, "format", "format", format->name);
-    hm_status status = HM_OK;
+    hm_status status = hm_store_check_digest(store, digest);
+    if (status == HM_OK) hm_report_text(report, "digest", "digest", digest_texts[*digest]);
     for (int at = 0; at < ATTRIBUTES && status == HM_OK; at++)
         status = report_attribute(store, &attributes[at], report);
     hm_report_begin(report, "datasets", "datasets");
@@ -180,15 +187,15 @@ static hm_status describe(const char *path, bool json, hm_report *report)
 }
 
 /* A RUN folder stands for the most that is in it. */
-static hm_status describe_path(const char *path, bool json, hm_report *report)
+static hm_status describe_path(const char *path, bool json, hm_report *report, hm_store_digest *digest)
 {
     static const char *const names[] = {"model.h5", "checkpoint.h5", "metrics.h5"};
     struct stat about;
     char inside[4096];
-    if (stat(path, &about) != 0 || !S_ISDIR(about.st_mode)) return describe(path, json, report);
+    if (stat(path, &about) != 0 || !S_ISDIR(about.st_mode)) return describe(path, json, report, digest);
     for (int name = 0; name < 3; name++) {
         snprintf(inside, sizeof inside, "%s/%s", path, names[name]);
-        if (stat(inside, &about) == 0) return describe(inside, json, report);
+        if (stat(inside, &about) == 0) return describe(inside, json, report, digest);
     }
     return hm_fail(HM_EDATA, "%s: a folder without model.h5, checkpoint.h5 or metrics.h5", path);
 }
@@ -200,8 +207,12 @@ static hm_status run_info(hm_cli *cli, int argc, char **argv)
     HM_TRY(hm_options_parse(&hm_command_info, argc, argv, &nothing, &positional));
     HM_REQUIRE(positional == 1, HM_EUSAGE, "info takes one file or RUN folder; %d given", positional);
     hm_report *report = hm_report_new();
-    hm_status status = cli->comm->rank == 0 ? describe_path(argv[0], cli->json, report) : HM_OK;
-    return hm_report_finish(report, cli, cli->comm->agree(cli->comm, status));
+    hm_store_digest digest = HM_DIGEST_NONE;
+    hm_status status = cli->comm->rank == 0 ? describe_path(argv[0], cli->json, report, &digest) : HM_OK;
+    HM_TRY(hm_report_finish(report, cli, cli->comm->agree(cli->comm, status)));
+    status =
+        digest == HM_DIGEST_DIFFERS ? hm_fail(HM_EDATA, "%s: the digest %s", argv[0], digest_texts[digest]) : HM_OK;
+    return cli->comm->agree(cli->comm, status);
 }
 
 const hm_command hm_command_info = {

@@ -193,9 +193,8 @@ class Evaluate(Case):
         rows[31, 5] = 7
         numpy.save(self.path("rows.npy"), rows)
         self.succeed("import", "npy", self.path("rows.npy"), "--test-fraction", "0.2", "-o", self.path("grey.h5"))
-        self.succeed("evaluate", folder, "--method", "exact", "--data", self.path("grey.h5"), "--quiet")  # thresholded
-        self.refuse(3, ["grey.h5: test/x row", "column 5 is 7", "[0, 1]"], "evaluate", folder, "--method", "exact", "--data", self.path("grey.h5"),
-                    "--set", "data.binarize=dynamic")
+        self.refuse(3, ["grey.h5: test/x row", "column 5 is 7", "[0, 1]"], "evaluate", folder, "--method", "exact", "--data",
+                    self.path("grey.h5"))
 
     def test_estimates_do_not_depend_on_ranks_and_threads(self):
         folder = self.train(12, epochs=2)

@@ -6,7 +6,7 @@ import unittest
 import h5py
 import numpy
 
-from harmonium import Case
+from harmonium import Case, main, run
 
 
 class Info(Case):
@@ -34,8 +34,24 @@ class Info(Case):
         for seed, shown in ((7, 7), (2**63 - 1, 2**63 - 1), (2**64 - 1, str(2**64 - 1))):
             with h5py.File(data, "r+") as file:
                 file.attrs["seed"] = numpy.uint64(seed)
+                file.attrs.pop("digest", None)
             self.assertEqual(self.report("info", data)["seed"], shown)
             self.assertRegex(self.succeed("info", data).stdout, rf"seed +{seed}\n")
+
+    def test_a_changed_file_is_told(self):
+        data = self.digits(rows=20)
+        self.assertEqual(self.report("info", data)["digest"], "as stored")
+        with h5py.File(data, "r+") as file:
+            file["train/y"][3] = 11
+        for ranks in (0, 2):
+            process = run("info", data, ranks=ranks)
+            self.assertEqual(process.returncode, 3)
+            self.assertIn("/train/y", process.stdout)
+            self.assertEqual(len([line for line in process.stderr.splitlines() if "damaged, or changed" in line]), 1)
+        self.refuse(3, ["digits.h5", "does not have its digest"], "train", self.config(data), "-o", self.path("r"))
+        with h5py.File(data, "r+") as file:
+            del file.attrs["digest"]
+        self.assertEqual(self.report("info", data)["digest"], "none")
 
     def test_the_files_of_a_run(self):
         run = self.trained()
@@ -61,8 +77,8 @@ class Info(Case):
         run = self.trained()
         growing = self.path("growing.h5")
         with h5py.File(os.path.join(run, "metrics.h5")) as old, h5py.File(growing, "w", libver="latest") as new:
-            for name, value in old.attrs.items():
-                new.attrs[name] = value
+            for name in old.attrs.keys() - {"digest"}:
+                new.attrs[name] = old.attrs[name]
             new.create_dataset("metrics/step", data=[1, 2], maxshape=(None,), chunks=(16,))
             new.swmr_mode = True
             # Another process has no lock on it where HDF5 locks files: that is the reader's setting.

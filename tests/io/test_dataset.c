@@ -6,7 +6,7 @@
 #include <hdf5.h>
 #include <math.h>
 
-enum { ROWS = 3000, COLUMNS = 400, TEST_ROWS = 7 }; /* several blocks of the writer, of 1 MiB */
+enum { ROWS = 3000, COLUMNS = 400, TEST_ROWS = 7 }; /* several blocks of the writer */
 
 static float values[ROWS][COLUMNS];
 static int32_t labels[ROWS];
@@ -164,6 +164,39 @@ static void a_full_disk_leaves_the_old_file(void **state)
     source->close(source);
 }
 
+/* Zeros in one row, which HDF5's own checksums agree with. */
+static void zero_row(const char *path, hsize_t row)
+{
+    static const float zeros[COLUMNS];
+    const hsize_t start[2] = {row, 0}, size[2] = {1, COLUMNS};
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), x = H5Dopen2(file, "/train/x", H5P_DEFAULT);
+    hid_t space = H5Dget_space(x), memory = H5Screate_simple(2, size, NULL);
+    H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, size, NULL);
+    assert_true(H5Dwrite(x, H5T_NATIVE_FLOAT, memory, space, H5P_DEFAULT, zeros) >= 0);
+    H5Sclose(memory);
+    H5Sclose(space);
+    H5Dclose(x);
+    H5Fclose(file);
+}
+
+static void a_changed_row_is_found_when_it_is_read(void **state)
+{
+    (void)state;
+    enum { BLOCK = 256 * 1024 / (COLUMNS * 4), ROW = 5 * BLOCK + 7 };
+    static float rows[ROWS][COLUMNS];
+    const char *path = scratch_path(&folder, "data.h5");
+    hm_source *source;
+    assert_int_equal(write_data(path), HM_OK);
+    zero_row(path, ROW);
+    assert_int_equal(hm_dataset_open(path, "train", &source), HM_OK);
+    assert_int_equal(source->read(source, 0, 5 * BLOCK, rows), HM_OK);
+    assert_int_equal(source->read(source, 6 * BLOCK, 3, rows), HM_OK);
+    assert_refused(source->read(source, 5 * BLOCK, 1, rows), HM_EDATA, "of /train/x are damaged, or were changed");
+    assert_refused(source->read(source, ROW, 1, rows), HM_EDATA, "of /train/x are damaged, or were changed");
+    assert_refused(source->read(source, 0, ROWS, rows), HM_EDATA, "of /train/x are damaged, or were changed");
+    source->close(source);
+}
+
 /* A data file whose /train/x has the given type and sizes, with nothing stored in it. */
 static const char *odd_file(hid_t type, int dims, const hsize_t size[])
 {
@@ -174,6 +207,7 @@ static const char *odd_file(hid_t type, int dims, const hsize_t size[])
     assert_int_equal(hm_store_commit(store), HM_OK);
     hm_store_close(store);
     hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), space = H5Screate_simple(dims, size, NULL);
+    H5Adelete(file, "digest"); /* as another program's file */
     hid_t layout = H5Pcreate(H5P_DATASET_CREATE);
     const hsize_t chunk[3] = {1, 1, 1};
     H5Pset_chunk(layout, dims, chunk);
@@ -292,6 +326,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         DATA_TEST(rows_and_labels_come_back),
         DATA_TEST(the_range_of_values_is_recorded),
+        DATA_TEST(a_changed_row_is_found_when_it_is_read),
         DATA_TEST(a_split_may_be_missing_and_says_so),
         DATA_TEST(values_that_are_not_finite_are_refused_by_row_and_column),
         DATA_TEST(splits_must_be_alike_and_not_empty),

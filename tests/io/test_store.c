@@ -270,9 +270,97 @@ static void a_changed_byte_is_noticed(void **state)
     assert_int_equal(write_file(path, 1), HM_OK);
     damage(path, matrix[333][7]);
     hm_store *store;
-    assert_int_equal(hm_store_open(path, &hm_format_data, &store), HM_OK);
-    expect_refusal(hm_store_read(store, &matrix_field, matrix_shape, back), HM_EDATA, "/group/matrix cannot be read");
-    hm_store_close(store);
+    expect_refusal(hm_store_open(path, &hm_format_data, &store), HM_EDATA, "/group/matrix cannot be read");
+}
+
+/* What `change` does to the open file. */
+static void changed(const char *path, void (*change)(hid_t file))
+{
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    change(file);
+    H5Fclose(file);
+}
+
+/* A change that the checksums of HDF5 agree with, as they do with zeros. */
+static void zero_a_matrix(hid_t file)
+{
+    static const double zeros[700 * 31];
+    hid_t matrix_in_file = H5Dopen2(file, "/group/matrix", H5P_DEFAULT);
+    assert_true(H5Dwrite(matrix_in_file, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, zeros) >= 0);
+    H5Dclose(matrix_in_file);
+}
+
+static void change_an_attribute(hid_t file)
+{
+    hid_t matrix_in_file = H5Dopen2(file, "/group/matrix", H5P_DEFAULT);
+    assert_true(H5Adelete(matrix_in_file, "description") >= 0);
+    H5Dclose(matrix_in_file);
+}
+
+static void remove_a_dataset(hid_t file) { assert_true(H5Ldelete(file, "/group/matrix", H5P_DEFAULT) >= 0); }
+
+static void remove_the_digest(hid_t file) { assert_true(H5Adelete(file, "digest") >= 0); }
+
+static void do_nothing(hid_t file) { (void)file; }
+
+static void what_a_file_holds_has_a_digest(void **state)
+{
+    (void)state;
+    static void (*const changes[])(hid_t) = {zero_a_matrix, change_an_attribute, remove_a_dataset};
+    const char *path = scratch_path(&folder, "a.h5");
+    hm_store *store;
+    for (size_t at = 0; at < sizeof changes / sizeof changes[0]; at++) {
+        assert_int_equal(write_file(path, 1), HM_OK);
+        changed(path, do_nothing);
+        assert_int_equal(hm_store_open(path, &hm_format_data, &store), HM_OK);
+        hm_store_close(store);
+        changed(path, changes[at]);
+        expect_refusal(hm_store_open(path, &hm_format_data, &store), HM_EDATA, "does not have its digest");
+        changed(path, remove_the_digest);
+        assert_int_equal(hm_store_open(path, &hm_format_data, &store), HM_OK);
+        hm_store_close(store);
+    }
+}
+
+/* Groups to any depth, and a group that contains itself. */
+static void nest(hid_t file)
+{
+    hid_t group = H5Gopen2(file, "/", H5P_DEFAULT);
+    for (int depth = 0; depth < 5000; depth++) {
+        hid_t inner = H5Gcreate2(group, "g", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+        H5Gclose(group);
+        group = inner;
+    }
+    H5Gclose(group);
+}
+
+static void make_a_circle(hid_t file)
+{
+    assert_true(H5Lcreate_hard(file, "/group", file, "/group/a", H5P_DEFAULT, H5P_DEFAULT) >= 0);
+    assert_true(H5Lcreate_hard(file, "/group", file, "/group/b", H5P_DEFAULT, H5P_DEFAULT) >= 0);
+}
+
+static hm_status ignore(void *state, const char *name, const hm_shape *shape, const char *description, const char *unit)
+{
+    (void)state, (void)name, (void)shape, (void)description, (void)unit;
+    return HM_OK;
+}
+
+static void deep_files_are_refused(void **state)
+{
+    (void)state;
+    static void (*const changes[])(hid_t) = {nest, make_a_circle};
+    const char *path = scratch_path(&folder, "a.h5");
+    hm_store *store;
+    for (size_t at = 0; at < sizeof changes / sizeof changes[0]; at++) {
+        assert_int_equal(write_file(path, 1), HM_OK);
+        changed(path, changes[at]);
+        expect_refusal(hm_store_open(path, &hm_format_data, &store), HM_EDATA, "deep");
+        changed(path, remove_the_digest);
+        assert_int_equal(hm_store_open(path, &hm_format_data, &store), HM_OK);
+        expect_refusal(hm_store_visit(store, ignore, NULL), HM_EDATA, "deep");
+        hm_store_close(store);
+    }
 }
 
 static long size_of(const char *path)
@@ -410,6 +498,8 @@ int main(void)
         TEST(other_shapes_and_types_are_refused),
         TEST(files_that_are_not_ours_are_refused),
         TEST(a_changed_byte_is_noticed),
+        TEST(what_a_file_holds_has_a_digest),
+        TEST(deep_files_are_refused),
         TEST(a_full_disk_leaves_the_old_file),
         TEST(a_full_disk_leaves_a_file_unchanged),
         TEST(a_folder_that_is_not_there_is_named),
