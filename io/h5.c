@@ -32,6 +32,15 @@ void hm_h5_setup(void)
     H5Lregister(&external_link);
 }
 
+hid_t hm_h5_private_access(void)
+{
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+#if H5_VERSION_GE(1, 10, 7)
+    H5Pset_file_locking(access, false, true); /* HDF5_USE_FILE_LOCKING overrides it */
+#endif
+    return access;
+}
+
 /* ---- why an HDF5 call failed ------------------------------------------------------------------------------------ */
 
 /* The innermost record of the stack that quotes the system, else the innermost one. */

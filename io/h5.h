@@ -10,6 +10,7 @@ struct hm_store {
     char *path;      /* the final name */
     char *temporary; /* the name it is written under; NULL when only read, or already renamed */
     char *previous;  /* the name that the file being replaced gets; NULL: none (hm_h5_keep_previous) */
+    int claim;       /* descriptor that locks the temporary file (files.h); -1 when there is none */
     hid_t file;
     const hm_format *format;
     bool writable;
@@ -51,6 +52,10 @@ void hm_h5_guard_end(void);
  * program when the library is shut down (HDF5 1.10, in MPI_Finalize). So the file's descriptor is pointed at a sink,
  * where closing succeeds; hm_store_close removes the temporary file. A shared file is left as it is: it never grows. */
 void hm_h5_discard(hm_store *store);
+
+/* Access to a temporary file, which no other program opens: without HDF5's own locks, which some file systems lack. The
+ * caller closes it. */
+hid_t hm_h5_private_access(void);
 
 /* A new store; `swmr`: in the newest file format, as the single-writer mode needs. */
 hm_status hm_h5_create(const char *path, const hm_format *format, bool swmr, hm_store **out);

@@ -1,6 +1,7 @@
 /* CSV: a pass over the file counts rows and columns and reads the labels; the rows are then read as they are asked for.
  */
 #include "core/memory.h"
+#include "io/files.h"
 #include "io/import.h"
 
 #include <errno.h>
@@ -233,8 +234,7 @@ hm_status hm_csv_open(const char *path, const hm_csv_options *options, hm_import
     csv->source = (hm_source){.type = HM_FLOAT32, .unit = 1, .read = csv_read, .close = csv_close};
     csv->scale = options->scale != 0 ? options->scale : 1;
     snprintf(csv->path, sizeof csv->path, "%s", path);
-    csv->file = fopen(path, "r");
-    hm_status status = csv->file ? HM_OK : hm_fail(HM_EDATA, "%s: cannot be read: %s", path, strerror(errno));
+    hm_status status = hm_file_stream(path, HM_EDATA, &csv->file);
     *out = (hm_import){.source = &csv->source, .name = csv->path};
     if (status == HM_OK) status = read_head(csv, options);
     if (status == HM_OK) status = count_rows(csv, &out->labels);

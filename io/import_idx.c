@@ -1,6 +1,7 @@
 /* IDX: a magic number (two zero bytes, element type, dimensions), the sizes as big-endian int32, then the elements.
  * zlib reads plain and gzip files alike. A size is believed only after the file's length was seen to allow it. */
 #include "core/memory.h"
+#include "io/files.h"
 #include "io/import.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
 enum { IDX_UINT8 = 0x08, IDX_INT32 = 0x0c, IDX_DIMS = 3, PATH_BYTES = 1024, DEFLATE_RATIO = 1032 /* the largest */ };
@@ -35,9 +37,11 @@ void hm_import_free(hm_import *import)
 
 static hm_status open_gz(const char *path, gzFile *file)
 {
-    errno = 0;
-    *file = gzopen(path, "rb");
-    HM_REQUIRE(*file, HM_EDATA, "%s: cannot be read: %s", path, errno ? strerror(errno) : "out of memory");
+    int descriptor;
+    HM_TRY(hm_file_open(path, HM_EDATA, &descriptor));
+    *file = gzdopen(descriptor, "rb");
+    if (!*file) close(descriptor);
+    HM_REQUIRE(*file, HM_EDATA, "%s: cannot be read: out of memory", path);
     return HM_OK;
 }
 

@@ -1,6 +1,7 @@
 /* NPY, NumPy's format for one array: "\x93NUMPY", version, length of the header, the header (a Python dictionary with
  * 'descr', 'fortran_order' and 'shape'), then the elements. */
 #include "core/memory.h"
+#include "io/files.h"
 #include "io/import.h"
 
 #include <errno.h>
@@ -134,8 +135,7 @@ static hm_status check_length(const npy_file *npy)
 static hm_status open_npy(npy_file *npy, const char *path)
 {
     snprintf(npy->path, sizeof npy->path, "%s", path);
-    npy->file = fopen(path, "rb");
-    HM_REQUIRE(npy->file, HM_EDATA, "%s: cannot be read: %s", path, strerror(errno));
+    HM_TRY(hm_file_stream(path, HM_EDATA, &npy->file));
     HM_TRY(read_header(npy));
     return check_length(npy);
 }

@@ -1,6 +1,7 @@
 #include "io/picture.h"
 
 #include "core/memory.h"
+#include "io/files.h"
 
 #include <errno.h>
 #include <math.h>
@@ -13,8 +14,7 @@
 enum {
     LINE = 1,
     LINE_GREY = 96,
-    ENLARGED_TO = 56 /* pixels a small image is enlarged to, at least */,
-    PATH_BYTES = 4096
+    ENLARGED_TO = 56 /* pixels a small image is enlarged to, at least */
 };
 
 typedef struct grid {
@@ -53,13 +53,15 @@ static void draw_image(const grid *g, hm_matrix m, int64_t image, unsigned char 
                 grey(m.at[image * m.columns + y / g->zoom * g->width + x / g->zoom]);
 }
 
-static hm_status write_png(const char *path, const grid *g, const unsigned char *pixels)
+/* Closes the descriptor. */
+static hm_status write_png(const char *path, int descriptor, const grid *g, const unsigned char *pixels)
 {
     png_image png = {.version = PNG_IMAGE_VERSION, .format = PNG_FORMAT_GRAY};
     png.width = (png_uint_32)g->pixels_wide;
     png.height = (png_uint_32)g->pixels_high;
-    FILE *file = fopen(path, "wb");
-    HM_REQUIRE(file, HM_EOUTPUT, "%s: cannot be written: %s", path, strerror(errno));
+    FILE *file = fdopen(descriptor, "wb");
+    if (!file) close(descriptor);
+    HM_REQUIRE(file, HM_EINTERNAL, "%s: out of memory", path);
     errno = 0;
     bool written =
         png_image_write_to_stdio(&png, file, 0, pixels, 0, NULL) && fflush(file) == 0 && fsync(fileno(file)) == 0;
@@ -72,7 +74,8 @@ static hm_status write_png(const char *path, const grid *g, const unsigned char 
 hm_status hm_picture_grid(const char *path, hm_matrix m, int64_t height, int64_t width)
 {
     enum { PIXELS_MAX = 1 << 15 }; /* a side */
-    char temporary[PATH_BYTES];
+    char *temporary;
+    int descriptor;
     unsigned char *pixels;
     HM_REQUIRE(m.rows > 0 && height > 0 && width > 0 && height * width == m.columns, HM_EINTERNAL,
                "a picture of %lld images of %lld x %lld from rows of %lld", (long long)m.rows, (long long)height,
@@ -81,15 +84,17 @@ hm_status hm_picture_grid(const char *path, hm_matrix m, int64_t height, int64_t
     HM_REQUIRE(g.pixels_wide <= PIXELS_MAX && g.pixels_high <= PIXELS_MAX, HM_EUSAGE,
                "%s: a picture of %lld x %lld pixels is too large; draw fewer images", path, (long long)g.pixels_wide,
                (long long)g.pixels_high);
-    HM_REQUIRE(snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)getpid()) < PATH_BYTES, HM_EOUTPUT,
-               "%s: the path is too long", path);
     HM_TRY(hm_alloc(&pixels, g.pixels_wide * g.pixels_high, 1, "a picture"));
     memset(pixels, LINE_GREY, (size_t)(g.pixels_wide * g.pixels_high));
     for (int64_t image = 0; image < g.images; image++) draw_image(&g, m, image, pixels);
-    hm_status status = write_png(temporary, &g, pixels);
-    if (status == HM_OK && rename(temporary, path) != 0)
-        status = hm_fail(HM_EOUTPUT, "%s: cannot be written: %s", path, strerror(errno));
-    if (status != HM_OK) unlink(temporary);
+    hm_status status = hm_temporary_make(path, &temporary, &descriptor);
+    if (status == HM_OK) {
+        status = write_png(path, descriptor, &g, pixels);
+        if (status == HM_OK && rename(temporary, path) != 0)
+            status = hm_fail(HM_EOUTPUT, "%s: cannot be written: %s", path, strerror(errno));
+        if (status != HM_OK) unlink(temporary);
+        free(temporary);
+    }
     free(pixels);
     return status;
 }

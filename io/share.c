@@ -1,6 +1,7 @@
 /* A store that all ranks write: rank 0 has made the file, and all open it through MPI-IO. */
 #include "core/memory.h"
 #include "io/digest.h"
+#include "io/files.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@ static hm_status hand_over(hm_store *store)
     if (H5Fflush(store->file, H5F_SCOPE_GLOBAL) < 0) return hm_h5_write_failed(store, NULL);
     hid_t file = store->file;
     store->file = -1;
+    hm_temporary_unlock(store->claim); /* MPI-IO locks parts of it on some file systems */
     return H5Fclose(file) < 0 ? hm_h5_write_failed(store, NULL) : HM_OK;
 }
 
@@ -59,7 +61,7 @@ static hm_status share(hm_store **store, hm_comm *comm, MPI_Comm mpi)
     bool first = comm->rank == 0;
     HM_TRY(comm->agree(comm, first ? hand_over(*store) : HM_OK));
     hm_status status = first ? HM_OK : hm_alloc(store, 1, sizeof **store, "a file's handle");
-    if (!first && status == HM_OK) **store = (hm_store){.file = -1, .writable = true};
+    if (!first && status == HM_OK) **store = (hm_store){.claim = -1, .file = -1, .writable = true};
     HM_TRY(comm->agree(comm, status));
     (*store)->comm = comm;
     HM_TRY(share_text(comm, &(*store)->path));

@@ -2,6 +2,7 @@
 
 #include "core/memory.h"
 #include "io/digest.h"
+#include "io/files.h"
 #include "io/seal.h"
 
 #include <errno.h>
@@ -29,36 +30,28 @@ enum { FORMATS = sizeof formats / sizeof formats[0] };
 static void store_free(hm_store *store)
 {
     if (!store) return;
+    if (store->claim >= 0) close(store->claim);
     free(store->path);
     free(store->temporary);
     free(store->previous);
     free(store);
 }
 
-/* PATH.tmp.PID, in the same folder so that it can be renamed; owned by the caller, NULL without memory. */
-static char *temporary_name(const char *path)
-{
-    size_t room = strlen(path) + sizeof ".tmp." + 20;
-    char *name = malloc(room);
-    if (name) snprintf(name, room, "%s.tmp.%ld", path, (long)getpid());
-    return name;
-}
-
-/* A store without a file yet; `writable` gives it a temporary name. */
+/* A store without a file yet; `writable` gives it an empty temporary one. */
 static hm_status store_new(const char *path, const hm_format *format, bool writable, hm_store **out)
 {
     *out = NULL;
     hm_h5_setup();
     hm_store *store;
     HM_TRY(hm_alloc(&store, 1, sizeof *store, "a file's handle"));
-    *store = (hm_store){.path = strdup(path), .file = -1, .format = format, .writable = writable};
-    if (writable) store->temporary = temporary_name(path);
-    if (!store->path || (writable && !store->temporary)) {
+    *store = (hm_store){.path = strdup(path), .claim = -1, .file = -1, .format = format, .writable = writable};
+    hm_status status = store->path ? HM_OK : hm_fail(HM_EINTERNAL, "%s: out of memory", path);
+    if (status == HM_OK && writable) status = hm_temporary_make(path, &store->temporary, &store->claim);
+    if (status == HM_OK)
+        *out = store;
+    else
         store_free(store);
-        return hm_fail(HM_EINTERNAL, "%s: out of memory", path);
-    }
-    *out = store;
-    return HM_OK;
+    return status;
 }
 
 const char *hm_store_path(const hm_store *store) { return store->path; }
@@ -171,14 +164,25 @@ static hm_status write_format(hm_store *store)
     return hm_store_set_text(store, "/", "created", now);
 }
 
+/* Is the file that HDF5 opened by name the one that was made? */
+static hm_status check_own(hm_store *store)
+{
+    int *opened = NULL;
+    struct stat made, found;
+    bool own = H5Fget_vfd_handle(store->file, H5P_DEFAULT, (void **)&opened) >= 0 && fstat(*opened, &found) == 0 &&
+               fstat(store->claim, &made) == 0 && made.st_dev == found.st_dev && made.st_ino == found.st_ino;
+    HM_REQUIRE(own, HM_EOUTPUT, "%s: cannot be written: somebody replaced its temporary file", store->path);
+    return HM_OK;
+}
+
 static hm_status create_file(hm_store *store, bool swmr)
 {
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    hid_t access = hm_h5_private_access();
     if (swmr) H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
     store->file = H5Fcreate(store->temporary, H5F_ACC_TRUNC, H5P_DEFAULT, access);
-    hm_status status = store->file < 0 ? hm_h5_write_failed(store, NULL) : write_format(store);
+    hm_status status = store->file < 0 ? hm_h5_write_failed(store, NULL) : check_own(store);
     H5Pclose(access);
-    return status;
+    return status == HM_OK ? write_format(store) : status;
 }
 
 hm_status hm_h5_create(const char *path, const hm_format *format, bool swmr, hm_store **out)
@@ -218,14 +222,19 @@ static hm_status copy_bytes(const hm_store *store, int from, int to)
 
 static hm_status copy_to_temporary(const hm_store *store)
 {
-    int from = open(store->path, O_RDONLY | O_CLOEXEC);
-    HM_REQUIRE(from >= 0, HM_EDATA, "%s: %s", store->path, strerror(errno));
-    int to = open(store->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    hm_status status = to < 0 ? hm_fail(HM_EOUTPUT, "%s: cannot be written: %s", store->path, strerror(errno))
-                              : copy_bytes(store, from, to);
+    int from;
+    HM_TRY(hm_file_open(store->path, HM_EDATA, &from));
+    hm_status status = copy_bytes(store, from, store->claim);
     close(from);
-    if (to >= 0 && close(to) != 0 && status == HM_OK)
-        status = hm_fail(HM_EOUTPUT, "%s: cannot be written: %s", store->path, strerror(errno));
+    return status;
+}
+
+static hm_status open_copy(hm_store *store)
+{
+    hid_t access = hm_h5_private_access();
+    store->file = H5Fopen(store->temporary, H5F_ACC_RDWR, access);
+    hm_status status = store->file < 0 ? hm_h5_write_failed(store, NULL) : check_own(store);
+    H5Pclose(access);
     return status;
 }
 
@@ -238,10 +247,7 @@ hm_status hm_store_update(const char *path, const hm_format *format, hm_store **
     HM_TRY(store_new(path, format, true, out));
     (*out)->changed = true;
     hm_status status = copy_to_temporary(*out);
-    if (status == HM_OK) {
-        (*out)->file = H5Fopen((*out)->temporary, H5F_ACC_RDWR, H5P_DEFAULT);
-        if ((*out)->file < 0) status = hm_h5_write_failed(*out, NULL);
-    }
+    if (status == HM_OK) status = open_copy(*out);
     if (status == HM_OK) return HM_OK;
     hm_store_close(*out);
     *out = NULL;
@@ -303,6 +309,7 @@ hm_status hm_h5_publish(hm_store *store)
                HM_EOUTPUT, "%s: cannot be written: %s", store->path, strerror(errno));
     free(store->temporary);
     store->temporary = NULL; /* nothing left to remove */
+    hm_temporary_unlock(store->claim);
     HM_REQUIRE(sync_folder_of(store->path) == 0, HM_EOUTPUT, "%s: the folder cannot be synced: %s", store->path,
                strerror(errno));
     return HM_OK;

@@ -1,6 +1,6 @@
 /* The store: HDF5 files that are whole or not there.
  *
- * A file is written under a temporary name in its own folder (NAME.tmp.PID), flushed, synced and renamed over its final
+ * A file is written under a temporary name in its own folder (files.h), flushed, synced and renamed over its final
  * name by hm_store_commit; hm_store_close without a commit leaves nothing behind and the old file as it was. Every file
  * carries the root attributes `format`, `format_version`, `library_version`, `created`; a file with another format is
  * refused. Datasets are declared by fields (fields.h) and carry a Fletcher32 checksum when they are larger than a

@@ -1,8 +1,8 @@
 #include "cli/folder.h"
 
 #include "core/memory.h"
+#include "io/files.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -73,31 +73,23 @@ void hm_folder_undo(hm_folder *folder)
     if (made) rmdir(folder->path);
 }
 
-/* Is `name` that of a file of the run with ".tmp" behind it? */
-static bool is_temporary(const char *name)
-{
-    for (int file = 0; file < RUN_FILES; file++) {
-        size_t length = strlen(run_files[file]);
-        if (strncmp(name, run_files[file], length) == 0 && strncmp(name + length, ".tmp", 4) == 0) return true;
-    }
-    return false;
-}
-
 static hm_status remove_temporaries(const hm_folder *folder)
 {
-    DIR *entries = opendir(folder->path);
-    hm_status status = HM_OK;
-    HM_REQUIRE(entries, HM_EOUTPUT, "%s: cannot be read: %s", folder->path, strerror(errno));
-    for (struct dirent *entry; status == HM_OK && (entry = readdir(entries));)
-        if (is_temporary(entry->d_name)) status = remove_file(folder, entry->d_name);
-    closedir(entries);
-    return status;
+    for (int file = 0; file < RUN_FILES; file++) {
+        char *path;
+        HM_TRY(hm_path_in(folder->path, run_files[file], &path));
+        hm_temporary_sweep(path, true);
+        free(path);
+    }
+    return HM_OK;
 }
 
-static hm_status write_text(const char *path, const char *text)
+/* Closes the descriptor. */
+static hm_status write_text(const char *path, int descriptor, const char *text)
 {
-    FILE *file = fopen(path, "wb");
-    HM_REQUIRE(file, HM_EOUTPUT, "%s: cannot be written: %s", path, strerror(errno));
+    FILE *file = fdopen(descriptor, "wb");
+    if (!file) close(descriptor);
+    HM_REQUIRE(file, HM_EINTERNAL, "%s: out of memory", path);
     bool written = fputs(text, file) >= 0 && fflush(file) == 0 && fsync(fileno(file)) == 0;
     int error = errno;
     written = fclose(file) == 0 && written;
@@ -107,14 +99,17 @@ static hm_status write_text(const char *path, const char *text)
 
 hm_status hm_folder_write(const hm_folder *folder, const char *name, const char *text)
 {
-    char *path, temporary[4096];
+    char *path, *temporary;
+    int descriptor;
     HM_TRY(hm_path_in(folder->path, name, &path));
-    int length = snprintf(temporary, sizeof temporary, "%s.tmp", path);
-    hm_status status = length < (int)sizeof temporary ? write_text(temporary, text)
-                                                      : hm_fail(HM_EOUTPUT, "%s: the name is too long", path);
-    if (status == HM_OK && rename(temporary, path) != 0)
-        status = hm_fail(HM_EOUTPUT, "%s: cannot be written: %s", path, strerror(errno));
-    if (status != HM_OK) unlink(temporary);
+    hm_status status = hm_temporary_make(path, &temporary, &descriptor);
+    if (status == HM_OK) {
+        status = write_text(path, descriptor, text);
+        if (status == HM_OK && rename(temporary, path) != 0)
+            status = hm_fail(HM_EOUTPUT, "%s: cannot be written: %s", path, strerror(errno));
+        if (status != HM_OK) unlink(temporary);
+        free(temporary);
+    }
     free(path);
     return status;
 }
@@ -143,7 +138,22 @@ static hm_status write_holder(const hm_folder *folder, const char *path)
 static bool is_current(int lock, const char *path)
 {
     struct stat locked, named;
-    return fstat(lock, &locked) == 0 && stat(path, &named) == 0 && locked.st_ino == named.st_ino;
+    return fstat(lock, &locked) == 0 && lstat(path, &named) == 0 && locked.st_ino == named.st_ino;
+}
+
+/* A lock is a file of its own: through a link or a second name, what it is written into would be something else. */
+static hm_status open_lock(const char *path, int *lock)
+{
+    struct stat about;
+    *lock = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+    HM_REQUIRE(*lock >= 0 || (errno != ELOOP && errno != EISDIR && errno != ENXIO), HM_EOUTPUT,
+               "%s: not a lock: it is a link, a folder or a device; remove it", path);
+    HM_REQUIRE(*lock >= 0, HM_EOUTPUT, "%s: cannot be written: %s", path, strerror(errno));
+    bool own = fstat(*lock, &about) == 0 && S_ISREG(about.st_mode) && about.st_nlink <= 1;
+    if (own) return HM_OK;
+    close(*lock);
+    *lock = -1;
+    return hm_fail(HM_EOUTPUT, "%s: not a lock: it is no regular file, or has a second name; remove it", path);
 }
 
 static hm_status take_lock(hm_folder *folder, const char *path, hm_log *log)
@@ -152,8 +162,7 @@ static hm_status take_lock(hm_folder *folder, const char *path, hm_log *log)
     char holder[128];
     do {
         if (folder->lock >= 0) close(folder->lock);
-        folder->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-        HM_REQUIRE(folder->lock >= 0, HM_EOUTPUT, "%s: cannot be written: %s", path, strerror(errno));
+        HM_TRY(open_lock(path, &folder->lock));
         if (fcntl(folder->lock, F_SETLK, &whole) == 0) continue;
         if (errno == EACCES || errno == EAGAIN) {
             read_holder(folder->lock, holder, sizeof holder);

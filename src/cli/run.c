@@ -5,6 +5,7 @@
 #include "core/kernels.h"
 #include "core/memory.h"
 #include "io/dataset.h"
+#include "io/files.h"
 #include "io/model_file.h"
 #include "mpi/comm_mpi.h"
 
@@ -171,12 +172,22 @@ static hm_status list_sections(hm_run *run)
 
 /* ---- reading and checking --------------------------------------------------------------------------------------- */
 
+/* A file, or a pipe that the shell made for this command: <(...) is /dev/fd/N. */
+static hm_status open_text(const char *path, FILE **file)
+{
+    if (strncmp(path, "/dev/fd/", 8) != 0 && strcmp(path, "/dev/stdin") != 0)
+        return hm_file_stream(path, HM_EUSAGE, file);
+    *file = fopen(path, "rb");
+    HM_REQUIRE(*file, HM_EUSAGE, "%s: cannot be read: %s", path, strerror(errno));
+    return HM_OK;
+}
+
 hm_status hm_read_text(const char *path, char **text)
 {
     enum { LIMIT = 1 << 20 };
     size_t size = 0;
-    FILE *file = fopen(path, "rb");
-    HM_REQUIRE(file, HM_EUSAGE, "%s: cannot be read: %s", path, strerror(errno));
+    FILE *file;
+    HM_TRY(open_text(path, &file));
     hm_status status = hm_alloc(text, LIMIT + 2, 1, "a configuration");
     if (status == HM_OK) size = fread(*text, 1, LIMIT + 1, file);
     if (status == HM_OK && ferror(file)) status = hm_fail(HM_EUSAGE, "%s: cannot be read: %s", path, strerror(errno));
