@@ -1,6 +1,7 @@
 #include "io/dataset.h"
 
 #include "core/memory.h"
+#include "io/files.h"
 #include "io/row_digests.h"
 #include "io/store.h"
 
@@ -375,4 +376,22 @@ hm_status hm_dataset_write(const char *path, hm_import *train, hm_import *test)
     hm_status status = hm_store_commit(store);
     hm_store_close(store);
     return status;
+}
+
+/* ---- where one may be written ----------------------------------------------------------------------------------- */
+
+static bool is_dataset(const char *path)
+{
+    hm_store *store;
+    hm_status status = hm_store_open(path, &hm_format_data, &store);
+    hm_error_clear();
+    hm_store_close(store);
+    return status == HM_OK;
+}
+
+hm_status hm_dataset_check_output(const char *path, const char *input)
+{
+    HM_REQUIRE(!input || !hm_file_same(path, input), HM_EUSAGE, "%s: is the input; choose another name for the output",
+               path);
+    return hm_file_check_output(path, "data file", is_dataset);
 }

@@ -20,6 +20,10 @@ hm_status hm_dataset_open(const char *path, const char *split, hm_source **out);
 /* Does the file have this split, damaged or not? HM_EDATA when it is no data file. Not collective. */
 hm_status hm_dataset_has(const char *path, const char *split, bool *has);
 
+/* May a data file be written there? Not over `input`, from which it is made (NULL: none is a data file), nor over what
+ * is no data file. HM_EUSAGE. Not collective. */
+hm_status hm_dataset_check_output(const char *path, const char *input);
+
 /* The labels of a split, one a row; *labels is NULL without them. *rows is the split's. The caller frees them.
  * HM_EDATA. Not collective. */
 hm_status hm_dataset_labels(const char *path, const char *split, int32_t **labels, int64_t *rows);

@@ -55,6 +55,24 @@ hm_status hm_file_stream(const char *path, hm_status refusal, FILE **out)
     return hm_fail(HM_EINTERNAL, "%s: out of memory", path);
 }
 
+bool hm_file_same(const char *one, const char *other)
+{
+    struct stat first, second;
+    return stat(one, &first) == 0 && stat(other, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
+}
+
+hm_status hm_file_check_output(const char *path, const char *kind, bool ours(const char *path))
+{
+    struct stat about;
+    if (stat(path, &about) != 0) return HM_OK; /* writing will say what is wrong */
+    HM_REQUIRE(S_ISREG(about.st_mode), HM_EUSAGE, "%s: is not a file but %s; choose another name", path,
+               kind_of(about.st_mode));
+    HM_REQUIRE(ours(path), HM_EUSAGE,
+               "%s: exists and is not a %s, so it is not replaced; remove it, or choose another name", path, kind);
+    return HM_OK;
+}
+
 /* ---- temporary files -------------------------------------------------------------------------------------------- */
 
 enum { DIGITS = 16, SECONDS_OF_A_DAY = 86400 };

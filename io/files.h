@@ -18,8 +18,15 @@
 /* Opens a regular file for reading. Fails with `refusal`. */
 hm_status hm_file_open(const char *path, hm_status refusal, int *descriptor);
 
-/* The same as a stream; the caller closes it. */
+/* Do both names stand for the same file? */
+bool hm_file_same(const char *one, const char *other);
+
+/* hm_file_open as a stream; the caller closes it. */
 hm_status hm_file_stream(const char *path, hm_status refusal, FILE **out);
+
+/* Refuses to have an output replace what is not of its kind: passes when there is nothing under `path`, or a regular
+ * file of which `ours` is true. `kind`: "data file". HM_EUSAGE. */
+hm_status hm_file_check_output(const char *path, const char *kind, bool ours(const char *path));
 
 /* Makes an empty temporary file for `path`, open for reading and writing and locked by *descriptor; files that killed
  * writers of `path` left are removed first. The caller frees *name, and closes *descriptor when the file has been

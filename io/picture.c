@@ -98,3 +98,15 @@ hm_status hm_picture_grid(const char *path, hm_matrix m, int64_t height, int64_t
     free(pixels);
     return status;
 }
+
+static bool is_picture(const char *path)
+{
+    enum { SIGNATURE = 8 };
+    unsigned char start[SIGNATURE] = {0};
+    FILE *file = fopen(path, "rb");
+    bool whole = file && fread(start, 1, SIGNATURE, file) == SIGNATURE;
+    if (file) fclose(file);
+    return whole && png_sig_cmp(start, 0, SIGNATURE) == 0;
+}
+
+hm_status hm_picture_check_output(const char *path) { return hm_file_check_output(path, "picture", is_picture); }

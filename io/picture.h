@@ -10,4 +10,7 @@
  * renamed. HM_EOUTPUT. Not collective. */
 hm_status hm_picture_grid(const char *path, hm_matrix m, int64_t height, int64_t width);
 
+/* May a picture be written there? HM_EUSAGE when something else is there. Not collective. */
+hm_status hm_picture_check_output(const char *path);
+
 #endif

@@ -159,6 +159,7 @@ static hm_status encode(encoding *e, const char *folder)
     if (e->options->data) HM_TRY(hm_run_take_data(&e->run, comm, e->options->data));
     HM_REQUIRE(e->model->class->latent && e->model->class->latent->encode, HM_EUSAGE,
                "%s: a model of family %s has no latent variables that a net infers", folder, e->model->class->name);
+    HM_TRY(comm->agree(comm, comm->rank == 0 ? hm_dataset_check_output(e->options->output, e->run.data.file) : HM_OK));
     HM_TRY(comm->agree(comm, comm->rank == 0 ? write_file(e) : HM_OK));
     return report(e);
 }

@@ -10,8 +10,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
-static const char *const run_files[] = {"model.h5", "checkpoint.h5", "checkpoint.prev.h5", "metrics.h5", "config.yaml"};
+static const char *const run_files[] = {"model.h5",   "checkpoint.h5", "checkpoint.prev.h5",  "checkpoint.damaged.h5",
+                                        "metrics.h5", "config.yaml",   "config.resolved.yaml"};
 enum { RUN_FILES = sizeof run_files / sizeof run_files[0] };
 
 hm_status hm_path_in(const char *folder, const char *name, char **out)
@@ -33,20 +35,67 @@ bool hm_folder_has(const hm_folder *folder, const char *name)
     return there;
 }
 
-hm_status hm_folder_check_finished(const char *path)
+/* Configurations that the program writes begin with a line that holds a digest of the rest. A config.yaml without it,
+ * or one that was changed since, is the user's. */
+enum { MARK = 96 };
+
+static void config_mark(const char *yaml, char mark[MARK])
 {
-    const hm_folder run = {.path = path};
-    HM_REQUIRE(hm_folder_has(&run, "model.h5") || !hm_folder_has(&run, "config.yaml"), HM_EDATA,
-               "%s: its training has not ended, and there is no model yet; to go on: harmonium train --resume %s", path,
-               path);
-    return HM_OK;
+    snprintf(mark, MARK, "# The configuration of this run, written by harmonium train; digest %016llx\n",
+             (unsigned long long)XXH3_64bits(yaml, strlen(yaml)));
+}
+
+static bool is_marked(const char *text)
+{
+    char mark[MARK];
+    const char *end = strchr(text, '\n');
+    if (!end) return false;
+    config_mark(end + 1, mark);
+    return strncmp(text, mark, strlen(mark)) == 0;
+}
+
+/* Is config.yaml as the program wrote it? Records no error: it is asked after failures too. */
+static bool owns_config(const hm_folder *folder)
+{
+    enum { MOST = 1 << 20 };
+    char *path, *text = calloc(1, MOST + 1);
+    if (!text || hm_path_in(folder->path, "config.yaml", &path) != HM_OK) {
+        free(text);
+        return false;
+    }
+    int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    free(path);
+    bool owned = file >= 0 && read(file, text, MOST) > 0 && is_marked(text);
+    if (file >= 0) close(file);
+    free(text);
+    return owned;
+}
+
+/* Does the folder hold this file, as one of a run? */
+static bool holds(const hm_folder *folder, const char *name)
+{
+    return hm_folder_has(folder, name) && (strcmp(name, "config.yaml") != 0 || owns_config(folder));
 }
 
 bool hm_folder_holds_run(const hm_folder *folder)
 {
     for (int file = 0; file < RUN_FILES; file++)
-        if (hm_folder_has(folder, run_files[file])) return true;
+        if (holds(folder, run_files[file])) return true;
     return false;
+}
+
+hm_status hm_folder_check_finished(const char *path)
+{
+    const hm_folder run = {.path = path};
+    HM_REQUIRE(hm_folder_has(&run, "model.h5") || !hm_folder_holds_run(&run), HM_EDATA,
+               "%s: its training has not ended, and there is no model yet; to go on: harmonium train --resume %s", path,
+               path);
+    return HM_OK;
+}
+
+const char *hm_folder_config(const hm_folder *folder)
+{
+    return hm_folder_has(folder, "config.resolved.yaml") ? "config.resolved.yaml" : "config.yaml";
 }
 
 static hm_status remove_file(const hm_folder *folder, const char *name)
@@ -61,13 +110,14 @@ static hm_status remove_file(const hm_folder *folder, const char *name)
 
 hm_status hm_folder_empty(const hm_folder *folder)
 {
-    for (int file = 0; file < RUN_FILES; file++) HM_TRY(remove_file(folder, run_files[file]));
+    for (int file = 0; file < RUN_FILES; file++)
+        if (holds(folder, run_files[file])) HM_TRY(remove_file(folder, run_files[file]));
     return HM_OK;
 }
 
-void hm_folder_undo(hm_folder *folder)
+void hm_folder_undo(hm_folder *folder, bool written)
 {
-    (void)hm_folder_empty(folder); /* the failure that is being reported comes first */
+    if (written) (void)hm_folder_empty(folder); /* the failure that is being reported comes first */
     bool made = folder->made;
     hm_folder_close(folder);
     if (made) rmdir(folder->path);
@@ -97,7 +147,7 @@ static hm_status write_text(const char *path, int descriptor, const char *text)
     return HM_OK;
 }
 
-hm_status hm_folder_write(const hm_folder *folder, const char *name, const char *text)
+static hm_status write_file(const hm_folder *folder, const char *name, const char *text)
 {
     char *path, *temporary;
     int descriptor;
@@ -111,6 +161,20 @@ hm_status hm_folder_write(const hm_folder *folder, const char *name, const char 
         free(temporary);
     }
     free(path);
+    return status;
+}
+
+hm_status hm_folder_write_config(const hm_folder *folder, const char *yaml, const char **name)
+{
+    char *text, mark[MARK];
+    size_t size = sizeof mark + strlen(yaml);
+    bool free_name = !hm_folder_has(folder, "config.yaml") || owns_config(folder);
+    *name = free_name ? "config.yaml" : "config.resolved.yaml";
+    HM_TRY(hm_alloc(&text, (int64_t)size, 1, "a configuration"));
+    config_mark(yaml, mark);
+    snprintf(text, size, "%s%s", mark, yaml);
+    hm_status status = write_file(folder, *name, text);
+    free(text);
     return status;
 }
 

@@ -25,20 +25,25 @@ void hm_folder_close(hm_folder *folder);
 /* Is there a file of that name? */
 bool hm_folder_has(const hm_folder *folder, const char *name);
 
-/* HM_EDATA when the folder holds a run whose training has not ended: config.yaml, the first file, and no model.h5. */
+/* HM_EDATA when the folder holds a run whose training has not ended, so that there is no model.h5. */
 hm_status hm_folder_check_finished(const char *path);
 
-/* Does it hold anything of a run? */
+/* Does it hold anything of a run? A config.yaml that the program did not write is the user's, and no part of one. */
 bool hm_folder_holds_run(const hm_folder *folder);
 
 /* Removes what it holds of a run, and nothing else. HM_EOUTPUT. */
 hm_status hm_folder_empty(const hm_folder *folder);
 
-/* Empties it, and removes it if it was made: after a failure before anything was worth keeping. */
-void hm_folder_undo(hm_folder *folder);
+/* After a failure before anything was worth keeping: empties it if this run has written into it, and removes it if it
+ * was made. */
+void hm_folder_undo(hm_folder *folder, bool written);
 
-/* A text file, under a temporary name, then renamed. HM_EOUTPUT. */
-hm_status hm_folder_write(const hm_folder *folder, const char *name, const char *text);
+/* Writes the run's configuration as config.yaml, or as config.resolved.yaml beside a config.yaml of the user's; *name
+ * is which. HM_EOUTPUT. */
+hm_status hm_folder_write_config(const hm_folder *folder, const char *yaml, const char **name);
+
+/* The name of the run's configuration: which of the two is there. */
+const char *hm_folder_config(const hm_folder *folder);
 
 /* RUN/NAME; the caller frees it. */
 hm_status hm_path_in(const char *folder, const char *name, char **out);

@@ -259,7 +259,8 @@ static hm_status import_data(const struct kind *kind, const import_options *chos
 {
     hm_import whole = {0}, train = {0}, test = {0};
     bool split = chosen->test_fraction != NULL;
-    hm_status status = kind->import(chosen, from, split ? &whole : &train, &test);
+    hm_status status = hm_dataset_check_output(chosen->output, NULL);
+    if (status == HM_OK) status = kind->import(chosen, from, split ? &whole : &train, &test);
     if (status == HM_OK && split) status = draw_test_set(chosen, &whole, &train, &test);
     if (status == HM_OK) status = hm_dataset_write(chosen->output, &train, &test);
     if (status == HM_OK) {

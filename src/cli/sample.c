@@ -328,6 +328,8 @@ static hm_status report(const sampling *s, const char *folder)
 static hm_status sample(sampling *s, const char *folder)
 {
     hm_comm *comm = s->cli->comm;
+    bool draws = s->options->picture && comm->rank == 0;
+    HM_TRY(comm->agree(comm, draws ? hm_picture_check_output(s->options->picture) : HM_OK));
     HM_TRY(hm_run_load(&s->run, s->cli, folder, &s->options->sets, &s->model));
     const hm_latent *latent = s->model->class->latent;
     HM_REQUIRE(s->model->class->gibbs || latent, HM_EUSAGE, "%s: a model of family %s has no samples", folder,

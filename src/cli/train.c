@@ -55,6 +55,7 @@ typedef struct training {
     earlier_run earlier;
     char *earlier_config;
     bool finished;   /* nothing is left to do */
+    bool began;      /* has written into RUN */
     int first_stage; /* to be trained, or to be gone on with */
     hm_run run;
     hm_source *source;
@@ -80,8 +81,9 @@ static hm_status find_config(training *t, const hm_checkpoint_info *info)
         HM_REQUIRE(t->earlier_config, HM_EINTERNAL, "%s: out of memory", t->path);
         return HM_OK;
     }
-    if (!hm_folder_has(&t->folder, "config.yaml")) return HM_OK;
-    HM_TRY(hm_path_in(t->path, "config.yaml", &path));
+    const char *name = hm_folder_config(&t->folder);
+    if (!t->earlier.there || !hm_folder_has(&t->folder, name)) return HM_OK;
+    HM_TRY(hm_path_in(t->path, name, &path));
     hm_status status = hm_read_text(path, &t->earlier_config);
     free(path);
     return status;
@@ -126,8 +128,7 @@ static hm_status open_folder(training *t)
 {
     if (t->options->overwrite) HM_TRY(check_start_remains(t));
     HM_TRY(hm_folder_open(t->path, !t->options->resume, t->cli->log, &t->folder));
-    if (t->options->overwrite) HM_TRY(hm_folder_empty(&t->folder));
-    return find_earlier(t);
+    return t->options->overwrite ? HM_OK : find_earlier(t);
 }
 
 static hm_status configure_from_file(training *t)
@@ -323,10 +324,22 @@ static hm_status open_metrics(training *t)
     return status;
 }
 
-/* Rank 0, when all settings and data have been found good. */
+static hm_status write_config(training *t)
+{
+    const char *name;
+    char line[256];
+    HM_TRY(hm_folder_write_config(&t->folder, t->run.yaml, &name));
+    snprintf(line, sizeof line, "config.yaml in the output folder is yours and stays; the run's own is %s", name);
+    if (strcmp(name, "config.yaml") != 0) t->cli->log->note(t->cli->log, line);
+    return HM_OK;
+}
+
+/* Rank 0, when all settings and data have been found good and memory has been taken: only now may an earlier run go. */
 static hm_status open_outputs(training *t)
 {
-    HM_TRY(hm_folder_write(&t->folder, "config.yaml", t->run.yaml));
+    t->began = true;
+    if (t->options->overwrite) HM_TRY(hm_folder_empty(&t->folder));
+    HM_TRY(write_config(t));
     HM_TRY(open_metrics(t));
     t->checkpoints.metrics = t->metrics;
     memcpy(t->last_row, hm_metrics_last(t->metrics), (size_t)t->stages.metric_count * sizeof(double));
@@ -527,7 +540,7 @@ static void end_training(training *t, hm_status status)
 {
     if (t->metrics) (void)hm_metrics_close(t->metrics); /* only after a failure, which is reported already */
     if (is_root(t) && status != HM_OK && !t->earlier.there && t->checkpoints.written == 0 && t->folder.lock >= 0)
-        hm_folder_undo(&t->folder);
+        hm_folder_undo(&t->folder, t->began);
     if (is_root(t)) hm_folder_close(&t->folder);
     hm_stages_close(&t->stages);
     hm_model_free(t->model);

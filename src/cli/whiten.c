@@ -250,6 +250,7 @@ static hm_status whiten(whitening *w)
     hm_comm *comm = w->cli->comm;
     int64_t kept = w->options->components;
     HM_TRY(comm->agree(comm, check_plain(w)));
+    HM_TRY(comm->agree(comm, comm->rank == 0 ? hm_dataset_check_output(w->options->output, w->from) : HM_OK));
     HM_TRY(comm->agree(comm, hm_dataset_open(w->from, "train", &w->source)));
     HM_REQUIRE(kept <= w->source->columns, HM_EUSAGE, "--components: %lld of %lld columns", (long long)kept,
                (long long)w->source->columns);

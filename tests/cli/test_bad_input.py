@@ -250,7 +250,7 @@ class BadRuns(Case):
         self.refuse(3, "nowhere", "evaluate", self.path("nowhere"), ranks=2)
         self.refuse(3, "nowhere", "sample", self.path("nowhere"))
         os.mkdir(self.path("begun"))
-        self.write("begun/config.yaml", "seed: 1")
+        self.write("begun/metrics.h5", "as a run leaves it that was begun")
         self.refuse(3, ["has not ended", "harmonium train --resume"], "evaluate", self.path("begun"))
         self.refuse(3, "nowhere", "info", self.path("nowhere"))
 

@@ -36,6 +36,7 @@ class Train(Case):
             self.assertEqual(file.attrs["epochs"], 3)
             self.assertEqual(file.attrs["family"], "rbm")
             with open(self.path("a/config.yaml")) as text:
+                self.assertIn("written by harmonium train", text.readline())
                 self.assertEqual(file.attrs["config"], text.read())
             self.assertEqual(len(file["metrics/step"]), 3)  # through the external link
 
