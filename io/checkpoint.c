@@ -8,6 +8,7 @@
 #include "core/memory.h"
 #include "io/h5.h"
 #include "io/parameters.h"
+#include "io/seal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -276,42 +277,96 @@ hm_status hm_checkpoint_read_info(const char *path, hm_checkpoint_info *info)
     return status;
 }
 
-/* checkpoint.prev.h5 in place of a checkpoint.h5 that is damaged, or missing where there are no hard links
- * (hm_h5_publish). */
-static hm_status fall_back(const char *path, const char *previous, hm_checkpoint_info *info, char **warning)
+/* Is there a file of that name? What cannot be asked is no answer. */
+static hm_status is_there(const char *path, bool *there)
 {
-    bool damaged = access(path, F_OK) == 0;
-    char reason[1024];
-    snprintf(reason, sizeof reason, "%s", hm_error_message());
+    *there = access(path, F_OK) == 0;
+    if (*there || errno == ENOENT) return HM_OK;
+    return hm_fail_system(HM_EOUTPUT, errno, "%s: cannot be asked for", path);
+}
+
+/* The recorded error, of a checkpoint that may be as good as ever: it stays where it is. */
+static hm_status say_unreadable(const char *path, const char *reason)
+{
+    char why[1024];
+    snprintf(why, sizeof why, "%s", reason);
     hm_error_clear();
+    return hm_fail(HM_EOUTPUT,
+                   "%s; that does not say that it is damaged, and nothing was changed: when it can be read, the same "
+                   "command goes on; or move %s away",
+                   why, path);
+}
+
+/* Keeps a damaged checkpoint under another name, and gives its own to the one before. */
+static hm_status set_aside(const char *folder, const char *path, const char *previous, bool damaged)
+{
+    char aside[FOLDER_ROOM];
+    int length = snprintf(aside, sizeof aside, "%s/checkpoint.damaged.h5", folder);
+    HM_REQUIRE(length < FOLDER_ROOM, HM_EOUTPUT, "%s: the name is too long", folder);
+    HM_REQUIRE(!damaged || rename(path, aside) == 0, HM_EOUTPUT, "%s: cannot be renamed to %s: %s", path, aside,
+               strerror(errno));
+    HM_REQUIRE(rename(previous, path) == 0, HM_EOUTPUT, "%s: cannot be renamed to %s: %s", previous, path,
+               strerror(errno));
+    return HM_OK;
+}
+
+/* checkpoint.prev.h5 in place of a checkpoint.h5 that is damaged (`reason`), or missing where there are no hard links
+ * (hm_h5_publish; `reason` is NULL). */
+static hm_status fall_back(const char *folder, const char *path, const char *previous, const char *reason,
+                           hm_checkpoint_info *info, char **warning)
+{
     hm_status status = hm_checkpoint_read_info(previous, info);
-    if (status != HM_OK && damaged) {
+    if (status != HM_OK && hm_error_reason() != 0 && hm_error_reason() != ENOENT)
+        return say_unreadable(previous, hm_error_message());
+    if (status != HM_OK && reason) {
         hm_error_clear();
         return hm_fail(HM_EDATA, "%s; and %s is no better: there is nothing to go on from (--overwrite begins anew)",
                        reason, previous);
     }
     HM_TRY(status);
-    HM_REQUIRE(rename(previous, path) == 0, HM_EOUTPUT, "%s: cannot be renamed to %s: %s", previous, path,
-               strerror(errno));
-    if (!damaged) return HM_OK;
-    size_t size = strlen(reason) + 128;
+    HM_TRY(set_aside(folder, path, previous, reason != NULL));
+    if (!reason) return HM_OK;
+    size_t size = strlen(reason) + 160;
     HM_TRY(hm_alloc(warning, (int64_t)size, 1, "a warning"));
-    snprintf(*warning, size, "%s; going on from the checkpoint before it, of update %lld", reason,
+    snprintf(*warning, size,
+             "%s; it is now checkpoint.damaged.h5; going on from the checkpoint before it, of update %lld", reason,
              (long long)info->step);
     return HM_OK;
 }
 
+/* checkpoint.h5, if it can be had; HM_EDATA only when it is damaged. A file with a good seal that cannot be used is
+ * whole: one of a newer version, for example. */
+static hm_status read_newest(const char *path, hm_checkpoint_info *info)
+{
+    hm_status status = hm_checkpoint_read_info(path, info);
+    if (status == HM_OK) return HM_OK;
+    char reason[1024];
+    bool refused = hm_error_reason() != 0;
+    snprintf(reason, sizeof reason, "%s", hm_error_message());
+    if (refused) return say_unreadable(path, reason);
+    hm_error_clear();
+    bool whole = hm_seal_check(path) == HM_OK;
+    hm_error_clear();
+    return hm_fail(whole && status == HM_EDATA ? HM_EOUTPUT : status, "%s", reason);
+}
+
 hm_status hm_checkpoint_newest(const char *folder, hm_checkpoint_info *info, char **warning)
 {
-    char path[FOLDER_ROOM], previous[FOLDER_ROOM];
+    char path[FOLDER_ROOM], previous[FOLDER_ROOM], reason[1024];
+    bool there, before;
     *info = (hm_checkpoint_info){0};
     *warning = NULL;
     int length = snprintf(previous, sizeof previous, "%s/checkpoint.prev.h5", folder);
     HM_REQUIRE(length < FOLDER_ROOM, HM_EOUTPUT, "%s: the name is too long", folder);
     snprintf(path, sizeof path, "%s/checkpoint.h5", folder);
-    if (access(path, F_OK) != 0 && access(previous, F_OK) != 0) return HM_OK;
-    hm_status status = hm_checkpoint_read_info(path, info);
-    return status == HM_OK ? HM_OK : fall_back(path, previous, info, warning);
+    HM_TRY(is_there(path, &there));
+    HM_TRY(is_there(previous, &before));
+    if (!there) return before ? fall_back(folder, path, previous, NULL, info, warning) : HM_OK;
+    hm_status status = read_newest(path, info);
+    if (status != HM_EDATA) return status;
+    snprintf(reason, sizeof reason, "%s", hm_error_message());
+    hm_error_clear();
+    return fall_back(folder, path, previous, reason, info, warning);
 }
 
 static hm_status read_packs(hm_store *store, hm_checkpoint *checkpoint)

@@ -1,9 +1,11 @@
 #define _GNU_SOURCE /* memfd_create */
 #include "io/h5.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -41,6 +43,20 @@ hid_t hm_h5_private_access(void)
     return access;
 }
 
+/* Does the file system lack locks? HDF5 asks for them by flock. */
+static bool lacks_locks(const char *path)
+{
+    int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    bool lacks = file >= 0 && flock(file, LOCK_SH | LOCK_NB) != 0 && errno != EWOULDBLOCK && errno != EINTR;
+    if (file >= 0) close(file);
+    return lacks;
+}
+
+hid_t hm_h5_reading_access(const char *path)
+{
+    return lacks_locks(path) ? hm_h5_private_access() : H5Pcreate(H5P_FILE_ACCESS);
+}
+
 /* ---- why an HDF5 call failed ------------------------------------------------------------------------------------ */
 
 /* The innermost record of the stack that quotes the system, else the innermost one. */
@@ -64,6 +80,33 @@ const char *hm_h5_reason(void)
     int length = quote ? (int)strcspn(quote, "'") : (int)strlen(found);
     snprintf(reason, sizeof reason, "%.*s", length, quote ? quote : found);
     return reason;
+}
+
+/* The errno that the stack tells, or 0. */
+static herr_t find_errno(unsigned depth, const H5E_error2_t *record, void *state)
+{
+    (void)depth;
+    const char *found = record->desc ? strstr(record->desc, "errno = ") : NULL;
+    return found && sscanf(found, "errno = %d", (int *)state) == 1;
+}
+
+static int system_reason(void)
+{
+    int reason = 0;
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, find_errno, &reason);
+    return reason;
+}
+
+/* What to do about a lock, with what parts it from the message. */
+static const char *lock_advice(int reason)
+{
+    enum { KERNEL_ENOTSUPP = 524 };
+    if (reason == EWOULDBLOCK)
+        return "; another program has it open for writing and HDF5 locks it: close it there, or read it all the same "
+               "with HDF5_USE_FILE_LOCKING=FALSE";
+    if (reason == ENOLCK || reason == EOPNOTSUPP || reason == ENOSYS || reason == KERNEL_ENOTSUPP)
+        return "; its file system has no locks: unset HDF5_USE_FILE_LOCKING, or set it to FALSE";
+    return "";
 }
 
 /* A file that takes everything: of memory, sparse; where the size of files is limited, /dev/null, which takes all but
@@ -92,15 +135,20 @@ void hm_h5_discard(hm_store *store)
 
 hm_status hm_h5_write_failed(hm_store *store, const char *name)
 {
-    const char *reason = hm_h5_reason();
+    const char *reason = hm_h5_reason(), *advice = lock_advice(system_reason());
     if (!store->broken) hm_h5_discard(store);
-    if (!name) return hm_fail(HM_EOUTPUT, "%s: cannot be written: %s", store->path, reason);
+    if (!name) return hm_fail(HM_EOUTPUT, "%s: cannot be written: %s%s", store->path, reason, advice);
     return hm_fail(HM_EOUTPUT, "%s: %s cannot be written: %s", store->path, name, reason);
 }
 
 hm_status hm_h5_read_failed(const hm_store *store, const char *name)
 {
     const char *reason = hm_h5_reason();
+    int refused = system_reason();
+    const char *advice = lock_advice(refused);
+    if (refused != 0)
+        return hm_fail_system(HM_EDATA, refused, "%s%s%s: cannot be read%s", store->path, name ? ": " : "",
+                              name ? name : "", advice);
     if (!name) return hm_fail(HM_EDATA, "%s: cannot be read: %s", store->path, reason);
     return hm_fail(HM_EDATA, "%s: %s cannot be read (the file may be damaged): %s", store->path, name, reason);
 }

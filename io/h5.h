@@ -57,6 +57,10 @@ void hm_h5_discard(hm_store *store);
  * caller closes it. */
 hid_t hm_h5_private_access(void);
 
+/* Access to a file for reading: with HDF5's own lock, which keeps away from a file that another program is writing,
+ * where the file system has such locks. The caller closes it. */
+hid_t hm_h5_reading_access(const char *path);
+
 /* A new store; `swmr`: in the newest file format, as the single-writer mode needs. */
 hm_status hm_h5_create(const char *path, const hm_format *format, bool swmr, hm_store **out);
 

@@ -97,11 +97,11 @@ static bool check_seal(int file, bool *sealed)
 hm_status hm_seal_check(const char *path, bool *sealed)
 {
     int file = open(path, O_RDONLY | O_CLOEXEC);
-    HM_REQUIRE(file >= 0, HM_EDATA, "%s: %s", path, strerror(errno));
+    if (file < 0) return hm_fail_system(HM_EDATA, errno, "%s", path);
     bool sound = check_seal(file, sealed);
     int reason = errno;
     close(file);
-    HM_REQUIRE(sound || reason == 0, HM_EDATA, "%s: cannot be read: %s", path, strerror(reason));
+    if (!sound && reason != 0) return hm_fail_system(HM_EDATA, reason, "%s: cannot be read", path);
     HM_REQUIRE(sound, HM_EDATA, "%s: damaged: its digest does not match (changed since it was written)", path);
     return HM_OK;
 }

@@ -112,15 +112,20 @@ static hm_status open_readable(hm_store *store, bool swmr)
 {
     struct stat about;
     bool sealed, any = !store->format;
-    HM_REQUIRE(stat(store->path, &about) == 0 && access(store->path, R_OK) == 0, HM_EDATA, "%s: %s", store->path,
-               strerror(errno));
+    if (stat(store->path, &about) != 0 || access(store->path, R_OK) != 0)
+        return hm_fail_system(HM_EDATA, errno, "%s", store->path);
     HM_REQUIRE(S_ISREG(about.st_mode), HM_EDATA, "%s: not a file", store->path);
-    HM_REQUIRE(H5Fis_hdf5(store->path) > 0, HM_EDATA, "%s: not a Harmonium %s%sfile (not HDF5, or cut short)",
-               store->path, store->format ? store->format->noun : "", store->format ? " " : "");
+    htri_t hdf5 = H5Fis_hdf5(store->path);
+    if (hdf5 < 0) return hm_h5_read_failed(store, NULL); /* it could not be opened, for now */
+    HM_REQUIRE(hdf5 > 0, HM_EDATA, "%s: not a Harmonium %s%sfile (not HDF5, or cut short)", store->path,
+               store->format ? store->format->noun : "", store->format ? " " : "");
     HM_TRY(hm_seal_check(store->path, &sealed));
-    store->file = H5Fopen(store->path, H5F_ACC_RDONLY, H5P_DEFAULT);
-    if (store->file < 0 && swmr) store->file = H5Fopen(store->path, H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, H5P_DEFAULT);
-    if (store->file < 0) return hm_h5_read_failed(store, NULL);
+    hid_t access = hm_h5_reading_access(store->path);
+    store->file = H5Fopen(store->path, H5F_ACC_RDONLY, access);
+    if (store->file < 0 && swmr) store->file = H5Fopen(store->path, H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access);
+    hm_status status = store->file < 0 ? hm_h5_read_failed(store, NULL) : HM_OK;
+    H5Pclose(access);
+    HM_TRY(status);
     HM_TRY(check_format(store));
     return any ? HM_OK : check_content(store, sealed);
 }
@@ -295,7 +300,8 @@ static int sync_folder_of(const char *path)
  * system has no hard links, a rename. */
 static int keep_previous(const hm_store *store)
 {
-    if (!store->previous || access(store->path, F_OK) != 0) return 0;
+    if (!store->previous) return 0;
+    if (access(store->path, F_OK) != 0) return errno == ENOENT ? 0 : -1;
     unlink(store->previous);
     if (link(store->path, store->previous) == 0) return 0;
     return rename(store->path, store->previous);

@@ -30,7 +30,7 @@ bool hm_folder_has(const hm_folder *folder, const char *name)
 {
     char *path;
     if (hm_path_in(folder->path, name, &path) != HM_OK) return false;
-    bool there = access(path, F_OK) == 0;
+    bool there = access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
     free(path);
     return there;
 }

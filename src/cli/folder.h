@@ -22,7 +22,7 @@ hm_status hm_folder_open(const char *path, bool make, hm_log *log, hm_folder *ou
 /* Gives the lock back. */
 void hm_folder_close(hm_folder *folder);
 
-/* Is there a file of that name? */
+/* Is there a file of that name? Yes, too, where the system does not say: nothing may begin in its place. */
 bool hm_folder_has(const hm_folder *folder, const char *name);
 
 /* HM_EDATA when the folder holds a run whose training has not ended, so that there is no model.h5. */

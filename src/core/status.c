@@ -7,6 +7,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char message[2048];
+static int system_reason; /* errno of hm_fail_system */
 
 void hm_make_printable(char *text)
 {
@@ -27,6 +28,25 @@ hm_status hm_fail(hm_status status, const char *format, ...)
     pthread_mutex_unlock(&lock);
     return status;
 }
+
+hm_status hm_fail_system(hm_status status, int reason, const char *format, ...)
+{
+    pthread_mutex_lock(&lock);
+    if (message[0] == '\0') {
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(message, sizeof message, format, arguments);
+        va_end(arguments);
+        size_t used = strlen(message);
+        snprintf(message + used, sizeof message - used, ": %s", strerror(reason));
+        hm_make_printable(message);
+        system_reason = reason;
+    }
+    pthread_mutex_unlock(&lock);
+    return status;
+}
+
+int hm_error_reason(void) { return message[0] ? system_reason : 0; }
 
 hm_status hm_fail_at(hm_status status, const char *format, ...)
 {
@@ -50,6 +70,7 @@ void hm_error_clear(void)
 {
     pthread_mutex_lock(&lock);
     message[0] = '\0';
+    system_reason = 0;
     pthread_mutex_unlock(&lock);
 }
 

@@ -26,6 +26,13 @@ void hm_make_printable(char *text);
  * printable. Thread-safe. */
 hm_status hm_fail(hm_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* As hm_fail, for what the system refused: `reason` is its errno, whose text comes behind the message. */
+hm_status hm_fail_system(hm_status status, int reason, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The errno of the recorded error, when it came from hm_fail_system: then a file was not found bad, but not read. Else
+ * 0. */
+int hm_error_reason(void);
+
 /* Puts a place (printf-style, with what parts it from the rest) before the recorded message; returns `status`. Nothing
  * for HM_OK. Thread-safe. */
 hm_status hm_fail_at(hm_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
