@@ -345,7 +345,7 @@ static hm_status read_newest(const char *path, hm_checkpoint_info *info)
     snprintf(reason, sizeof reason, "%s", hm_error_message());
     if (refused) return say_unreadable(path, reason);
     hm_error_clear();
-    bool whole = hm_seal_check(path) == HM_OK;
+    bool sealed = false, whole = hm_seal_check(path, &sealed) == HM_OK && sealed;
     hm_error_clear();
     return hm_fail(whole && status == HM_EDATA ? HM_EOUTPUT : status, "%s", reason);
 }

@@ -160,10 +160,11 @@ static hm_status add_object(void *state, const char *name, hid_t object)
 
 /* ---- the digest ------------------------------------------------------------------------------------------------- */
 
-hm_status hm_digest_of(hm_store *store, const char *root, char text[HM_DIGEST_TEXT])
+hm_status hm_digest_of(hm_store *store, const char *first, const char *root, char text[HM_DIGEST_TEXT])
 {
     digest d = {.store = store, .state = XXH3_createState()};
     HM_REQUIRE(d.state && XXH3_128bits_reset(d.state) == XXH_OK, HM_EINTERNAL, "%s: out of memory", store->path);
+    add_text(&d, first);
     hm_status status = hm_h5_walk(store, root, add_object, &d);
     XXH128_hash_t hash = XXH3_128bits_digest(d.state);
     XXH3_freeState(d.state);
@@ -183,7 +184,7 @@ static hid_t text_type(void)
 hm_status hm_digest_write(hm_store *store)
 {
     char text[HM_DIGEST_TEXT];
-    HM_TRY(hm_digest_of(store, "/", text));
+    HM_TRY(hm_digest_of(store, "", "/", text));
     hid_t type = text_type(), space = H5Screate(H5S_SCALAR);
     hid_t attribute = H5Aexists(store->file, digest_name) > 0
                           ? H5Aopen(store->file, digest_name, H5P_DEFAULT)
@@ -203,7 +204,7 @@ hm_status hm_store_check_digest(hm_store *store, hm_store_digest *found)
     *found = HM_DIGEST_NONE;
     if (!stored) return HM_OK;
     hm_h5_guard_begin(store->path);
-    hm_status status = hm_digest_of(store, "/", text);
+    hm_status status = hm_digest_of(store, "", "/", text);
     hm_h5_guard_end();
     *found = strcmp(stored, text) == 0 ? HM_DIGEST_MATCHES : HM_DIGEST_DIFFERS;
     free(stored);

@@ -14,8 +14,8 @@
 
 enum { HM_DIGEST_TEXT = 33 };
 
-/* The digest of the object `root` and all below it. HM_EDATA. */
-hm_status hm_digest_of(hm_store *store, const char *root, char text[HM_DIGEST_TEXT]);
+/* The digest of `first`, the object `root` and all below it. HM_EDATA. */
+hm_status hm_digest_of(hm_store *store, const char *first, const char *root, char text[HM_DIGEST_TEXT]);
 
 /* Stores the digest of the open file in it. HM_EDATA, HM_EOUTPUT. Not collective. */
 hm_status hm_digest_write(hm_store *store);

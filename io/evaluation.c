@@ -149,7 +149,13 @@ static hm_status write_result(hm_store *store, const char *group, const hm_resul
     return hm_store_write(store, &field, (int64_t[]){result->count, result->count}, data);
 }
 
-static hm_status write_evaluation(hm_store *store, const hm_evaluation *evaluation)
+typedef struct evaluations_change {
+    const char *identity;
+    const hm_evaluation *evaluations;
+    int count;
+} evaluations_change;
+
+static hm_status write_evaluation(hm_store *store, const char *identity, const hm_evaluation *evaluation)
 {
     char group[PATH_ROOM];
     const char *method = evaluation->method;
@@ -163,17 +169,20 @@ static hm_status write_evaluation(hm_store *store, const hm_evaluation *evaluati
         HM_TRY(hm_store_set_text(store, group, evaluation->notes[note].name, evaluation->notes[note].value));
     for (int result = 0; result < evaluation->result_count; result++)
         HM_TRY(write_result(store, group, &evaluation->results[result]));
+    return hm_store_set_text(store, group, "model", identity);
+}
+
+static hm_status write_evaluations(hm_store *store, const void *state)
+{
+    const evaluations_change *change = state;
+    for (int evaluation = 0; evaluation < change->count; evaluation++)
+        HM_TRY(write_evaluation(store, change->identity, &change->evaluations[evaluation]));
     return HM_OK;
 }
 
-hm_status hm_model_file_evaluations(const char *path, const hm_evaluation evaluations[], int count)
+hm_status hm_model_file_evaluations(const char *path, const char *identity, const hm_evaluation evaluations[],
+                                    int count)
 {
-    hm_store *store;
-    HM_TRY(hm_store_update(path, &hm_format_model, &store));
-    hm_status status = HM_OK;
-    for (int evaluation = 0; evaluation < count && status == HM_OK; evaluation++)
-        status = write_evaluation(store, &evaluations[evaluation]);
-    if (status == HM_OK) status = hm_store_commit(store);
-    hm_store_close(store);
-    return status;
+    const evaluations_change change = {identity, evaluations, count};
+    return hm_model_file_change(path, identity, write_evaluations, &change);
 }

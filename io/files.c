@@ -80,21 +80,24 @@ enum { DIGITS = 16, SECONDS_OF_A_DAY = 86400 };
 typedef enum lock_answer { LOCKED, TAKEN, NO_LOCKS } lock_answer;
 
 /* A lock of the open file, not of the process: closing another descriptor of the file does not drop it. */
-static lock_answer set_lock(int file, short type)
+static lock_answer set_lock(int file, short type, bool wait)
 {
 #ifdef F_OFD_SETLK
     struct flock whole = {.l_type = type, .l_whence = SEEK_SET};
-    if (fcntl(file, F_OFD_SETLK, &whole) == 0) return LOCKED;
+    int result;
+    do result = fcntl(file, wait ? F_OFD_SETLKW : F_OFD_SETLK, &whole);
+    while (result != 0 && wait && errno == EINTR);
+    if (result == 0) return LOCKED;
     return errno == EAGAIN || errno == EACCES ? TAKEN : NO_LOCKS;
 #else
-    (void)file, (void)type;
+    (void)file, (void)type, (void)wait;
     return NO_LOCKS;
 #endif
 }
 
 void hm_temporary_unlock(int descriptor)
 {
-    if (descriptor >= 0) (void)set_lock(descriptor, F_UNLCK);
+    if (descriptor >= 0) (void)set_lock(descriptor, F_UNLCK, false);
 }
 
 /* Is `entry` a temporary file of `name`? */
@@ -115,7 +118,7 @@ static void remove_dead(int folder, const char *entry, bool owned)
     int file = openat(folder, entry, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (file < 0) return;
     if (fstat(file, &about) == 0 && S_ISREG(about.st_mode)) {
-        lock_answer answer = set_lock(file, F_WRLCK);
+        lock_answer answer = set_lock(file, F_WRLCK, false);
         bool old = owned || time(NULL) - about.st_mtime > SECONDS_OF_A_DAY;
         if (answer == LOCKED || (answer == NO_LOCKS && old)) unlinkat(folder, entry, 0);
     }
@@ -145,7 +148,7 @@ static uint64_t random_number(void)
 static bool claim(int file)
 {
     struct stat about;
-    return set_lock(file, F_WRLCK) != TAKEN && fstat(file, &about) == 0 && about.st_nlink > 0;
+    return set_lock(file, F_WRLCK, false) != TAKEN && fstat(file, &about) == 0 && about.st_nlink > 0;
 }
 
 hm_status hm_temporary_make(const char *path, char **name, int *descriptor)
@@ -169,4 +172,25 @@ hm_status hm_temporary_make(const char *path, char **name, int *descriptor)
     free(*name);
     *name = NULL;
     return status;
+}
+
+/* ---- turns ------------------------------------------------------------------------------------------------------ */
+
+hm_status hm_file_take_turn(const char *path, int *descriptor)
+{
+    for (;;) {
+        struct stat about;
+        *descriptor = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+        HM_REQUIRE(*descriptor >= 0, HM_EOUTPUT, "%s: cannot be written: %s", path, strerror(errno));
+        (void)set_lock(*descriptor, F_WRLCK, true);
+        if (fstat(*descriptor, &about) == 0 && about.st_nlink > 0) return HM_OK;
+        close(*descriptor); /* the one before has removed it meanwhile */
+    }
+}
+
+void hm_file_end_turn(const char *path, int descriptor)
+{
+    if (descriptor < 0) return;
+    unlink(path); /* while it is locked: whoever finds it now makes a new one */
+    close(descriptor);
 }

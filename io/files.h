@@ -36,6 +36,13 @@ hm_status hm_temporary_make(const char *path, char **name, int *descriptor);
 /* Gives the lock back: others may lock parts of the file, as MPI-IO does. */
 void hm_temporary_unlock(int descriptor);
 
+/* Waits until no other process holds the lock file `path`, and makes and holds it. Where the file system has no locks
+ * nobody waits. HM_EOUTPUT. */
+hm_status hm_file_take_turn(const char *path, int *descriptor);
+
+/* Removes the lock file and lets the next one have its turn; descriptor: -1 when there was no turn. */
+void hm_file_end_turn(const char *path, int descriptor);
+
 /* Removes temporary files of `path` that nobody locks. `owned`: the folder is this process's alone, so that names of
  * earlier versions are taken too, and files whose locks cannot be asked for; elsewhere those must be a day old. */
 void hm_temporary_sweep(const char *path, bool owned);

@@ -1,6 +1,8 @@
 #include "io/model_file.h"
 
-#include "io/h5.h"
+#include "core/memory.h"
+#include "io/digest.h"
+#include "io/files.h"
 #include "io/parameters.h"
 
 #include <stdio.h>
@@ -47,6 +49,23 @@ static hm_status write_info(hm_store *store, const hm_model_info *info)
     return HM_OK;
 }
 
+/* Height and width are a picture of a row, or both 0. */
+static hm_status check_image(const hm_store *store, const hm_model_info *info)
+{
+    int64_t pixels = 0;
+    bool fits = !__builtin_mul_overflow(info->height, info->width, &pixels) &&
+                (pixels == 0 || pixels == info->visible) && (info->height == 0) == (info->width == 0);
+    HM_REQUIRE(fits, HM_EDATA, "%s: height %lld and width %lld do not make rows of %lld", hm_store_path(store),
+               (long long)info->height, (long long)info->width, (long long)info->visible);
+    return HM_OK;
+}
+
+static hm_status find_identity(hm_store *store, const char *config, char identity[HM_IDENTITY_TEXT])
+{
+    _Static_assert((int)HM_IDENTITY_TEXT == (int)HM_DIGEST_TEXT, "an identity is a digest");
+    return hm_digest_of(store, config, "/parameters", identity);
+}
+
 static hm_status read_info(hm_store *store, hm_model_info *info)
 {
     HM_TRY(hm_store_get_text(store, "/", "family", &info->family));
@@ -58,7 +77,8 @@ static hm_status read_info(hm_store *store, hm_model_info *info)
         HM_TRY(hm_store_get_int(store, "/", name, number_of(info, number)));
         HM_REQUIRE(*number_of(info, number) >= 0, HM_EDATA, "%s: attribute %s is negative", hm_store_path(store), name);
     }
-    return HM_OK;
+    HM_TRY(check_image(store, info));
+    return find_identity(store, info->config, info->identity);
 }
 
 hm_status hm_model_file_info(const char *path, hm_model_info *info)
@@ -85,18 +105,49 @@ static hm_status link_metrics(hm_store *store)
 static hm_status write_model(hm_store *store, const hm_model_info *info, const hm_layout *layout, const float *params)
 {
     HM_TRY(write_info(store, info));
+    char identity[HM_IDENTITY_TEXT];
     HM_TRY(hm_parameters_write(store, "/parameters", layout, params));
+    HM_TRY(find_identity(store, info->config, identity));
+    HM_TRY(hm_store_set_text(store, "/", "identity", identity));
     HM_TRY(link_metrics(store));
     return hm_store_commit(store);
 }
 
-hm_status hm_model_file_write(const char *path, const hm_model_info *info, const hm_layout *layout, const float *params)
+/* Writers of one file take turns: each changes a copy of what the one before it left. */
+static hm_status in_turn(const char *path, hm_status (*write)(const char *path, const void *state), const void *state)
 {
+    size_t room = strlen(path) + sizeof ".lock";
+    int turn = -1;
+    char *lock;
+    HM_TRY(hm_alloc(&lock, (int64_t)room, 1, "a file's name"));
+    snprintf(lock, room, "%s.lock", path);
+    hm_status status = hm_file_take_turn(lock, &turn);
+    if (status == HM_OK) status = write(path, state);
+    hm_file_end_turn(lock, turn);
+    free(lock);
+    return status;
+}
+
+typedef struct new_model {
+    const hm_model_info *info;
+    const hm_layout *layout;
+    const float *params;
+} new_model;
+
+static hm_status write_file(const char *path, const void *state)
+{
+    const new_model *model = state;
     hm_store *store;
     HM_TRY(hm_store_create(path, &hm_format_model, &store));
-    hm_status status = write_model(store, info, layout, params);
+    hm_status status = write_model(store, model->info, model->layout, model->params);
     hm_store_close(store);
     return status;
+}
+
+hm_status hm_model_file_write(const char *path, const hm_model_info *info, const hm_layout *layout, const float *params)
+{
+    const new_model model = {info, layout, params};
+    return in_turn(path, write_file, &model);
 }
 
 hm_status hm_model_file_check(const char *path, const hm_layout *layout)
@@ -162,6 +213,47 @@ hm_status hm_model_file_scalar(const char *path, const char *name, double *value
     return status;
 }
 
+/* ---- changes ----------------------------------------------------------------------------------------------------- */
+
+/* The file holds the model that results were made of; it says so in its attribute too. */
+static hm_status check_identity(hm_store *store, const char *identity)
+{
+    char *config, found[HM_IDENTITY_TEXT];
+    HM_TRY(hm_store_get_text(store, "/", "config", &config));
+    hm_status status = find_identity(store, config, found);
+    free(config);
+    HM_TRY(status);
+    HM_REQUIRE(strcmp(found, identity) == 0, HM_EDATA,
+               "%s: holds another model than when the command began (trained again since?); nothing was stored in it",
+               hm_store_path(store));
+    return hm_store_set_text(store, "/", "identity", identity);
+}
+
+typedef struct file_change {
+    const char *identity;
+    hm_status (*apply)(hm_store *store, const void *state);
+    const void *state;
+} file_change;
+
+static hm_status change_file(const char *path, const void *state)
+{
+    const file_change *change = state;
+    hm_store *store;
+    HM_TRY(hm_store_update(path, &hm_format_model, &store));
+    hm_status status = check_identity(store, change->identity);
+    if (status == HM_OK) status = change->apply(store, change->state);
+    if (status == HM_OK) status = hm_store_commit(store);
+    hm_store_close(store);
+    return status;
+}
+
+hm_status hm_model_file_change(const char *path, const char *identity,
+                               hm_status (*apply)(hm_store *store, const void *state), const void *state)
+{
+    const file_change change = {identity, apply, state};
+    return in_turn(path, change_file, &change);
+}
+
 /* ---- samples ---------------------------------------------------------------------------------------------------- */
 
 static hm_status samples_path(const char *name, char path[PATH_ROOM])
@@ -171,7 +263,13 @@ static hm_status samples_path(const char *name, char path[PATH_ROOM])
     return HM_OK;
 }
 
-static hm_status write_samples(hm_store *store, const hm_samples *samples)
+typedef struct samples_change {
+    const char *identity;
+    const hm_samples *samples;
+    int count;
+} samples_change;
+
+static hm_status write_samples(hm_store *store, const char *identity, const hm_samples *samples)
 {
     char path[PATH_ROOM];
     HM_TRY(samples_path(samples->name, path));
@@ -182,26 +280,26 @@ static hm_status write_samples(hm_store *store, const hm_samples *samples)
                             .axes = {"sample", classes ? NULL : "visible"},
                             .description = samples->description};
     const int64_t shape[2] = {samples->at.rows, samples->at.columns};
-    return hm_store_write(store, &field, shape, classes ? (const void *)classes : samples->at.at);
+    HM_TRY(hm_store_write(store, &field, shape, classes ? (const void *)classes : samples->at.at));
+    return hm_store_set_text(store, path, "model", identity);
 }
 
 /* All old ones go before the first new one comes: they share a dimension scale, whose length may be another now. */
-static hm_status replace_samples(hm_store *store, const hm_samples samples[], int count)
+static hm_status replace_samples(hm_store *store, const void *state)
 {
+    const samples_change *change = state;
     char path[PATH_ROOM];
-    for (int index = 0; index < count; index++) {
-        HM_TRY(samples_path(samples[index].name, path));
+    for (int index = 0; index < change->count; index++) {
+        HM_TRY(samples_path(change->samples[index].name, path));
         HM_TRY(hm_store_remove(store, path));
     }
-    for (int index = 0; index < count; index++) HM_TRY(write_samples(store, &samples[index]));
-    return hm_store_commit(store);
+    for (int index = 0; index < change->count; index++)
+        HM_TRY(write_samples(store, change->identity, &change->samples[index]));
+    return HM_OK;
 }
 
-hm_status hm_model_file_samples(const char *path, const hm_samples samples[], int count)
+hm_status hm_model_file_samples(const char *path, const char *identity, const hm_samples samples[], int count)
 {
-    hm_store *store;
-    HM_TRY(hm_store_update(path, &hm_format_model, &store));
-    hm_status status = replace_samples(store, samples, count);
-    hm_store_close(store);
-    return status;
+    const samples_change change = {identity, samples, count};
+    return hm_model_file_change(path, identity, replace_samples, &change);
 }

@@ -1,6 +1,7 @@
 /* model.h5: a trained model - its configuration, its parameters, what was estimated of it, what was sampled from it.
  *
- *     /                       attributes family, config (YAML), seed, shards, ranks, epochs, visible, height, width
+ *     /                       attributes family, config (YAML), seed, shards, ranks, epochs, visible, height, width,
+ *                             identity
  *     /parameters/NAME        float32, as many dimensions as the tensor
  *     /evaluation/METHOD/...  scalars and arrays; settings of the estimate as attributes of the group
  *     /samples/NAME           (n, visible)
@@ -16,6 +17,11 @@
 #include "core/pack.h"
 #include "core/status.h"
 #include "io/fields.h"
+#include "io/store.h"
+
+/* The identity of a model: the digest (XXH3-128) of its configuration and its parameters, as text. Estimates and
+ * samples carry it as the attribute `model`, and the root as `identity`: one that differs was made of another model. */
+enum { HM_IDENTITY_TEXT = 33 };
 
 /* The attributes of the root. Texts are the caller's when written; owned (hm_model_info_free) when read. */
 typedef struct hm_model_info {
@@ -23,8 +29,9 @@ typedef struct hm_model_info {
     char *config; /* the resolved configuration, YAML */
     uint64_t seed;
     int64_t shards, ranks, epochs;
-    int64_t visible;       /* columns of the data */
-    int64_t height, width; /* of a row as an image; 0 when it is none (and then not in the file) */
+    int64_t visible;                 /* columns of the data */
+    int64_t height, width;           /* of a row as an image; 0 when it is none (and then not in the file) */
+    char identity[HM_IDENTITY_TEXT]; /* filled when read, ignored when written */
 } hm_model_info;
 
 void hm_model_info_free(hm_model_info *info);
@@ -88,8 +95,14 @@ hm_status hm_result_array(hm_result results[], int *count, int room, const char 
 hm_status hm_result_square(hm_result results[], int *count, int room, const char *name, const double *values,
                            int64_t size);
 
-/* Stores `count` evaluations in one atomic change. HM_EDATA when the file is not a model, HM_EOUTPUT. */
-hm_status hm_model_file_evaluations(const char *path, const hm_evaluation evaluations[], int count);
+/* Stores `count` evaluations of the model `identity` in one atomic change; writers take turns (a lock beside the file).
+ * HM_EDATA when the file is not a model, or by now another one; HM_EOUTPUT. */
+hm_status hm_model_file_evaluations(const char *path, const char *identity, const hm_evaluation evaluations[],
+                                    int count);
+
+/* What both of these do: `apply` to a copy of the file, which takes its place. Internal to io/. */
+hm_status hm_model_file_change(const char *path, const char *identity,
+                               hm_status (*apply)(hm_store *store, const void *state), const void *state);
 
 /* One stored scalar, "/evaluation/ais/log_z". HM_EDATA when it is not there. */
 hm_status hm_model_file_scalar(const char *path, const char *name, double *value);
@@ -102,7 +115,8 @@ typedef struct hm_samples {
 } hm_samples;
 enum { HM_SAMPLES_NAME_MAX = 200 }; /* letters of a name */
 
-/* Stores `count` datasets of samples in one atomic change, replacing those that are there. HM_EDATA, HM_EOUTPUT. */
-hm_status hm_model_file_samples(const char *path, const hm_samples samples[], int count);
+/* Stores `count` datasets of samples of the model `identity`, replacing those that are there, as evaluations are.
+ * HM_EDATA, HM_EOUTPUT. */
+hm_status hm_model_file_samples(const char *path, const char *identity, const hm_samples samples[], int count);
 
 #endif

@@ -1,5 +1,6 @@
 #include "io/parameters.h"
 
+#include <math.h>
 #include <stdio.h>
 
 enum { PATH_ROOM = 256 };
@@ -40,6 +41,14 @@ hm_status hm_parameters_check(hm_store *store, const char *group, const hm_layou
     return HM_OK;
 }
 
+static hm_status check_finite(const hm_store *store, const char *path, int64_t size, const float *values)
+{
+    for (int64_t at = 0; at < size; at++)
+        HM_REQUIRE(isfinite(values[at]), HM_EDATA, "%s: %s holds %g (element %lld); values must be finite",
+                   hm_store_path(store), path, (double)values[at], (long long)at);
+    return HM_OK;
+}
+
 hm_status hm_parameters_read(hm_store *store, const char *group, const hm_layout *layout, float *pack, bool taken[])
 {
     for (int index = 0; index < layout->count; index++) {
@@ -48,7 +57,9 @@ hm_status hm_parameters_read(hm_store *store, const char *group, const hm_layout
         hm_field field;
         HM_TRY(tensor_field(group, tensor, path, &field));
         if (taken) taken[index] = hm_store_has(store, path);
-        if (!taken || taken[index]) HM_TRY(hm_store_read(store, &field, tensor->shape, pack + tensor->offset));
+        if (taken && !taken[index]) continue;
+        HM_TRY(hm_store_read(store, &field, tensor->shape, pack + tensor->offset));
+        HM_TRY(check_finite(store, path, hm_tensor_size(tensor), pack + tensor->offset));
     }
     return HM_OK;
 }

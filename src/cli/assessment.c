@@ -390,7 +390,7 @@ hm_status hm_assessment_store(const hm_assessment *e, const char *folder)
     }
     forget_verdicts(e, evaluations, &count); /* of methods that are not done: there is room */
     HM_TRY(hm_path_in(folder, "model.h5", &path));
-    hm_status status = hm_model_file_evaluations(path, evaluations, count);
+    hm_status status = hm_model_file_evaluations(path, e->run.identity, evaluations, count);
     free(path);
     return status;
 }

@@ -443,8 +443,9 @@ static hm_status evaluate(hm_assessment *e, const char *folder)
     HM_TRY(choose(e, chosen));
     HM_TRY(run_methods(e, chosen));
     HM_TRY(agree_on_grey(e));
-    HM_TRY(comm->agree(comm, comm->rank == 0 ? hm_assessment_store(e, folder) : HM_OK));
-    return hm_assessment_report(e, folder);
+    hm_status stored = comm->agree(comm, comm->rank == 0 ? hm_assessment_store(e, folder) : HM_OK);
+    hm_status told = hm_assessment_report(e, folder); /* also when it could not be stored */
+    return stored != HM_OK ? stored : told;
 }
 
 static hm_status check_options(const evaluate_options *chosen, int positional)

@@ -495,6 +495,21 @@ static hm_status load_parameters(const char *path, const hm_run *run, int64_t vi
     return HM_OK;
 }
 
+/* Every rank has read one model: the file was not replaced in between. Collective. */
+static hm_status check_one_model(hm_comm *comm, const char *path, const char *before, char identity[HM_IDENTITY_TEXT])
+{
+    hm_model_info info = {0};
+    hm_status status = hm_model_file_info(path, &info);
+    memcpy(identity, info.identity, HM_IDENTITY_TEXT);
+    hm_model_info_free(&info);
+    HM_TRY(comm->agree(comm, status));
+    bool same = strcmp(identity, before) == 0;
+    HM_TRY(comm->broadcast(comm, identity, HM_IDENTITY_TEXT, 0));
+    same = same && strcmp(identity, before) == 0;
+    return comm->agree(
+        comm, same ? HM_OK : hm_fail(HM_EDATA, "%s: was replaced while it was read; run the command again", path));
+}
+
 hm_status hm_run_load(hm_run *run, hm_cli *cli, const char *folder, const hm_texts *sets, hm_model **model)
 {
     hm_model_info info = {0};
@@ -507,6 +522,7 @@ hm_status hm_run_load(hm_run *run, hm_cli *cli, const char *folder, const hm_tex
     status = cli->comm->agree(cli->comm, status);
     if (status == HM_OK) status = hm_run_configure(run, cli, path, info.config, true, sets);
     if (status == HM_OK) status = cli->comm->agree(cli->comm, load_parameters(path, run, info.visible, model));
+    if (status == HM_OK) status = check_one_model(cli->comm, path, info.identity, run->identity);
     hm_model_info_free(&info);
     free(path);
     return status;

@@ -9,6 +9,7 @@
 #include "infer/importance.h"
 #include "infer/likelihood.h"
 #include "io/config.h"
+#include "io/model_file.h"
 #include "models/model.h"
 #include "train/contrast.h"
 #include "train/feed.h"
@@ -65,7 +66,8 @@ typedef struct hm_run {
     hm_checkpoint_settings checkpoint;
     hm_section sections[HM_RUN_SECTIONS]; /* tables and structs of all that */
     int section_count;
-    char *yaml; /* the resolved configuration */
+    char *yaml;                      /* the resolved configuration */
+    char identity[HM_IDENTITY_TEXT]; /* of the model that was loaded (io/model_file.h) */
     hm_team team;
     hm_workers workers;
 } hm_run;

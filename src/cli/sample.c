@@ -291,7 +291,7 @@ static hm_status write_samples(const sampling *s, const char *path, const hm_mod
     else
         list_samples(&all, s);
     if (undone.at) list(&all, s, "_data", "the means in the units of the data before they were whitened", undone);
-    HM_TRY(hm_model_file_samples(path, all.of, all.count));
+    HM_TRY(hm_model_file_samples(path, s->run.identity, all.of, all.count));
     return draw_picture(s, path, info, undone);
 }
 

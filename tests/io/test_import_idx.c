@@ -69,7 +69,7 @@ static void other_files_are_refused(void **state)
     (void)state;
     const unsigned char floats[] = {0, 0, 0x0d, 2, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0}, none[12] = {0, 0, 8, 2};
     refuse_images(scratch_path(&folder, "nowhere"), "No such file");
-    refuse_images(folder.path, "directory");
+    refuse_images(folder.path, "not a file but a folder");
     refuse_images(file_of("text", "hello, world", 12), "magic number 68656c6c");
     refuse_images(file_of("float", floats, sizeof floats), "not an IDX file");
     refuse_images(file_of("labels", labels, sizeof labels), "2 or 3 dimensions");

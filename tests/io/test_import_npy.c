@@ -146,7 +146,7 @@ static void damaged_files_are_refused(void **state)
     refuse_array(file_of("head", "\x93NUMPY\x01\x00\xff\x7f{", 11), "ends too early");
     refuse_array(file_of("long", "\x93NUMPY\x02\x00\xff\xff\xff\x7f{", 13), "a header of 2147483647 bytes");
     refuse_array(scratch_path(&folder, "nowhere"), "No such file");
-    refuse_array(scratch_path(&folder, "."), "Is a directory");
+    refuse_array(scratch_path(&folder, "."), "not a file but a folder");
 }
 
 int main(void)

@@ -5,6 +5,7 @@
 #include "scratch_folder.h"
 
 #include <hdf5.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -112,6 +113,18 @@ static void a_layout_of_another_shape_is_refused(void **state)
 
 enum { ROOM = 8, CHAINS = 100 };
 
+/* The identity of the model in the file. */
+static const char *identity(void)
+{
+    static hm_model_info about;
+    char kept[HM_IDENTITY_TEXT];
+    assert_int_equal(hm_model_file_info(path, &about), HM_OK);
+    memcpy(kept, about.identity, sizeof kept);
+    hm_model_info_free(&about);
+    memcpy(about.identity, kept, sizeof kept);
+    return about.identity;
+}
+
 /* Stores an estimate of log Z, of `count` chains. */
 static hm_status store_estimate(double log_z, int64_t chains)
 {
@@ -130,7 +143,7 @@ static hm_status store_estimate(double log_z, int64_t chains)
                                       .result_count = count,
                                       .notes = notes,
                                       .note_count = 2};
-    return hm_model_file_evaluations(path, &evaluation, 1);
+    return hm_model_file_evaluations(path, identity(), &evaluation, 1);
 }
 
 static void expect_scalar(const char *name, double expected)
@@ -168,6 +181,56 @@ static void an_estimate_is_stored_and_replaced(void **state)
     expect_refusal(hm_model_file_scalar(path, "/evaluation/exact/log_z", &gone), HM_EDATA, "is missing");
 }
 
+/* Estimates of parameters that are no longer in the file are not stored; those that are say whose they are. */
+static void results_belong_to_a_model(void **state)
+{
+    (void)state;
+    char first[HM_IDENTITY_TEXT], *text;
+    hm_store *store;
+    const float kept = params[0];
+    const hm_evaluation evaluation = {.method = "ais"};
+    const hm_samples samples = {"visible", "samples", {params, 1, 5}, NULL};
+    write_model();
+    memcpy(first, identity(), sizeof first);
+    assert_int_equal(store_estimate(10.5, CHAINS), HM_OK);
+    assert_string_equal(identity(), first);
+    assert_int_equal(hm_store_open(path, &hm_format_model, &store), HM_OK);
+    assert_int_equal(hm_store_get_text(store, "/evaluation/ais", "model", &text), HM_OK);
+    assert_string_equal(text, first);
+    free(text);
+    hm_store_close(store);
+    params[0] += 1;
+    write_model();
+    params[0] = kept;
+    assert_string_not_equal(identity(), first);
+    expect_refusal(hm_model_file_evaluations(path, first, &evaluation, 1), HM_EDATA, "holds another model");
+    expect_refusal(hm_model_file_samples(path, first, &samples, 1), HM_EDATA, "holds another model");
+    assert_int_equal(scratch_count(&folder, false), 1);
+}
+
+static void values_that_are_not_finite_are_refused(void **state)
+{
+    (void)state;
+    const float kept = params[1];
+    params[1] = INFINITY;
+    write_model();
+    params[1] = kept;
+    expect_refusal(hm_model_file_params(path, &layout, back, NULL), HM_EDATA, "holds inf (element 1)");
+}
+
+static void an_image_has_the_size_of_a_row(void **state)
+{
+    (void)state;
+    hm_model_info wrong = info, read;
+    static const int64_t sizes[][2] = {{INT64_C(1) << 33, (INT64_C(1) << 31) + 1}, {5, 2}, {5, 0}, {0, 1}};
+    for (size_t at = 0; at < sizeof sizes / sizeof sizes[0]; at++) {
+        wrong.height = sizes[at][0];
+        wrong.width = sizes[at][1];
+        assert_int_equal(hm_model_file_write(path, &wrong, &layout, params), HM_OK);
+        expect_refusal(hm_model_file_info(path, &read), HM_EDATA, "do not make rows of 5");
+    }
+}
+
 static void results_must_be_declared(void **state)
 {
     (void)state;
@@ -186,9 +249,11 @@ static void samples_are_stored_and_replaced(void **state)
     (void)state;
     write_model();
     float values[2 * 5] = {0, 1, 0.25f, 1, 0, 1, 1, 0, 0, 0.5f}, read[5];
-    assert_int_equal(hm_model_file_samples(path, &(hm_samples){"visible", "samples", {values, 2, 5}, NULL}, 1), HM_OK);
-    assert_int_equal(hm_model_file_samples(path, &(hm_samples){"visible", "samples", {values + 5, 1, 5}, NULL}, 1),
-                     HM_OK);
+    assert_int_equal(
+        hm_model_file_samples(path, identity(), &(hm_samples){"visible", "samples", {values, 2, 5}, NULL}, 1), HM_OK);
+    assert_int_equal(
+        hm_model_file_samples(path, identity(), &(hm_samples){"visible", "samples", {values + 5, 1, 5}, NULL}, 1),
+        HM_OK);
     hm_store *store;
     const hm_field field = {.name = "/samples/visible", .type = HM_FIELD_FLOAT32, .dims = 2};
     const int64_t shape[2] = {1, 5};
@@ -199,7 +264,7 @@ static void samples_are_stored_and_replaced(void **state)
     const hm_samples labelled = {"visible_label", "labels", {NULL, 3, 0}, (const int32_t[]){2, 0, 1}};
     const hm_field classes = {.name = "/samples/visible_label", .type = HM_FIELD_INT32, .dims = 1};
     int32_t told[3];
-    assert_int_equal(hm_model_file_samples(path, &labelled, 1), HM_OK);
+    assert_int_equal(hm_model_file_samples(path, identity(), &labelled, 1), HM_OK);
     assert_int_equal(hm_store_open(path, &hm_format_model, &store), HM_OK);
     assert_int_equal(hm_store_read(store, &classes, &labelled.at.rows, told), HM_OK);
     assert_memory_equal(told, labelled.classes, sizeof told);
@@ -253,9 +318,18 @@ static void a_full_disk_keeps_the_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_model_comes_back_bit_for_bit),     TEST(a_layout_of_another_shape_is_refused),
-        TEST(an_estimate_is_stored_and_replaced), TEST(results_must_be_declared),
-        TEST(samples_are_stored_and_replaced),    TEST(metrics_are_linked),
+        TEST(a_model_comes_back_bit_for_bit),
+        TEST(a_layout_of_another_shape_is_refused),
+        TEST(an_estimate_is_stored_and_replaced),
+        TEST(results_must_be_declared),
+        TEST(results_belong_to_a_model),
+        TEST(results_must_be_declared),
+        TEST(values_that_are_not_finite_are_refused),
+        TEST(results_must_be_declared),
+        TEST(an_image_has_the_size_of_a_row),
+        TEST(results_must_be_declared),
+        TEST(samples_are_stored_and_replaced),
+        TEST(metrics_are_linked),
         TEST(a_full_disk_keeps_the_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
