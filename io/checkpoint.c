@@ -11,12 +11,15 @@
 #include "io/seal.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { PATH_ROOM = 256, FOLDER_ROOM = 4096, BITS = 8 };
+
+static const int64_t COUNT_MAX = INT64_C(1) << 53; /* of epochs and updates */
 
 /* The generator that the numbers after a checkpoint come from. It has no state: (seed, step) is all there is to keep.
  */
@@ -251,6 +254,24 @@ static hm_status chains_shape(hm_store *store, int64_t *all, int64_t *columns, b
     return HM_OK;
 }
 
+/* Counts that a program can have counted: a part is not more than its whole. */
+static hm_status check_counts(const hm_store *store, const hm_checkpoint_info *info)
+{
+    const struct {
+        const char *name;
+        int64_t value, least, most;
+    } counts[] = {{"step", info->step, 0, COUNT_MAX},
+                  {"epoch", info->epoch, 0, COUNT_MAX},
+                  {"stage_step", info->stage_step, 0, info->step},
+                  {"stage_epoch", info->stage_epoch, 0, info->epoch},
+                  {"shards", info->shards, 1, COUNT_MAX}};
+    for (size_t at = 0; at < sizeof counts / sizeof counts[0]; at++)
+        HM_REQUIRE(counts[at].value >= counts[at].least && counts[at].value <= counts[at].most, HM_EDATA,
+                   "%s: attribute %s is %lld; it must be from %lld to %lld", hm_store_path(store), counts[at].name,
+                   (long long)counts[at].value, (long long)counts[at].least, (long long)counts[at].most);
+    return HM_OK;
+}
+
 static hm_status read_info(hm_store *store, hm_checkpoint_info *info)
 {
     bool bits;
@@ -263,6 +284,7 @@ static hm_status read_info(hm_store *store, hm_checkpoint_info *info)
     HM_TRY(hm_store_get_int(store, "/", "stage_step", &info->stage_step));
     HM_TRY(hm_store_get_int(store, "/", "stage_epoch", &info->stage_epoch));
     HM_TRY(hm_store_get_text(store, "/", "config", &info->config));
+    HM_TRY(check_counts(store, info));
     return chains_shape(store, &info->all_chains, &info->chain_columns, &bits);
 }
 
@@ -388,6 +410,8 @@ static hm_status read_scalars(hm_store *store, hm_checkpoint *checkpoint)
         HM_REQUIRE(length < PATH_ROOM, HM_EINTERNAL, "checkpoint: the name of a scalar is too long");
         const hm_field field = {.name = path, .type = HM_FIELD_FLOAT64};
         HM_TRY(hm_store_read(store, &field, NULL, checkpoint->scalars[scalar].value));
+        HM_REQUIRE(isfinite(*checkpoint->scalars[scalar].value), HM_EDATA, "%s: %s is %g; it must be finite",
+                   hm_store_path(store), path, *checkpoint->scalars[scalar].value);
     }
     return HM_OK;
 }
@@ -401,6 +425,20 @@ static hm_status read_bits(hm_array *array, const hm_checkpoint *checkpoint)
     if (status == HM_OK) unpack_bits(bytes, checkpoint->chains);
     free(bytes);
     return status;
+}
+
+/* Units of chains are finite, and those that are no real numbers between 0 and 1. */
+static hm_status check_units(const hm_store *store, const hm_checkpoint *checkpoint)
+{
+    hm_matrix chains = checkpoint->chains;
+    for (int64_t at = 0; at < chains.rows * chains.columns; at++) {
+        float value = chains.at[at];
+        bool fits = isfinite(value) && (checkpoint->real_chains || (value >= 0 && value <= 1));
+        HM_REQUIRE(fits, HM_EDATA, "%s: /chains holds %g (row %lld, column %lld), which is no value of its units",
+                   hm_store_path(store), (double)value, (long long)(checkpoint->first_chain + at / chains.columns),
+                   (long long)(at % chains.columns));
+    }
+    return HM_OK;
 }
 
 static hm_status read_chains(hm_store *store, const hm_checkpoint *checkpoint)
@@ -419,7 +457,7 @@ static hm_status read_chains(hm_store *store, const hm_checkpoint *checkpoint)
         bits ? read_bits(array, checkpoint)
              : hm_array_read_rows(array, checkpoint->first_chain, checkpoint->chains.rows, checkpoint->chains.at);
     hm_array_close(array);
-    return status;
+    return status == HM_OK && !bits ? check_units(store, checkpoint) : status;
 }
 
 hm_status hm_checkpoint_read(const char *path, hm_checkpoint *checkpoint)

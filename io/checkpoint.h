@@ -43,6 +43,7 @@ typedef struct hm_checkpoint {
     hm_matrix chains;    /* this rank's persistent chains; 0 rows on all ranks when there are none */
     int64_t first_chain; /* the number of its first one among all */
     int64_t all_chains;
+    bool real_chains; /* units may have values that are not between 0 and 1 */
 
     hm_checkpoint_scalar scalars[HM_CHECKPOINT_SCALARS];
     int scalar_count;

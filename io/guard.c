@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 enum {
-    SECONDS_MAX = 20,  /* of processor time; one request moves at most some hundred megabytes */
-    SECONDS_LATER = 10 /* ranks above 0 wait longer, so that one rank speaks */
+    SECONDS_MAX = 10, /* of processor time; one request moves at most some hundred megabytes */
+    SECONDS_LATER = 5 /* ranks above 0 wait longer, so that one rank speaks */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

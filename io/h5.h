@@ -41,7 +41,7 @@ hm_status hm_h5_write_failed(hm_store *store, const char *name);
 hm_status hm_h5_read_failed(const hm_store *store, const char *name);
 
 /* Around a request to HDF5 that reads a file: the process ends with a message and exit code 3 when the request has
- * taken 20 s of processor time, for on some damaged files HDF5 never returns (guard.c). Requests may hold others, each
+ * taken 10 s of processor time, for on some damaged files HDF5 never returns (guard.c). Requests may hold others, each
  * of which begins the time anew. `path` must last until the end. */
 void hm_h5_guard_begin(const char *path);
 void hm_h5_guard_end(void);

@@ -1,5 +1,6 @@
 #include "cli/checkpoints.h"
 
+#include "boltzmann/machine.h"
 #include "cli/signals.h"
 #include "infer/progress.h"
 #include "io/checkpoint.h"
@@ -32,6 +33,14 @@ static void add_moments(hm_checkpoint *checkpoint, const hm_optimizer *optimizer
         checkpoint->packs[checkpoint->pack_count++] = (hm_checkpoint_pack){names[moment], optimizer->moment[moment]};
 }
 
+/* Has a machine units whose values are not between 0 and 1? */
+static bool has_real_units(const hm_machine *machine)
+{
+    for (int layer = 0; machine && layer < machine->layers; layer++)
+        if (machine->layer[layer].unit == HM_GAUSSIAN || machine->layer[layer].unit == HM_RECTIFIED) return true;
+    return !machine;
+}
+
 /* What of the loop a checkpoint holds: written from there, or read into it. */
 static hm_checkpoint contents(const hm_contrast *contrast)
 {
@@ -41,6 +50,7 @@ static hm_checkpoint contents(const hm_contrast *contrast)
         .chains = contrast->chains,
         .first_chain = contrast->first_chain,
         .all_chains = contrast->all_chains,
+        .real_chains = has_real_units(contrast->model->machine),
     };
     static const char *const of_adversary[][HM_MOMENTS_MAX] = {{"adversary_velocity"},
                                                                {"adversary_moment1", "adversary_moment2"}};
@@ -131,13 +141,18 @@ static hm_status read_checkpoint(const hm_checkpoints *c, hm_contrast *contrast,
     hm_checkpoint_info info;
     hm_checkpoint checkpoint = contents(contrast);
     HM_TRY(hm_checkpoint_read_info(path, &info));
-    int64_t step = info.stage_step, data = info.data, steps = hm_contrast_steps(contrast);
+    uint64_t seed = info.seed;
+    int64_t step = info.stage_step, shards = info.shards, data = info.data, steps = hm_contrast_steps(contrast);
     contrast->steps_before = info.step - info.stage_step;
     contrast->epochs_before = info.epoch - info.stage_epoch;
     hm_checkpoint_info_free(&info);
     HM_REQUIRE(data == c->data, HM_EDATA,
                "%s: the training data are not those that %s was trained on so far: %s has changed", path, c->folder,
                c->run->data.file);
+    HM_REQUIRE(seed == c->run->workers.seed && shards == c->run->general.shards, HM_EDATA,
+               "%s: is of a run with seed %llu and %lld shards; the configuration has seed %llu and %lld shards", path,
+               (unsigned long long)seed, (long long)shards, (unsigned long long)c->run->workers.seed,
+               (long long)c->run->general.shards);
     HM_REQUIRE(step >= 0 && step <= steps, HM_EDATA, "%s: %lld updates of %lld", path, (long long)step,
                (long long)steps);
     HM_TRY(hm_checkpoint_read(path, &checkpoint));

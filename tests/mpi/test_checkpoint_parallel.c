@@ -2,10 +2,12 @@
 #include "core/comm.h"
 #include "core/status.h"
 #include "io/checkpoint.h"
+#include "io/seal.h"
 #include "mpi/comm_mpi.h"
 #include "scratch_folder.h"
 
 #include <hdf5.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,7 +34,7 @@ static float unit_of(int64_t chain, int64_t unit, unit_kind kind, int version)
     if (kind == BITS_BUT_ONE && chain == CHAINS / 2 && unit == 3) return -0.0f;
     if (kind != ANYTHING) return (float)(number % 3 == 0);
     if (number % 50 == 0) return -0.0f;
-    if (number % 51 == 0) return __builtin_nanf("");
+    if (number % 51 == 0) return -__FLT_DENORM_MIN__;
     return (float)number / 3;
 }
 
@@ -59,6 +61,7 @@ static void state_make(run_state *state, int parts, int part)
         .chains = {state->chains, hm_count(rows), COLUMNS},
         .first_chain = rows.begin,
         .all_chains = CHAINS,
+        .real_chains = true,
         .scalars = {{.name = "seconds", .value = &state->seconds}, {.name = "best", .value = &state->best}},
         .scalar_count = 2,
     };
@@ -239,7 +242,7 @@ static void a_checkpoint_without_chains_works(void **state)
 {
     (void)state;
     static run_state written, read;
-    const hm_checkpoint_info info = {.stage = stage, .config = config};
+    const hm_checkpoint_info info = {.shards = 8, .stage = stage, .config = config};
     state_make(&written, comm->size, comm->rank);
     written.checkpoint.all_chains = written.checkpoint.first_chain = written.checkpoint.chains.rows = 0;
     read = written;
@@ -247,6 +250,58 @@ static void a_checkpoint_without_chains_works(void **state)
                      HM_OK);
     assert_int_equal(hm_checkpoint_read(path, &read.checkpoint), HM_OK);
     state_free(&written);
+    clear_folder();
+}
+
+/* Sets a number of the file, and seals it again as if it had been written so. */
+static void forge(const char *object, const char *name, hid_t type, const void *value)
+{
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    hid_t to =
+        name ? H5Aopen_by_name(file, object, name, H5P_DEFAULT, H5P_DEFAULT) : H5Dopen2(file, object, H5P_DEFAULT);
+    assert_true((name ? H5Awrite(to, type, value) : H5Dwrite(to, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, value)) >= 0);
+    assert_true((name ? H5Aclose(to) : H5Dclose(to)) >= 0);
+    H5Fclose(file);
+    assert_int_equal(hm_seal_add(path, path), HM_OK);
+}
+
+static void counts_that_cannot_be_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int64_t value;
+    } counts[] = {{"epoch", INT64_MIN}, {"epoch", INT64_MAX}, {"step", -1},
+                  {"stage_step", 2000}, {"stage_epoch", 6},   {"shards", 0}};
+    for (size_t at = 0; at < sizeof counts / sizeof counts[0]; at++) {
+        hm_checkpoint_info info;
+        assert_int_equal(write_state(BITS, 1), HM_OK);
+        if (comm->rank == 0) forge("/", counts[at].name, H5T_NATIVE_INT64, &counts[at].value);
+        expect_files(at == 0 ? 1 : 2);
+        expect_refusal(hm_checkpoint_read_info(path, &info), HM_EDATA, counts[at].name);
+    }
+    clear_folder();
+}
+
+static void values_that_cannot_be_are_refused(void **state)
+{
+    (void)state;
+    static run_state read;
+    static float units[CHAINS * COLUMNS];
+    const double no_number = NAN;
+    assert_int_equal(write_state(ANYTHING, 1), HM_OK);
+    if (comm->rank == 0) forge("/scalars/best", NULL, H5T_NATIVE_DOUBLE, &no_number);
+    expect_files(1);
+    state_make(&read, 1, 0);
+    expect_refusal(hm_checkpoint_read(path, &read.checkpoint), HM_EDATA, "/scalars/best is nan");
+    assert_int_equal(write_state(ANYTHING, 1), HM_OK);
+    units[COLUMNS + 2] = 7.5F;
+    if (comm->rank == 0) forge("/chains", NULL, H5T_NATIVE_FLOAT, units);
+    expect_files(2);
+    assert_int_equal(hm_checkpoint_read(path, &read.checkpoint), HM_OK);
+    read.checkpoint.real_chains = false;
+    expect_refusal(hm_checkpoint_read(path, &read.checkpoint), HM_EDATA, "7.5 (row 1, column 2)");
+    state_free(&read);
     clear_folder();
 }
 
@@ -316,6 +371,8 @@ int main(int argc, char **argv)
         TEST(a_full_disk_is_every_ranks_failure),
         TEST(a_missing_folder_is_every_ranks_failure),
         TEST(a_checkpoint_without_chains_works),
+        TEST(counts_that_cannot_be_are_refused),
+        TEST(values_that_cannot_be_are_refused),
         TEST(another_number_of_chains_is_refused),
         TEST(damage_is_noticed),
     };
