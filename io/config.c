@@ -1,6 +1,7 @@
 #include "io/config.h"
 
 #include "core/memory.h"
+#include "core/text.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -58,13 +59,65 @@ static hm_status copy_text(const char *text, size_t length, char **out)
     return HM_OK;
 }
 
+/* Names of files may hold bytes that YAML has no place for: of other encodings than UTF-8, DEL, U+0080 to U+009F, line
+ * ends. While a text is parsed, each such byte b is the character U+10F700 + b; bytes of these characters themselves
+ * are, too. */
+enum { STAND_IN = 0x10f700, STAND_IN_BYTES = 4 };
+
+static bool is_yaml(uint32_t code)
+{
+    bool control = (code >= 0x7f && code < 0xa0) || code == 0x2028 || code == 0x2029; /* line ends of YAML 1.1, too */
+    return !control && !(code >= STAND_IN && code <= STAND_IN + 0xff) && code != 0xfffe && code != 0xffff;
+}
+
+static hm_status stand_in(const char *text, char **out)
+{
+    HM_TRY(hm_alloc(out, STAND_IN_BYTES * (int64_t)strlen(text) + 1, 1, "a configuration"));
+    char *to = *out;
+    while (*text) {
+        uint32_t code;
+        int length = hm_utf8_length(text, &code);
+        if (length > 0 && is_yaml(code)) {
+            memcpy(to, text, (size_t)length);
+            to += length;
+            text += length;
+            continue;
+        }
+        uint32_t other = STAND_IN + (unsigned char)*text++;
+        *to++ = (char)0xf4;
+        for (int shift = 12; shift >= 0; shift -= 6) *to++ = (char)(0x80 | (other >> shift & 0x3f));
+    }
+    *to = 0;
+    return HM_OK;
+}
+
+/* Bytes in the place of what stood in for them. */
+static void put_back(char *text)
+{
+    char *to = text;
+    while (*text) {
+        uint32_t code;
+        int length = hm_utf8_length(text, &code);
+        bool other = length == STAND_IN_BYTES && code >= STAND_IN && code <= STAND_IN + 0xff;
+        if (length == 0) length = 1;
+        if (other)
+            *to++ = (char)(code - STAND_IN);
+        else
+            for (int byte = 0; byte < length; byte++) *to++ = text[byte];
+        text += length;
+    }
+    *to = 0;
+}
+
 static hm_status scalar_text(const hm_config *config, const char *key, const yaml_node_t *node, char **out)
 {
     const char *text = (const char *)node->data.scalar.value;
     size_t length = node->data.scalar.length;
     HM_REQUIRE(!memchr(text, '\0', length), HM_EUSAGE, "%s:%d: %s: holds a zero byte", config->name, line_of(node),
                key);
-    return copy_text(text, length, out);
+    HM_TRY(copy_text(text, length, out));
+    put_back(*out);
+    return HM_OK;
 }
 
 /* A list of scalars as one text. */
@@ -84,6 +137,7 @@ static hm_status list_text(const hm_config *config, const char *key, yaml_docume
         used += (size_t)snprintf(*out + used, size - used, "%s%s", used > 1 ? ", " : "",
                                  (const char *)yaml_document_get_node(document, *item)->data.scalar.value);
     snprintf(*out + used, size - used, "]");
+    put_back(*out);
     return HM_OK;
 }
 
@@ -181,20 +235,23 @@ hm_status hm_config_parse(const char *name, const char *text, hm_config **out)
 {
     hm_config *config;
     yaml_parser_t parser;
+    char *parsed = NULL;
     *out = NULL;
     HM_REQUIRE(strlen(text) <= TEXT_LIMIT, HM_EUSAGE, "%s: larger than 1 MiB; not a configuration", name);
     HM_TRY(hm_alloc(&config, 1, sizeof *config, "a configuration"));
     hm_status status = copy_text(name, strlen(name), &config->name);
     if (status == HM_OK) status = hm_alloc(&config->entries, ENTRIES_LIMIT, sizeof(entry), "a configuration");
+    if (status == HM_OK) status = stand_in(text, &parsed);
     if (status == HM_OK) {
         if (!yaml_parser_initialize(&parser)) {
             status = hm_fail(HM_EINTERNAL, "out of memory: a YAML parser");
         } else {
-            yaml_parser_set_input_string(&parser, (const unsigned char *)text, strlen(text));
+            yaml_parser_set_input_string(&parser, (const unsigned char *)parsed, strlen(parsed));
             status = load_document(config, &parser);
             yaml_parser_delete(&parser);
         }
     }
+    free(parsed);
     if (status != HM_OK) {
         hm_config_free(config);
         return status;

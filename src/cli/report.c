@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "core/memory.h"
+#include "core/text.h"
 
 #include <errno.h>
 #include <math.h>
@@ -86,14 +87,16 @@ void hm_report_end(hm_report *report) { add(report, ROW_END, NULL, NULL, NULL, N
 static void print_json_text(const char *text)
 {
     putchar('"');
-    for (; *text; text++) {
-        unsigned char letter = (unsigned char)*text;
-        if (letter == '"' || letter == '\\')
-            printf("\\%c", letter);
-        else if (letter < ' ')
-            printf("\\u%04x", letter);
+    while (*text) {
+        uint32_t code = 0;
+        int length = hm_utf8_length(text, &code);
+        if (length == 0) /* a byte that is no UTF-8, as Python writes it: json.loads and os.fsencode give it back */
+            printf("\\udc%02x", (unsigned char)*text);
+        else if (code < ' ' || (code >= 0x7f && code < 0xa0))
+            printf("\\u%04x", code);
         else
-            putchar(letter);
+            printf("%s%.*s", code == '"' || code == '\\' ? "\\" : "", length, text);
+        text += length > 0 ? length : 1;
     }
     putchar('"');
 }

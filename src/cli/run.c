@@ -10,6 +10,7 @@
 #include "mpi/comm_mpi.h"
 
 #include <errno.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,10 +252,26 @@ static hm_status find_family(hm_run *run)
     return hm_alloc(&run->model_settings, 1, run->class->settings_size, "the model's settings");
 }
 
+/* Where a path leads; of what is not there, or no longer, where it would. NULL when that cannot be told. */
+static char *absolute(const char *path)
+{
+    char *resolved = realpath(path, NULL), *copy = resolved ? NULL : strdup(path),
+         *again = resolved ? NULL : strdup(path);
+    const char *parent = copy ? dirname(copy) : NULL;
+    if (parent && again && *path && strcmp(parent, path) != 0) {
+        char *folder = absolute(parent), *name = basename(again);
+        if (folder && hm_path_in(strcmp(folder, "/") == 0 ? "" : folder, name, &resolved) != HM_OK) resolved = NULL;
+        free(folder);
+    }
+    free(copy);
+    free(again);
+    return resolved;
+}
+
 /* A path may be relative to the folder of the command; the resolved configuration holds where it leads. */
 static void resolve(char **path)
 {
-    char *resolved = realpath(*path, NULL);
+    char *resolved = absolute(*path);
     if (!resolved) return; /* opening it will say what is wrong */
     free(*path);
     *path = resolved;

@@ -1,5 +1,7 @@
 #include "core/status.h"
 
+#include "core/text.h"
+
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,8 +13,21 @@ static int system_reason; /* errno of hm_fail_system */
 
 void hm_make_printable(char *text)
 {
-    for (; *text; text++)
-        if (((unsigned char)*text < ' ' && *text != '\n') || *text == '\x7f') *text = '?';
+    char *out = text;
+    while (*text) {
+        uint32_t code = 0;
+        int length = hm_utf8_length(text, &code);
+        if (length == 0) code = (unsigned char)*text; /* a byte of some other encoding */
+        if (length == 0) length = 1;
+        if ((code < ' ' && code != '\n') || (code >= 0x7f && code < 0xa0)) {
+            *out++ = '?';
+        } else {
+            memmove(out, text, (size_t)length);
+            out += length;
+        }
+        text += length;
+    }
+    *out = '\0';
 }
 
 hm_status hm_fail(hm_status status, const char *format, ...)

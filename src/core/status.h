@@ -19,7 +19,8 @@ typedef enum hm_status {
     HM_ELOST = 7,        /* a rank no longer answers */
 } hm_status;
 
-/* Replaces control characters but newlines, which a terminal would obey: texts may come from files of others. */
+/* Replaces control characters but newlines, which a terminal would obey: texts may come from files of others. They are
+ * those below the space, DEL, and U+0080 to U+009F, as UTF-8 or as single bytes. */
 void hm_make_printable(char *text);
 
 /* Records the message (printf-style, no newline) unless one is recorded already, and returns `status`; made
