@@ -1,4 +1,4 @@
-"""cmake --install puts program, library, headers and package file where they belong: another project builds against them."""
+"""cmake --install puts program, library, headers, package file and licence where they belong: another project builds against them."""
 import os
 import subprocess
 import unittest
@@ -26,6 +26,8 @@ class Install(Case):
         prefix = self.path("prefix")
         done("cmake", "--install", os.path.dirname(PROGRAM), "--prefix", prefix)
         self.assertIn("harmonium 0.", done(prefix + "/bin/harmonium", "--version"))
+        for document in ("LICENSE", "CITATION.cff"):
+            self.assertTrue(os.path.getsize(f"{prefix}/share/doc/harmonium/{document}") > 0)
         self.write("CMakeLists.txt", CMAKE)
         self.write("user.c", USER)
         done("cmake", "-S", self.folder, "-B", self.path("build"), f"-DCMAKE_PREFIX_PATH={prefix}")
