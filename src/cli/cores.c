@@ -1,13 +1,12 @@
 #include "cli/cores.h"
 
+#include "core/team.h"
 #include "mpi/comm_mpi.h"
 
-#include <omp.h>
 #include <stdio.h>
 #include <unistd.h>
 
-/* Those that the process was started on: with OMP_PROC_BIND the calling thread is by now bound to one of them. */
-int hm_cores_of_rank(void) { return omp_get_num_procs(); }
+int hm_cores_of_rank(void) { return hm_team_cores(); }
 
 int hm_cores_of_host(void) { return (int)sysconf(_SC_NPROCESSORS_ONLN); }
 

@@ -8,7 +8,6 @@
 #include "mpi/comm_mpi.h"
 
 #include <mpi.h>
-#include <omp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,7 +116,6 @@ int main(int argc, char **argv)
     if (command && command->stoppable) hm_signals_catch();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
     /* Threads are asked for where they are used; libraries inside a shard have one. */
-    omp_set_num_threads(1);
     openblas_set_num_threads(1);
     hm_status status = hm_comm_mpi_create(MPI_COMM_WORLD, &comm);
     if (status == HM_OK) status = comm->agree(comm, dispatch(comm, argc, argv));

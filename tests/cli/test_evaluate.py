@@ -287,7 +287,7 @@ class Look(Case):
             self.assertIn("OpenBLAS does not know this processor", run("doctor").stderr)
 
     def test_cores_of_a_rank_are_those_it_was_started_on(self):
-        for bind in ("false", "true"):  # OpenMP binds the thread that asks, mpirun and taskset the process
+        for bind in ("false", "true"):  # mpirun and taskset bind the process; OpenMP is not used
             for cores in (os.sched_getaffinity(0), {min(os.sched_getaffinity(0))}):
                 process = run("doctor", "--json", env={"OMP_PROC_BIND": bind},
                               preexec_fn=lambda cores=cores: os.sched_setaffinity(0, cores))
