@@ -81,5 +81,5 @@ if [ ${#missing[@]} -gt 0 ] && { [ "$(id -u)" -ne 0 ] || ! install "${missing[@]
 fi
 
 [ "$build" = yes ] || exit 0
-cmake --preset "$preset" >/dev/null
+cmake --preset "$preset" ${HARMONIUM_WERROR:+-DHARMONIUM_WERROR="$HARMONIUM_WERROR"} >/dev/null # ON: in CI
 cmake --build --preset "$preset" -j "$(nproc)"

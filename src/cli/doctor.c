@@ -1,6 +1,7 @@
 /* harmonium doctor: what this machine and this build can do, and what is set so that it cannot. */
 #include "cli/cli.h"
 
+#include "cli/blas.h"
 #include "cli/cores.h"
 #include "core/kernels.h"
 #include "core/memory.h"
@@ -16,9 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-char *openblas_get_config(void);
-char *openblas_get_corename(void);
 
 static const hm_option options[] = {{.name = NULL}};
 
@@ -83,7 +81,7 @@ static void warn_of_slow_blas(const hm_cli *cli, const char *best_isa, const cha
                  "OPENBLAS_CORETYPE=%s forces %s kernels on a processor with %s, which halves the speed of OpenBLAS or "
                  "worse (not of Harmonium's own products); unset it, or set it to %s",
                  forced, core, wanted->title, wanted->names[0]);
-    else if (used == WIDE_CORES && strstr(openblas_get_config(), "DYNAMIC_ARCH"))
+    else if (used == WIDE_CORES && strstr(hm_blas_config(), "DYNAMIC_ARCH"))
         snprintf(message, sizeof message,
                  "OpenBLAS does not know this processor, which has %s, and uses %s kernels: that takes most of its "
                  "speed (not of Harmonium's own products); set OPENBLAS_CORETYPE=%s",
@@ -97,20 +95,20 @@ static void report_kernels(const hm_cli *cli, hm_report *report)
 {
     const hm_isa *isas;
     int count = hm_isa_list(&isas);
-    const char *used = isas[0].name, *core = openblas_get_corename(), *forced = getenv("OPENBLAS_CORETYPE");
+    const char *used = isas[0].name, *core = hm_blas_core(), *forced = getenv("OPENBLAS_CORETYPE");
     char message[256];
     for (int isa = 0; isa < count; isa++)
         if (isas[isa].kernels == hm_kernels_best()) used = isas[isa].name;
     hm_report_text(report, "kernels", "kernels in use", used);
     hm_report_text(report, "kernels_best", "best this processor can run", isas[0].name);
-    hm_report_text(report, "openblas", "OpenBLAS", openblas_get_config());
-    hm_report_text(report, "openblas_core", "OpenBLAS kernels in use", core);
+    hm_report_text(report, "openblas", "OpenBLAS", core ? hm_blas_config() : "not this BLAS");
+    hm_report_text(report, "openblas_core", "OpenBLAS kernels in use", core ? core : "none");
     hm_report_text(report, "openblas_coretype", "OPENBLAS_CORETYPE", forced ? forced : "not set");
     if (strcmp(used, isas[0].name) != 0) {
         snprintf(message, sizeof message, "HARMONIUM_ISA forces %s kernels where %s would run", used, isas[0].name);
         cli->log->warn(cli->log, message);
     }
-    warn_of_slow_blas(cli, isas[0].name, core, forced);
+    if (core) warn_of_slow_blas(cli, isas[0].name, core, forced);
 }
 
 static hm_status report_libraries(const hm_cli *cli, MPI_Comm mpi, hm_report *report)
@@ -195,7 +193,9 @@ static void report_memory(hm_report *report)
 {
     double page = (double)sysconf(_SC_PAGESIZE) / 1e9;
     hm_report_real(report, "memory_gb", "memory", (double)sysconf(_SC_PHYS_PAGES) * page, 1, "GB");
+#ifdef _SC_AVPHYS_PAGES
     hm_report_real(report, "memory_free_gb", "  free", (double)sysconf(_SC_AVPHYS_PAGES) * page, 1, "GB");
+#endif
 }
 
 static hm_status examine(const hm_cli *cli, hm_report *report)

@@ -1,6 +1,7 @@
 /* harmonium: the program. Starts MPI, finds the command, prints the one message of a failure, once. */
 #include "cli/cli.h"
 
+#include "cli/blas.h"
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
@@ -13,9 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* OpenBLAS has no header that is safe beside other BLAS packages for this one. */
-void openblas_set_num_threads(int threads);
 
 static const hm_command *const commands[] = {
     &hm_command_import, &hm_command_whiten, &hm_command_train, &hm_command_evaluate,
@@ -116,7 +114,7 @@ int main(int argc, char **argv)
     if (command && command->stoppable) hm_signals_catch();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
     /* Threads are asked for where they are used; libraries inside a shard have one. */
-    openblas_set_num_threads(1);
+    hm_blas_use_one_thread();
     hm_status status = hm_comm_mpi_create(MPI_COMM_WORLD, &comm);
     if (status == HM_OK) status = comm->agree(comm, dispatch(comm, argc, argv));
     if (comm && comm->lost) hm_end_without_rank(hm_error_message(), hm_comm_mpi_speaks(comm));

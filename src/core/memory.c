@@ -22,7 +22,9 @@ static void *aligned(size_t bytes)
 {
     size_t grain = bytes < HUGE_FROM ? ALIGNMENT : HUGE_PAGE, rounded = (bytes + grain - 1) / grain * grain;
     void *memory = aligned_alloc(grain, rounded);
+#ifdef MADV_HUGEPAGE
     if (memory && grain == HUGE_PAGE) (void)madvise(memory, rounded, MADV_HUGEPAGE); /* a wish, not always granted */
+#endif
     return memory;
 }
 

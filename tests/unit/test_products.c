@@ -209,8 +209,9 @@ static void check_accuracy(shape s, binary_rows which, bool transposed, double *
     hm_packed packed = pack(s, w, transposed, &team, hm_kernels_best());
     packed.tables = true;
     hm_product((hm_matrix){x, s.rows, s.depth}, &packed, ours);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)s.rows, (int)s.columns, (int)s.depth, 1, x,
-                (int)s.depth, w, (int)s.columns, 0, blas, (int)s.columns);
+    int depth = (int)s.depth, stride = depth > 1 ? depth : 1; /* a stride of 0 is refused by the reference BLAS */
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)s.rows, (int)s.columns, depth, 1, x, stride, w,
+                (int)s.columns, 0, blas, (int)s.columns);
     *worst = numbers_worse(*worst, error_of(s, x, w, ours));
     *worst_blas = numbers_worse(*worst_blas, error_of(s, x, w, blas));
     for (int64_t i = 0; i < s.rows * s.columns; i++) /* both of size sqrt(depth) */
