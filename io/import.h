@@ -22,6 +22,9 @@ typedef struct hm_import {
     int32_t *labels;  /* (source->rows), or NULL; owned */
     const char *name; /* the file, for messages; the source's, NULL for generators */
     double min, max;  /* of the values, once hm_dataset_write has seen them */
+    /* CSV: was the first line a header, and the column that was left out, or -1 */
+    bool header;
+    int64_t index_column;
 } hm_import;
 
 /* Closes the source and frees the labels. */
@@ -42,13 +45,21 @@ hm_status hm_idx_labels(const char *path, int64_t rows, int32_t **labels);
 typedef enum hm_csv_header { HM_CSV_HEADER_AUTO, HM_CSV_HEADER_YES, HM_CSV_HEADER_NO } hm_csv_header;
 
 typedef struct hm_csv_options {
-    int header;               /* hm_csv_header; auto: the first line is one if it has no number */
+    int header;               /* hm_csv_header */
     const char *label_column; /* name or number from 0, or NULL */
+    const char *index_column; /* the same, of a column that is left out; "none"; NULL or "auto": as below */
     double scale;             /* every value is multiplied by this; 0 keeps them */
 } hm_csv_options;
 
-/* Comma-separated numbers, perhaps in double quotes, as float32 rows. Refuses ragged rows, empty fields, what is no
- * finite number (FILE:LINE), and with HM_CSV_HEADER_AUTO a first line of both numbers and words. */
+/* Comma-separated numbers, perhaps in double quotes, as float32 rows. Refuses ragged rows, empty fields, and what is no
+ * finite number (FILE:LINE).
+ *
+ * HM_CSV_HEADER_AUTO: the first line is a header if it has names and every number in it is that of its column (from 0),
+ * or if it is the numbers of three or more columns, as pandas writes. Other lines of names and numbers, `0` and `0,1`,
+ * and lines of nothing but missing values (empty, NA, nan ...) are refused, with what to say.
+ *
+ * Index: a first column without a name in the header (or called "Unnamed: 0") is left out, whatever it holds. Another
+ * first column that counts three or more rows, from 0 or 1, is refused, with what to say. */
 hm_status hm_csv_open(const char *path, const hm_csv_options *options, hm_import *out);
 
 /* ---- NPY (NumPy), format versions 1 to 3 --------------------------------------------------------------------------

@@ -20,8 +20,10 @@ typedef struct csv_source {
     char path[PATH_BYTES];
     double scale;
     bool header;          /* the first line is one */
-    int64_t fields;       /* of a line, the label among them */
+    int64_t fields;       /* of a line, label and index among them */
     int64_t label_column; /* or -1 */
+    int64_t index_column; /* or -1 */
+    bool may_count;       /* nobody has said whether the first column is an index */
     int64_t line_number;
     int64_t next; /* row that is read next */
     char *line;   /* getline's */
@@ -94,15 +96,25 @@ static bool parse_number(csv_field field, double *value)
 /* 0x1F is more likely a code than the value 31. */
 static bool is_decimal(csv_field field) { return strspn(field.at, "+-.0123456789eE") >= field.length; }
 
-static int64_t count_numbers(const char *line, int64_t fields)
+static bool is_text(csv_field field, const char *text)
 {
-    int64_t numbers = 0;
-    double value;
-    for (int64_t column = 0; column < fields; column++) numbers += parse_number(next_field(&line), &value);
-    return numbers;
+    return strlen(text) == field.length && strncmp(text, field.at, field.length) == 0;
 }
 
-/* The numbers of the current line: values (fields - labels) and the label, each may be NULL. */
+/* Is it what programs write for a value that is missing? */
+static bool is_missing(csv_field field)
+{
+    static const char *const words[] = {"",     "NA",   "N/A",  "#N/A", "<NA>", "nan", "NaN", "NAN",
+                                        "null", "NULL", "None", "none", "-",    ".",   "?"};
+    for (size_t at = 0; at < sizeof words / sizeof words[0]; at++)
+        if (is_text(field, words[at])) return true;
+    return false;
+}
+
+/* A first column that has no name; pandas reads one as "Unnamed: 0". */
+static bool is_unnamed(csv_field field) { return field.length == 0 || is_text(field, "Unnamed: 0"); }
+
+/* The numbers of the current line: values (fields without label and index) and the label, each may be NULL. */
 static hm_status parse_line(csv_source *csv, float *values, int32_t *label)
 {
     const char *at = csv->line;
@@ -112,6 +124,7 @@ static hm_status parse_line(csv_source *csv, float *values, int32_t *label)
     for (int64_t column = 0; column < fields; column++) {
         csv_field field = next_field(&at);
         double value;
+        if (column == csv->index_column) continue;
         HM_REQUIRE(parse_number(field, &value) && is_decimal(field) && isfinite((float)(value * csv->scale)), HM_EDATA,
                    "%s:%lld: column %lld is '%.*s', not a finite decimal number", csv->path,
                    (long long)csv->line_number, (long long)column, field.length < 40 ? (int)field.length : 40,
@@ -129,22 +142,84 @@ static hm_status parse_line(csv_source *csv, float *values, int32_t *label)
 
 /* ---- header ----------------------------------------------------------------------------------------------------- */
 
-static hm_status find_label_column(csv_source *csv, const char *wanted)
+/* What the fields of the first line are. */
+typedef struct first_line {
+    int64_t names, numbers;
+    bool numbered; /* no value is missing, and every number is that of its column; without an unnamed first column */
+} first_line;
+
+static first_line look_at_first_line(const csv_source *csv)
+{
+    first_line line = {.numbered = true};
+    const char *at = csv->line;
+    int64_t first = 0;
+    for (int64_t column = 0; column < csv->fields; column++) {
+        csv_field field = next_field(&at);
+        double value;
+        if (column == 0 && is_unnamed(field)) first = 1;
+        if (is_missing(field)) {
+            line.numbered &= column < first;
+            continue;
+        }
+        bool number = parse_number(field, &value);
+        line.numbers += number;
+        line.names += !number;
+        line.numbered &=
+            !number || (strspn(field.at, "0123456789") >= field.length && value == (double)(column - first));
+    }
+    return line;
+}
+
+/* Whether the first line is a header, by the rule in io/import.h; HM_EDATA where the rule leaves it open. */
+static hm_status find_header(csv_source *csv, int wanted)
+{
+    enum { SURE = 3 }; /* columns; a row 0 or 0,1 is as likely data as numbers of columns */
+    csv->header = wanted == HM_CSV_HEADER_YES;
+    if (wanted != HM_CSV_HEADER_AUTO) return HM_OK;
+    first_line line = look_at_first_line(csv);
+    HM_REQUIRE(line.names + line.numbers > 0, HM_EDATA,
+               "%s:%lld: has only missing values; take such rows out or fill them in, or, if it is a header, say "
+               "--header yes",
+               csv->path, (long long)csv->line_number);
+    HM_REQUIRE(line.names == 0 || line.numbers == 0 || line.numbered, HM_EDATA,
+               "%s:%lld: is neither all numbers nor all names; say --header yes or --header no", csv->path,
+               (long long)csv->line_number);
+    HM_REQUIRE(line.names > 0 || !line.numbered || line.numbers >= SURE, HM_EDATA,
+               "%s:%lld: '%s' can be a row or the numbers of the columns; say --header no or --header yes", csv->path,
+               (long long)csv->line_number, csv->line);
+    csv->header = line.names > 0 || line.numbered;
+    return HM_OK;
+}
+
+/* The column that `wanted` names, by its name in the header or its number from 0. */
+static hm_status find_column(const csv_source *csv, const char *option, const char *wanted, int64_t *found)
 {
     char *end;
-    csv->label_column = -1;
-    if (!wanted) return HM_OK;
+    *found = -1;
     const char *at = csv->line;
-    for (int64_t column = 0; csv->header && column < csv->fields; column++) {
-        csv_field field = next_field(&at);
-        if (strlen(wanted) == field.length && strncmp(wanted, field.at, field.length) == 0) csv->label_column = column;
-    }
-    if (csv->label_column >= 0) return HM_OK;
+    for (int64_t column = 0; csv->header && column < csv->fields; column++)
+        if (is_text(next_field(&at), wanted)) *found = column;
+    if (*found >= 0) return HM_OK;
     int64_t column = strtoll(wanted, &end, 10);
     HM_REQUIRE(end != wanted && *end == '\0' && column >= 0 && column < csv->fields, HM_EUSAGE,
-               "--label-column: %s has no column '%s' (%lld columns%s)", csv->path, wanted, (long long)csv->fields,
+               "%s: %s has no column '%s' (%lld columns%s)", option, csv->path, wanted, (long long)csv->fields,
                csv->header ? "" : ", no header");
-    csv->label_column = column;
+    *found = column;
+    return HM_OK;
+}
+
+/* The column that `wanted` says, or else an unnamed first one. */
+static hm_status find_index_column(csv_source *csv, const char *wanted)
+{
+    const char *at = csv->line;
+    csv->index_column = -1;
+    csv->may_count = false;
+    if (wanted && strcmp(wanted, "none") == 0) return HM_OK;
+    if (wanted && strcmp(wanted, "auto") != 0) return find_column(csv, "--index-column", wanted, &csv->index_column);
+    if (csv->header && is_unnamed(next_field(&at)))
+        csv->index_column = 0;
+    else
+        csv->may_count = csv->label_column != 0;
     return HM_OK;
 }
 
@@ -154,14 +229,19 @@ static hm_status read_head(csv_source *csv, const hm_csv_options *options)
     HM_TRY(next_line(csv, &there));
     HM_REQUIRE(there, HM_EDATA, "%s: holds no data", csv->path);
     csv->fields = count_fields(csv->line);
-    int64_t numbers = count_numbers(csv->line, csv->fields);
-    HM_REQUIRE(options->header != HM_CSV_HEADER_AUTO || numbers == 0 || numbers == csv->fields, HM_EDATA,
-               "%s:%lld: is neither all numbers nor all names; say --header yes or --header no", csv->path,
-               (long long)csv->line_number);
-    csv->header = options->header == HM_CSV_HEADER_YES || (options->header == HM_CSV_HEADER_AUTO && numbers == 0);
-    csv->source.columns = csv->fields - (options->label_column ? 1 : 0);
-    HM_REQUIRE(csv->source.columns > 0, HM_EDATA, "%s: has only the column of labels", csv->path);
-    return find_label_column(csv, options->label_column);
+    csv->label_column = -1;
+    HM_TRY(find_header(csv, options->header));
+    if (options->label_column) HM_TRY(find_column(csv, "--label-column", options->label_column, &csv->label_column));
+    HM_TRY(find_index_column(csv, options->index_column));
+    HM_REQUIRE(csv->index_column < 0 || csv->index_column != csv->label_column, HM_EUSAGE,
+               "%s: column %lld cannot be both labels and index; say --index-column none", csv->path,
+               (long long)csv->label_column);
+    csv->source.columns = csv->fields - (csv->label_column >= 0) - (csv->index_column >= 0);
+    HM_REQUIRE(csv->source.columns > 0, HM_EDATA, "%s: has only the column of %s", csv->path,
+               csv->label_column < 0   ? "the index"
+               : csv->index_column < 0 ? "labels"
+                                       : "labels and that of the index");
+    return HM_OK;
 }
 
 /* To the first line with data. */
@@ -189,9 +269,21 @@ static hm_status append_label(int32_t label, int64_t row, int64_t *room, int32_t
     return HM_OK;
 }
 
+/* Does the current line, that of `row`, begin with the number of the row, counted from *base, which is 0 or 1? */
+static bool begins_with_count(const csv_source *csv, int64_t row, double *base)
+{
+    const char *at = csv->line;
+    double value;
+    if (!parse_number(next_field(&at), &value)) return false;
+    if (row == 0) *base = value;
+    return (*base == 0 || *base == 1) && value == (double)row + *base;
+}
+
 static hm_status count_rows(csv_source *csv, int32_t **labels)
 {
-    bool there;
+    enum { COUNTED = 3 }; /* rows; fewer begin with 0, 1 by chance */
+    bool there, counts = csv->may_count && csv->source.columns > 1;
+    double base = 0;
     int64_t room = 0;
     HM_TRY(rewind_rows(csv));
     for (csv->source.rows = 0;; csv->source.rows++) {
@@ -199,9 +291,15 @@ static hm_status count_rows(csv_source *csv, int32_t **labels)
         HM_TRY(next_line(csv, &there));
         if (!there) break;
         HM_TRY(parse_line(csv, NULL, &label));
+        counts = counts && begins_with_count(csv, csv->source.rows, &base);
         if (csv->label_column >= 0) HM_TRY(append_label(label, csv->source.rows, &room, labels));
     }
     HM_REQUIRE(csv->source.rows > 0, HM_EDATA, "%s: holds no data", csv->path);
+    HM_REQUIRE(
+        !counts || csv->source.rows < COUNTED, HM_EDATA,
+        "%s: column 0 counts the rows, %.0f to %.0f; say --index-column 0 to leave it out, or --index-column none "
+        "if it is data",
+        csv->path, base, base + (double)(csv->source.rows - 1));
     return rewind_rows(csv);
 }
 
@@ -238,6 +336,8 @@ hm_status hm_csv_open(const char *path, const hm_csv_options *options, hm_import
     *out = (hm_import){.source = &csv->source, .name = csv->path};
     if (status == HM_OK) status = read_head(csv, options);
     if (status == HM_OK) status = count_rows(csv, &out->labels);
+    out->header = csv->header;
+    out->index_column = status == HM_OK ? csv->index_column : -1;
     if (status != HM_OK) hm_import_free(out);
     return status;
 }

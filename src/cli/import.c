@@ -14,7 +14,8 @@
 
 /* Texts are NULL and numbers NOT_GIVEN where the command line does not say. */
 typedef struct import_options {
-    const char *output, *labels, *test, *test_labels, *test_fraction, *label_column, *header, *kind, *scale;
+    const char *output, *labels, *test, *test_labels, *test_fraction, *label_column, *index_column, *header, *kind,
+        *scale;
     int64_t rows, test_rows, size, seed;
 } import_options;
 
@@ -32,7 +33,9 @@ static const hm_option options[] = {
     {"--label-column", HM_OPT_TEXT, offsetof(import_options, label_column), "NAME|N",
      "csv: the column of labels, by name or number from 0"},
     {"--header", HM_OPT_TEXT, offsetof(import_options, header), "auto|yes|no",
-     "csv: is the first line a header (default: auto)"},
+     "csv: is the first line a header (default: auto: names are, and numbers 0, 1, 2, ... of three or more columns)"},
+    {"--index-column", HM_OPT_TEXT, offsetof(import_options, index_column), "auto|none|NAME|N",
+     "csv: the column that names the rows, which is left out (default: auto: a first column without a name)"},
     {"--scale", HM_OPT_TEXT, offsetof(import_options, scale), "FACTOR",
      "mnist, idx, csv, npy: what every value is multiplied by, a number or a fraction (1/255 for 0..255; default: "
      "bytes "
@@ -134,7 +137,7 @@ static hm_status import_npy(const import_options *chosen, const char *from, hm_i
 static hm_status import_csv(const import_options *chosen, const char *from, hm_import *train, hm_import *test)
 {
     static const char *const headers[] = {"auto", "yes", "no"};
-    hm_csv_options csv = {.label_column = chosen->label_column};
+    hm_csv_options csv = {.label_column = chosen->label_column, .index_column = chosen->index_column};
     if (chosen->header) {
         csv.header = -1;
         for (int header = 0; header < 3; header++)
@@ -178,7 +181,7 @@ static const struct kind {
 } kinds[] = {
     {"mnist", "DIR", import_mnist, "--scale"},
     {"idx", "IMAGES", import_idx, "--labels --scale --test --test-labels --test-fraction --seed"},
-    {"csv", "FILE", import_csv, "--label-column --header --scale --test --test-fraction --seed"},
+    {"csv", "FILE", import_csv, "--label-column --index-column --header --scale --test --test-fraction --seed"},
     {"npy", "FILE", import_npy, "--labels --scale --test --test-labels --test-fraction --seed"},
     {"synth", NULL, import_synth, "--kind --rows --test-rows --size --seed"},
 };
@@ -254,6 +257,13 @@ static void warn_of_dark_bytes(const hm_import *train, hm_log *log)
     log->warn(log, warning);
 }
 
+/* What was found in a CSV file, which the user may not have expected. */
+static void report_csv(const hm_import *csv, hm_report *report)
+{
+    hm_report_text(report, "header", "first line", csv->header ? "header" : "data");
+    if (csv->index_column >= 0) hm_report_int(report, "index_column", "column left out", csv->index_column, NULL);
+}
+
 static hm_status import_data(const struct kind *kind, const import_options *chosen, const char *from, hm_log *log,
                              hm_report *report)
 {
@@ -268,6 +278,7 @@ static hm_status import_data(const struct kind *kind, const import_options *chos
         hm_report_int(report, "train_rows", "training rows", train.source->rows, NULL);
         hm_report_int(report, "test_rows", "test rows", test.source ? test.source->rows : 0, NULL);
         hm_report_int(report, "columns", "values a row", train.source->columns, NULL);
+        if (kind->import == import_csv) report_csv(split ? &whole : &train, report);
         if (!chosen->scale) warn_of_dark_bytes(&train, log);
         hm_report_real(report, "scale", "scale: value of the element 1", 1 / train.source->unit, 6, NULL);
         hm_report_real(report, "min", "smallest value", train.min, 4, NULL);

@@ -45,6 +45,23 @@ class DataFiles(Case):
         self.assertEqual(x.shape, (32, 16))
         self.assertEqual(len(numpy.unique(x, axis=0)), 30)
 
+    def test_what_pandas_writes_is_told_from_data(self):
+        def imported(text, *options):
+            report = self.report("import", "csv", self.write("p.csv", text), "-o", self.path("p.h5"), *options)
+            with h5py.File(self.path("p.h5")) as file:
+                return report["header"], report.get("index_column"), file["train/x"][...].tolist()
+
+        self.assertEqual(imported("0,1,2\n4,5,6\n7,8,9\n"), ("header", None, [[4, 5, 6], [7, 8, 9]]))
+        self.assertEqual(imported("0,1,2\n4,5,6\n", "--header", "no"), ("data", None, [[0, 1, 2], [4, 5, 6]]))
+        self.assertEqual(imported(",a,b\n0,4,5\n1,7,8\n"), ("header", 0, [[4, 5], [7, 8]]))
+        self.assertEqual(imported("a,b,id\n4,5,x\n", "--index-column", "id"), ("header", 2, [[4, 5]]))
+        whole = imported(",a\n" + "".join(f"{row},{row + 5}\n" for row in range(10)), "--test-fraction", "0.5")
+        self.assertEqual((whole[:2], len(whole[2])), (("header", 0), 5))
+        self.refuse(3, "--index-column none", "import", "csv", self.write("c.csv", "1,4\n2,6\n3,9\n"), "-o",
+                    self.path("p.h5"))
+        self.refuse(3, "only missing values", "import", "csv", self.write("m.csv", "NA,NA\n1,0\n"), "-o",
+                    self.path("p.h5"))
+
     def test_a_failure_leaves_the_old_file(self):
         self.succeed("import", "synth", "--kind", "digits", "--rows", 20, "-o", self.path("d.h5"))
         before = self.bytes_of(self.path("d.h5"))

@@ -19,6 +19,14 @@ static void assert_table(const char *text, const hm_csv_options *options, int64_
     hm_import_free(&import);
 }
 
+static void refuse_text(const char *text, const hm_csv_options *options, hm_status expected, const char *words)
+{
+    hm_import import;
+    assert_refused(open_text(text, options, &import), expected, words);
+    assert_null(import.source);
+    assert_null(import.labels);
+}
+
 static void numbers_are_read_however_they_are_dressed(void **state)
 {
     (void)state;
@@ -48,6 +56,69 @@ static void a_header_is_what_the_options_say(void **state)
     assert_table("0,x\n2,3\n", &options, 2, all + 2, 2 * sizeof all[0]);
 }
 
+/* AUTO finds these headers; the two values are those of the last line. */
+static void headers_are_found(void **state)
+{
+    (void)state;
+    const float rows[] = {5, 6, 7, 0, 1, 2}, two[] = {5, 6};
+    assert_table("0,1,2\n5,6,7\n0,1,2\n", NULL, 3, rows, sizeof rows);
+    assert_table("\"0\",\"1\",\"2\"\n5,6,7\n0,1,2\n", NULL, 3, rows, sizeof rows);
+    assert_table("0,label\n5,6\n", NULL, 2, two, sizeof two);
+    assert_table("NA,b\n5,6\n", NULL, 2, two, sizeof two);
+    refuse_text("0,1\n5,6\n", NULL, HM_EDATA, "table.csv:1: '0,1' can be a row or the numbers of the columns");
+    refuse_text("0\n5\n", NULL, HM_EDATA, "say --header no or --header yes");
+    refuse_text("1,2,label\n5,6,7\n", NULL, HM_EDATA, "say --header yes or --header no");
+    const float data[] = {0, 1, 3, 5, 6, 7}, signs[] = {0, 1, 2, 5, 6, 7};
+    assert_table("0,1,3\n5,6,7\n", NULL, 3, data, sizeof data);
+    assert_table("0.0,1.0,2.0\n5,6,7\n", NULL, 3, signs, sizeof signs);
+}
+
+static void an_index_is_left_out(void **state)
+{
+    (void)state;
+    const float expected[] = {5, 6, 7, 8};
+    assert_table(",a,b\n0,5,6\n1,7,8\n", NULL, 2, expected, sizeof expected);
+    assert_table("\"\",\"V1\",\"V2\"\n\"x\",5,6\n\"y\",7,8\n", NULL, 2, expected, sizeof expected); /* R */
+    assert_table("Unnamed: 0,a,b\n0,5,6\n1,7,8\n", NULL, 2, expected, sizeof expected);
+    assert_table(",0,1,2,3\nx,5,6,7,8\n", NULL, 4, expected, sizeof expected);
+    refuse_text(",0,1\n0,5,6\n1,7,8\n", NULL, HM_EDATA, "',0,1' can be a row or the numbers of the columns");
+    hm_csv_options options = {.index_column = "id", .scale = 1};
+    assert_table("a,id,b\n5,x,6\n7,y,8\n", &options, 2, expected, sizeof expected);
+    options.index_column = "1";
+    assert_table("5,x,6\n7,y,8\n", &(hm_csv_options){.index_column = "1", .header = HM_CSV_HEADER_NO, .scale = 1}, 2,
+                 expected, sizeof expected);
+    options.index_column = "none";
+    refuse_text(",a\nx,5\n", &options, HM_EDATA, "column 0 is 'x'");
+    options.index_column = "id";
+    refuse_text("a,b\n1,2\n", &options, HM_EUSAGE, "--index-column: ");
+}
+
+static void a_column_that_counts_is_asked_about(void **state)
+{
+    (void)state;
+    const float data[] = {1, 5, 2, 6, 3, 8}, rest[] = {5, 6, 8};
+    hm_csv_options none = {.index_column = "none", .scale = 1}, first = {.index_column = "0", .scale = 1};
+    refuse_text("1,5\n2,6\n3,8\n", NULL, HM_EDATA, "column 0 counts the rows, 1 to 3; say --index-column 0");
+    refuse_text("id,a\n0,5\n1,6\n2,8\n", NULL, HM_EDATA, "column 0 counts the rows, 0 to 2");
+    assert_table("1,5\n2,6\n3,8\n", &none, 2, data, sizeof data);
+    assert_table("1,5\n2,6\n3,8\n", &first, 1, rest, sizeof rest);
+    const float other[] = {1, 5, 2, 6, 4, 8}, alone[] = {1, 2, 3};
+    assert_table("1,5\n2,6\n4,8\n", NULL, 2, other, sizeof other);
+    assert_table("1\n2\n3\n", NULL, 1, alone, sizeof alone);
+}
+
+static void missing_values_are_no_header(void **state)
+{
+    (void)state;
+    refuse_text("NA,NA,NA\n1,0,1\n", NULL, HM_EDATA, "table.csv:1: has only missing values");
+    refuse_text("nan,NaN\n1,0\n", NULL, HM_EDATA, "has only missing values");
+    refuse_text(",,\n1,0,1\n", NULL, HM_EDATA, "has only missing values");
+    refuse_text("NA,1,2,3\n1,0,1,1\n", NULL, HM_EDATA, "table.csv:1: column 0 is 'NA'");
+    refuse_text("0,1,,3\n1,0,1,1\n", NULL, HM_EDATA, "table.csv:1: column 2 is ''");
+    refuse_text("NA,0,1\n1,0,1\n", NULL, HM_EDATA, "table.csv:1: column 0 is 'NA'");
+    refuse_text(",0,1,0\n1,0,1,0\n", NULL, HM_EDATA, "table.csv:1: column 0 is ''");
+}
+
 static void labels_come_from_their_column(void **state)
 {
     (void)state;
@@ -73,7 +144,7 @@ static void many_rows_are_read_in_pieces(void **state)
     for (int row = 0; row < ROWS; row++) fprintf(file, "%d,%d,%d\n", row, row % 10, -row);
     fclose(file);
     hm_import import;
-    hm_csv_options options = {.label_column = "1", .scale = 1};
+    hm_csv_options options = {.label_column = "1", .index_column = "none", .scale = 1};
     assert_int_equal(hm_csv_open(path, &options, &import), HM_OK);
     assert_int_equal(import.source->rows, ROWS);
     for (int first = 0; first + PIECE <= ROWS; first += PIECE) {
@@ -85,14 +156,6 @@ static void many_rows_are_read_in_pieces(void **state)
         }
     }
     hm_import_free(&import);
-}
-
-static void refuse_text(const char *text, const hm_csv_options *options, hm_status expected, const char *words)
-{
-    hm_import import;
-    assert_refused(open_text(text, options, &import), expected, words);
-    assert_null(import.source);
-    assert_null(import.labels);
 }
 
 static void what_is_no_table_of_numbers_is_refused(void **state)
@@ -137,6 +200,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(numbers_are_read_however_they_are_dressed),
         TEST(a_header_is_what_the_options_say),
+        TEST(headers_are_found),
+        TEST(an_index_is_left_out),
+        TEST(a_column_that_counts_is_asked_about),
+        TEST(missing_values_are_no_header),
         TEST(labels_come_from_their_column),
         TEST(many_rows_are_read_in_pieces),
         TEST(what_is_no_table_of_numbers_is_refused),
