@@ -9,7 +9,7 @@
 #include <string.h>
 #include <yaml.h>
 
-enum { KEY_BYTES = 128, TEXT_LIMIT = 1 << 20, ENTRIES_LIMIT = 1024, WHERE_BYTES = 512 };
+enum { KEY_BYTES = 128, TEXT_LIMIT = 1 << 20, ENTRIES_LIMIT = 1024, WHERE_BYTES = 512, DEPTH_LIMIT = 16 };
 
 typedef struct entry {
     char key[KEY_BYTES]; /* "train.batch"; a top-level key has no point */
@@ -130,6 +130,8 @@ static hm_status list_text(const hm_config *config, const char *key, yaml_docume
         HM_REQUIRE(value && value->type == YAML_SCALAR_NODE, HM_EUSAGE, "%s:%d: %s: a list may hold only plain values",
                    config->name, line_of(node), key);
         size += value->data.scalar.length + 2;
+        HM_REQUIRE(size <= TEXT_LIMIT, HM_EUSAGE, "%s:%d: %s: a list of more than 1 MiB", config->name, line_of(node),
+                   key);
     }
     HM_TRY(hm_alloc(out, (int64_t)size, 1, "a configuration value"));
     used = (size_t)snprintf(*out, size, "[");
@@ -189,10 +191,23 @@ static hm_status add_list(hm_config *config, const char *name, yaml_document_t *
     return HM_OK;
 }
 
+/* A section stands in the file once: of two, readers of YAML take the last. */
+static hm_status check_new_section(const hm_config *config, const char *name, int line)
+{
+    size_t length = strlen(name);
+    for (int at = 0; at < config->count; at++)
+        HM_REQUIRE(strncmp(config->entries[at].key, name, length) != 0 || config->entries[at].key[length] != '.',
+                   HM_EUSAGE, "%s:%d: section '%s' is given twice (first in line %d)", config->name, line, name,
+                   config->entries[at].line);
+    return HM_OK;
+}
+
 /* The pairs of a mapping; `section` is "" at the top. */
 static hm_status add_mapping(hm_config *config, const char *section, yaml_document_t *document,
                              const yaml_node_t *mapping)
 {
+    HM_REQUIRE(mapping->data.mapping.pairs.top - mapping->data.mapping.pairs.start <= ENTRIES_LIMIT, HM_EUSAGE,
+               "%s:%d: more keys than any configuration has", config->name, line_of(mapping));
     for (yaml_node_pair_t *pair = mapping->data.mapping.pairs.start; pair < mapping->data.mapping.pairs.top; pair++) {
         const yaml_node_t *key = yaml_document_get_node(document, pair->key);
         const yaml_node_t *value = yaml_document_get_node(document, pair->value);
@@ -202,12 +217,51 @@ static hm_status add_mapping(hm_config *config, const char *section, yaml_docume
         int length =
             snprintf(name, sizeof name, "%s%s%s", section, *section ? "." : "", (const char *)key->data.scalar.value);
         HM_REQUIRE(length < KEY_BYTES, HM_EUSAGE, "%s:%d: a key of more than 127 letters", config->name, line_of(key));
-        if (!*section && value->type == YAML_MAPPING_NODE)
+        if (!*section && value->type == YAML_MAPPING_NODE) {
+            HM_TRY(check_new_section(config, name, line_of(key)));
             HM_TRY(add_mapping(config, name, document, value));
-        else if (!*section && is_list_of_mappings(document, value))
+        } else if (!*section && is_list_of_mappings(document, value)) {
             HM_TRY(add_list(config, name, document, value));
-        else
+        } else {
             HM_TRY(add_value(config, name, document, value, line_of(key)));
+        }
+    }
+    return HM_OK;
+}
+
+static hm_status refuse_yaml(const hm_config *config, const yaml_parser_t *parser)
+{
+    return hm_fail(HM_EUSAGE, "%s:%lu: not YAML: %s", config->name, (unsigned long)parser->problem_mark.line + 1,
+                   parser->problem ? parser->problem : "unreadable");
+}
+
+static bool is_beginning(yaml_event_type_t type)
+{
+    return type == YAML_SEQUENCE_START_EVENT || type == YAML_MAPPING_START_EVENT;
+}
+
+static bool is_end(yaml_event_type_t type) { return type == YAML_SEQUENCE_END_EVENT || type == YAML_MAPPING_END_EVENT; }
+
+/* Refuses what is nested deeply, for which libyaml takes minutes, and a second document. */
+static hm_status check_events(const hm_config *config, yaml_parser_t *parser)
+{
+    int depth = 0, documents = 0;
+    for (bool ended = false; !ended;) {
+        yaml_event_t event;
+        if (!yaml_parser_parse(parser, &event)) return refuse_yaml(config, parser);
+        unsigned long line = (unsigned long)event.start_mark.line + 1;
+        depth += is_beginning(event.type) - is_end(event.type);
+        documents += event.type == YAML_DOCUMENT_START_EVENT;
+        ended = event.type == YAML_STREAM_END_EVENT;
+        yaml_event_delete(&event);
+        HM_REQUIRE(depth <= DEPTH_LIMIT, HM_EUSAGE,
+                   "%s:%lu: nested more than %d deep; a configuration has sections, and "
+                   "lists in them",
+                   config->name, line, DEPTH_LIMIT);
+        HM_REQUIRE(documents <= 1, HM_EUSAGE,
+                   "%s:%lu: a second document begins here; a configuration is one: take the "
+                   "line '---' out, or make a file of each",
+                   config->name, line);
     }
     return HM_OK;
 }
@@ -215,9 +269,7 @@ static hm_status add_mapping(hm_config *config, const char *section, yaml_docume
 static hm_status load_document(hm_config *config, yaml_parser_t *parser)
 {
     yaml_document_t document;
-    if (!yaml_parser_load(parser, &document))
-        return hm_fail(HM_EUSAGE, "%s:%lu: not YAML: %s", config->name, (unsigned long)parser->problem_mark.line + 1,
-                       parser->problem ? parser->problem : "unreadable");
+    if (!yaml_parser_load(parser, &document)) return refuse_yaml(config, parser);
     const yaml_node_t *root = yaml_document_get_root_node(&document);
     hm_status status;
     if (!root)
@@ -231,10 +283,20 @@ static hm_status load_document(hm_config *config, yaml_parser_t *parser)
     return status;
 }
 
+/* One of the two passes over the text. */
+static hm_status pass(hm_config *config, const char *text, bool load)
+{
+    yaml_parser_t parser;
+    HM_REQUIRE(yaml_parser_initialize(&parser), HM_EINTERNAL, "out of memory: a YAML parser");
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, strlen(text));
+    hm_status status = load ? load_document(config, &parser) : check_events(config, &parser);
+    yaml_parser_delete(&parser);
+    return status;
+}
+
 hm_status hm_config_parse(const char *name, const char *text, hm_config **out)
 {
     hm_config *config;
-    yaml_parser_t parser;
     char *parsed = NULL;
     *out = NULL;
     HM_REQUIRE(strlen(text) <= TEXT_LIMIT, HM_EUSAGE, "%s: larger than 1 MiB; not a configuration", name);
@@ -242,22 +304,14 @@ hm_status hm_config_parse(const char *name, const char *text, hm_config **out)
     hm_status status = copy_text(name, strlen(name), &config->name);
     if (status == HM_OK) status = hm_alloc(&config->entries, ENTRIES_LIMIT, sizeof(entry), "a configuration");
     if (status == HM_OK) status = stand_in(text, &parsed);
-    if (status == HM_OK) {
-        if (!yaml_parser_initialize(&parser)) {
-            status = hm_fail(HM_EINTERNAL, "out of memory: a YAML parser");
-        } else {
-            yaml_parser_set_input_string(&parser, (const unsigned char *)parsed, strlen(parsed));
-            status = load_document(config, &parser);
-            yaml_parser_delete(&parser);
-        }
-    }
+    if (status == HM_OK) status = pass(config, parsed, false);
+    if (status == HM_OK) status = pass(config, parsed, true);
     free(parsed);
-    if (status != HM_OK) {
+    if (status == HM_OK)
+        *out = config;
+    else
         hm_config_free(config);
-        return status;
-    }
-    *out = config;
-    return HM_OK;
+    return status;
 }
 
 void hm_config_free(hm_config *config)
@@ -360,8 +414,27 @@ static hm_status refuse_key(const hm_config *config, const entry *given, const h
                    accepted);
 }
 
+static bool is_section(const char *name, const hm_section sections[], int count)
+{
+    for (int at = 0; at < count; at++)
+        if (*name && strcmp(name, sections[at].table.section) == 0) return true;
+    return false;
+}
+
+/* A section without keys, `train:`, sets nothing. */
+static hm_status check_empty_section(const hm_config *config, const entry *given)
+{
+    static const char *const nothing[] = {"", "~", "null", "[]"};
+    for (size_t at = 0; given->line && at < sizeof nothing / sizeof nothing[0]; at++)
+        if (strcmp(given->value, nothing[at]) == 0) return HM_OK;
+    return hm_fail(HM_EUSAGE,
+                   "%s: is a section, and takes no value: set its keys, as %s.KEY=VALUE or below it in the file",
+                   hm_config_where(config, given->key), given->key);
+}
+
 static hm_status fill_entry(const hm_config *config, const entry *given, const hm_section sections[], int count)
 {
+    if (is_section(given->key, sections, count)) return check_empty_section(config, given);
     for (int at = 0; at < count; at++) {
         const char *key = key_in_section(given->key, sections[at].table.section), *complaint = "";
         const hm_setting *setting = key ? hm_settings_find(&sections[at].table, key) : NULL;
@@ -428,93 +501,5 @@ hm_status hm_config_fill(const hm_config *config, const hm_section sections[], i
         if (sections[at].base && is_last) HM_TRY(fill_section(config, sections, count, at));
     }
     for (int at = 0; at < count; at++) HM_TRY(check_required(config, &sections[at]));
-    return HM_OK;
-}
-
-/* ---- and back --------------------------------------------------------------------------------------------------- */
-
-/* Texts are quoted, so that any of them reads back as itself. */
-static void write_text(FILE *out, const char *text)
-{
-    fputc('"', out);
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\') fputc('\\', out);
-        if ((unsigned char)*text < ' ')
-            fprintf(out, "\\x%02x", (unsigned char)*text);
-        else
-            fputc(*text, out);
-    }
-    fputc('"', out);
-}
-
-static void write_setting(FILE *out, const char *indent, const hm_setting *setting, const void *settings, char *value,
-                          size_t size)
-{
-    hm_setting_format(setting, settings, value, size);
-    fprintf(out, "%s%s: ", indent, setting->key);
-    if (setting->type == HM_SET_TEXT)
-        write_text(out, value);
-    else
-        fputs(value, out);
-    fprintf(out, "  # %s\n", setting->describe);
-}
-
-static size_t longest_value(const hm_section sections[], int count)
-{
-    size_t longest = 4096;
-    for (int at = 0; at < count; at++)
-        for (const hm_setting *setting = sections[at].table.entries; setting->key; setting++) {
-            const void *field = (const char *)sections[at].settings + setting->offset;
-            size_t size = 0;
-            if (setting->type == HM_SET_REALS) size = (size_t)((const hm_reals *)field)->count * 32 + 64;
-            bool text = setting->type == HM_SET_TEXT || setting->type == HM_SET_LIST;
-            if (text && *(char *const *)field) size = strlen(*(char *const *)field) + 1;
-            if (size > longest) longest = size;
-        }
-    return longest;
-}
-
-/* A list that was not given; it cannot be written as one. */
-static bool is_absent(const hm_setting *setting, const void *settings)
-{
-    const void *field = (const char *)settings + setting->offset;
-    if (setting->type == HM_SET_LIST) return !*(char *const *)field;
-    return setting->type == HM_SET_REALS && ((const hm_reals *)field)->count == 0;
-}
-
-static void write_sections(FILE *out, const hm_section sections[], int count, char *value, size_t size)
-{
-    for (int at = 0; at < count; at++) {
-        const hm_settings_table *table = &sections[at].table;
-        if (sections[at].optional) continue; /* its values stand in the sections that had them as defaults */
-        bool continued = at > 0 && strcmp(table->section, sections[at - 1].table.section) == 0;
-        const char *item = strchr(table->section, '.');
-        const char *indent = !*table->section ? "" : item ? "    " : "  ";
-        bool first_key = !continued;
-        if (item && strcmp(item, ".1") == 0 && first_key)
-            fprintf(out, "%.*s:\n", (int)(item - table->section), table->section);
-        else if (*table->section && !item && first_key)
-            fprintf(out, "%s:\n", table->section);
-        for (const hm_setting *setting = table->entries; setting->key; setting++) {
-            if (is_absent(setting, sections[at].settings)) continue;
-            write_setting(out, item && first_key ? "  - " : indent, setting, sections[at].settings, value, size);
-            first_key = false;
-        }
-    }
-}
-
-hm_status hm_config_resolved(const hm_section sections[], int count, char **yaml)
-{
-    char *value;
-    size_t size = longest_value(sections, count), bytes;
-    *yaml = NULL;
-    HM_TRY(hm_alloc(&value, (int64_t)size, 1, "a configuration value"));
-    FILE *out = open_memstream(yaml, &bytes);
-    if (out) {
-        write_sections(out, sections, count, value, size);
-        fclose(out);
-    }
-    free(value);
-    HM_REQUIRE(out && *yaml, HM_EINTERNAL, "out of memory: the resolved configuration");
     return HM_OK;
 }

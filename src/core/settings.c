@@ -167,13 +167,17 @@ hm_status hm_setting_parse(const hm_setting *setting, void *settings, const char
 
 /* ---- writing back ----------------------------------------------------------------------------------------------- */
 
-/* The shortest decimal that reads back as the same number. */
+/* The shortest decimal that reads back as the same number, in the form 1.0e-05: without a point YAML 1.1 has a text. */
 static void format_real(double value, char *out, size_t size)
 {
+    char number[32];
     for (int digits = 6; digits <= 17; digits++) {
-        snprintf(out, size, "%.*g", digits, value);
-        if (strtod(out, NULL) == value) return;
+        snprintf(number, sizeof number, "%.*g", digits, value);
+        if (strtod(number, NULL) == value) break;
     }
+    size_t mantissa = strcspn(number, "e");
+    bool whole = number[mantissa] == 'e' && !memchr(number, '.', mantissa);
+    snprintf(out, size, "%.*s%s%s", (int)mantissa, number, whole ? ".0" : "", number + mantissa);
 }
 
 static void format_reals(const hm_reals *list, char *out, size_t size)

@@ -94,11 +94,12 @@ static void texts_are_taken_or_refused(void **state)
 static void values_are_written_as_they_are_read(void **state)
 {
     (void)state;
-    static const char *const texts[][2] = {{"count", "999"}, {"rate", "0.30000000000000004"},
-                                           {"on", "false"},  {"color", "red"},
-                                           {"name", "a: b"}, {"list", "[0, 0.1, 1]"}};
+    static const char *const texts[][2] = {{"count", "999"},    {"rate", "0.30000000000000004"},
+                                           {"rate", "1.0e-05"}, {"rate", "1.5e-07"},
+                                           {"on", "false"},     {"color", "red"},
+                                           {"name", "a: b"},    {"list", "[0, 1.0e-06, 0.1, 1]"}};
     sample_settings s = {0};
-    for (size_t at = 0; at < 6; at++) {
+    for (size_t at = 0; at < sizeof texts / sizeof texts[0]; at++) {
         const char *complaint;
         char out[64];
         const hm_setting *setting = hm_settings_find(&table, texts[at][0]);
