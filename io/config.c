@@ -1,5 +1,6 @@
 #include "io/config.h"
 
+#include "core/closest.h"
 #include "core/memory.h"
 #include "core/text.h"
 
@@ -9,7 +10,14 @@
 #include <string.h>
 #include <yaml.h>
 
-enum { KEY_BYTES = 128, TEXT_LIMIT = 1 << 20, ENTRIES_LIMIT = 1024, WHERE_BYTES = 512, DEPTH_LIMIT = 16 };
+enum {
+    KEY_BYTES = 128,
+    TEXT_LIMIT = 1 << 20,
+    ENTRIES_LIMIT = 1024,
+    WHERE_BYTES = 512,
+    DEPTH_LIMIT = 16,
+    NAME_BYTES = 2 * KEY_BYTES
+};
 
 typedef struct entry {
     char key[KEY_BYTES]; /* "train.batch"; a top-level key has no point */
@@ -386,31 +394,78 @@ static size_t append(char *out, size_t size, size_t used, const char *format, co
     return used < size ? used + (size_t)snprintf(out + used, size - used, format, a, b) : used;
 }
 
+/* The key of any section that is called as the last part of `given`; of several, that of the section spelt closest. */
+static bool find_elsewhere(const char *given, const hm_section sections[], int count, char *out)
+{
+    const char *point = strrchr(given, '.'), *leaf = point ? point + 1 : given, *found = NULL;
+    char section[KEY_BYTES];
+    snprintf(section, sizeof section, "%.*s", point ? (int)(point - given) : 0, given);
+    hm_closest closest = hm_closest_to(section);
+    for (int at = 0; at < count; at++) {
+        const char *name = sections[at].table.section;
+        if (!hm_settings_find(&sections[at].table, leaf)) continue;
+        if (hm_closest_offer(&closest, name) || !found) found = name;
+    }
+    if (found) snprintf(out, NAME_BYTES, "%s%s%s", found, *found ? "." : "", leaf);
+    return found != NULL;
+}
+
+/* The key of any section that is spelt almost as the last part of `given`. */
+static bool find_similar(const char *given, const hm_section sections[], int count, char *out)
+{
+    const char *point = strrchr(given, '.');
+    hm_closest closest = hm_closest_to(point ? point + 1 : given);
+    for (int at = 0; at < count; at++)
+        for (const hm_setting *setting = sections[at].table.entries; setting->key; setting++)
+            if (hm_closest_offer(&closest, setting->key))
+                snprintf(out, NAME_BYTES, "%s%s%s", sections[at].table.section, *sections[at].table.section ? "." : "",
+                         setting->key);
+    return closest.word != NULL;
+}
+
+/* The key that was probably meant, in the given section, or with its section in another one. */
+static bool suggest_key(const char *given, const hm_section sections[], int count, char *out)
+{
+    if (find_elsewhere(given, sections, count, out)) return true;
+    for (int at = 0; at < count; at++) {
+        const char *key = key_in_section(given, sections[at].table.section);
+        const hm_setting *close = key ? hm_settings_closest(&sections[at].table, key) : NULL;
+        if (!close) continue;
+        snprintf(out, NAME_BYTES, "%s", close->key);
+        return true;
+    }
+    return find_similar(given, sections, count, out);
+}
+
+/* The keys of the section of `given`, and the names of all sections. */
+static void list_keys(const char *given, const hm_section sections[], int count, char *keys, size_t size, char *names,
+                      size_t names_size)
+{
+    size_t used = 0, used_names = 0;
+    for (int at = 0; at < count; at++) {
+        const hm_settings_table *table = &sections[at].table;
+        bool repeated = at > 0 && strcmp(table->section, sections[at - 1].table.section) == 0;
+        if (*table->section && !repeated)
+            used_names = append(names, names_size, used_names, "%s%s", used_names ? ", " : "", table->section);
+        if (!key_in_section(given, table->section)) continue;
+        for (const hm_setting *setting = table->entries; setting->key; setting++)
+            used = append(keys, size, used, "%s%s", used ? ", " : "", setting->key);
+    }
+}
+
 /* "did you mean 'x'? accepted: ..." of all sections called as the key's. */
 static hm_status refuse_key(const hm_config *config, const entry *given, const hm_section sections[], int count)
 {
-    char accepted[1024] = "", names[256] = "", where[WHERE_BYTES];
-    size_t used = 0, used_names = 0;
-    const char *suggestion = NULL;
-    for (int at = 0; at < count; at++) {
-        const hm_settings_table *table = &sections[at].table;
-        const char *key = key_in_section(given->key, table->section);
-        bool repeated = at > 0 && strcmp(table->section, sections[at - 1].table.section) == 0;
-        if (*table->section && !repeated)
-            used_names = append(names, sizeof names, used_names, "%s%s", used_names ? ", " : "", table->section);
-        if (!key) continue;
-        for (const hm_setting *setting = table->entries; setting->key; setting++)
-            used = append(accepted, sizeof accepted, used, "%s%s", used ? ", " : "", setting->key);
-        const hm_setting *close = hm_settings_closest(table, key);
-        if (close && !suggestion) suggestion = close->key;
-    }
+    char accepted[1024] = "", names[256] = "", where[WHERE_BYTES], close[NAME_BYTES], meant[NAME_BYTES + 32] = "";
+    list_keys(given->key, sections, count, accepted, sizeof accepted, names, sizeof names);
+    if (suggest_key(given->key, sections, count, close)) snprintf(meant, sizeof meant, "; did you mean '%s'?", close);
     if (given->line)
         snprintf(where, sizeof where, "%s:%d", config->name, given->line);
     else
         snprintf(where, sizeof where, "--set");
-    HM_REQUIRE(used > 0, HM_EUSAGE, "%s: unknown section of key '%s'; sections: %s", where, given->key, names);
-    return hm_fail(HM_EUSAGE, "%s: unknown key '%s'%s%s%s; accepted: %s", where, given->key,
-                   suggestion ? "; did you mean '" : "", suggestion ? suggestion : "", suggestion ? "'?" : "",
+    HM_REQUIRE(*accepted, HM_EUSAGE, "%s: unknown section of key '%s'%s%s sections: %s", where, given->key, meant,
+               *meant ? "" : ";", names);
+    return hm_fail(HM_EUSAGE, "%s: unknown key '%s'%s%s accepted: %s", where, given->key, meant, *meant ? "" : ";",
                    accepted);
 }
 

@@ -5,6 +5,7 @@
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
+#include "core/closest.h"
 #include "core/memory.h"
 #include "mpi/comm_mpi.h"
 
@@ -40,9 +41,13 @@ static hm_status refuse_command(const char *name)
 {
     char known[128] = "";
     size_t used = 0;
-    for (int command = 0; command < COMMANDS; command++)
+    hm_closest closest = hm_closest_to(name);
+    for (int command = 0; command < COMMANDS; command++) {
         used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", commands[command]->name);
-    return hm_fail(HM_EUSAGE, "unknown command '%s'; known: %s", name, known);
+        hm_closest_offer(&closest, commands[command]->name);
+    }
+    return hm_fail(HM_EUSAGE, "unknown command '%s'; %s%s%sknown: %s", name, closest.word ? "did you mean '" : "",
+                   closest.word ? closest.word : "", closest.word ? "'? " : "", known);
 }
 
 /* Takes an option that every command has out of the arguments. */

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "cli/options.h"
+#include "core/closest.h"
 #include "core/memory.h"
 
 #include <errno.h>
@@ -29,13 +30,33 @@ static const hm_option *find_option(const hm_command *command, const char *given
     return NULL;
 }
 
+/* The option that was probably meant by `given`, without a value; NULL when none is close. */
+static const char *closest_option(const hm_command *command, const char *given, char *out, size_t size)
+{
+    static const char *const every[] = {"--quiet", "--json", "--help"};
+    char name[64];
+    *out = '\0';
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(given, "="), given);
+    hm_closest closest = hm_closest_to(name);
+    for (const hm_option *option = command->options; option->name; option++) {
+        char known[64];
+        snprintf(known, sizeof known, "%.*s", (int)strcspn(option->name, "|"), option->name);
+        if (hm_closest_offer(&closest, known)) snprintf(out, size, "%s", known);
+    }
+    for (size_t at = 0; at < sizeof every / sizeof every[0]; at++)
+        if (hm_closest_offer(&closest, every[at])) snprintf(out, size, "%s", every[at]);
+    return *out ? out : NULL;
+}
+
 static hm_status refuse_option(const hm_command *command, const char *given)
 {
-    char known[512] = "";
+    char known[512] = "", name[64];
     size_t used = 0;
+    const char *meant = closest_option(command, given, name, sizeof name);
     for (const hm_option *option = command->options; option->name && used < sizeof known; option++)
         used += (size_t)snprintf(known + used, sizeof known - used, "%s, ", option->name);
-    return hm_fail(HM_EUSAGE, "%s: unknown option %s; known: %s--quiet, --json, --help", command->name, given, known);
+    return hm_fail(HM_EUSAGE, "%s: unknown option %s; %s%s%sknown: %s--quiet, --json, --help", command->name, given,
+                   meant ? "did you mean " : "", meant ? meant : "", meant ? "? " : "", known);
 }
 
 /* ---- parsing ---------------------------------------------------------------------------------------------------- */
@@ -48,6 +69,15 @@ static hm_status set_int(const hm_option *option, int64_t *field, const char *va
     HM_REQUIRE(end != value && *end == '\0' && errno == 0, HM_EUSAGE, "%s: '%s' is not an integer", option->name,
                value);
     *field = number;
+    return HM_OK;
+}
+
+/* `--set KEY VALUE`, with the value as the next argument, or NULL. */
+static hm_status check_assignment(const hm_option *option, const char *given, const char *next)
+{
+    bool value = next && *next != '-';
+    HM_REQUIRE(strchr(given, '='), HM_EUSAGE, "%s %s%s%s: must be %s, with '=' between them, as %s %s=%s", option->name,
+               given, value ? " " : "", value ? next : "", option->argument, option->name, given, value ? next : "...");
     return HM_OK;
 }
 
@@ -100,6 +130,8 @@ hm_status hm_options_parse(const hm_command *command, int argc, char **argv, voi
             HM_REQUIRE(at + 1 < argc, HM_EUSAGE, "%s needs a value: %s", option->name, option->argument);
             value = argv[++at];
         }
+        if (option->argument && strcmp(option->argument, "KEY=VALUE") == 0)
+            HM_TRY(check_assignment(option, value, at + 1 < argc ? argv[at + 1] : NULL));
         HM_TRY(set_option(option, options, value));
     }
     return HM_OK;
@@ -134,4 +166,8 @@ void hm_print_help(const hm_command *command)
     print_option("--quiet", NULL, "no progress and no table");
     print_option("--json", NULL, "one JSON object on stdout instead of the table");
     print_option("--help", NULL, "this text");
+    if (find_option(command, "--set", strlen("--set")))
+        printf(
+            "\nKeys: RUN/config.yaml of every run has each with its value and meaning; docs/models.md and the files in "
+            "examples/\nexplain them, and `harmonium train CONFIG.yaml --check` tells whether a file is good.\n");
 }

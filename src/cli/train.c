@@ -22,7 +22,7 @@ typedef struct train_options {
     const char *config; /* CONFIG.yaml; NULL with --resume */
     const char *folder, *resume;
     hm_texts sets;
-    bool overwrite;
+    bool overwrite, check;
 } train_options;
 
 static const hm_option options[] = {
@@ -33,6 +33,8 @@ static const hm_option options[] = {
     {"--set", HM_OPT_TEXTS, offsetof(train_options, sets), "KEY=VALUE",
      "override a key of the configuration (train.epochs=5)"},
     {"--overwrite", HM_OPT_FLAG, offsetof(train_options, overwrite), NULL, "replace what RUN holds"},
+    {"--check", HM_OPT_FLAG, offsetof(train_options, check), NULL,
+     "only check the configuration, the data and, if it is given, RUN, as training would; writes nothing"},
     {.name = NULL},
 };
 
@@ -41,6 +43,7 @@ typedef struct earlier_run {
     bool there;                        /* a run was begun */
     bool model;                        /* and came to its end */
     bool checkpoint;                   /* and can be gone on with */
+    bool resumable;                    /* the same; with --check, which opens no checkpoint, as far as names tell */
     int64_t step;                      /* done at the checkpoint; 0 without one */
     int64_t stage_epoch;               /* epochs done of its stage */
     char stage[HM_STAGE_NAME_MAX + 1]; /* its name */
@@ -103,7 +106,7 @@ static hm_status find_earlier(training *t)
         status = HM_OK;
     }
     if (warning) t->cli->log->warn(t->cli->log, warning);
-    earlier->checkpoint = info.config != NULL;
+    earlier->checkpoint = earlier->resumable = info.config != NULL;
     earlier->step = info.step;
     earlier->stage_epoch = info.stage_epoch;
     snprintf(earlier->stage, sizeof earlier->stage, "%s", info.stage ? info.stage : "");
@@ -123,10 +126,25 @@ static hm_status check_start_remains(const training *t)
     return HM_OK;
 }
 
+/* What RUN holds, by its configuration alone: nothing is locked or written, and a checkpoint may belong to a job. Rank
+ * 0.
+ */
+static hm_status look_at_folder(training *t)
+{
+    earlier_run *earlier = &t->earlier;
+    t->folder.path = t->path;
+    if (!t->path || t->options->overwrite) return HM_OK;
+    earlier->there = hm_folder_holds_run(&t->folder);
+    earlier->model = hm_folder_has(&t->folder, "model.h5");
+    earlier->resumable = hm_folder_has(&t->folder, "checkpoint.h5");
+    return find_config(t, &(hm_checkpoint_info){0});
+}
+
 /* Rank 0. */
 static hm_status open_folder(training *t)
 {
-    if (t->options->overwrite) HM_TRY(check_start_remains(t));
+    if (t->options->overwrite && t->path) HM_TRY(check_start_remains(t));
+    if (t->options->check) return look_at_folder(t);
     HM_TRY(hm_folder_open(t->path, !t->options->resume, t->cli->log, &t->folder));
     return t->options->overwrite ? HM_OK : find_earlier(t);
 }
@@ -160,7 +178,7 @@ static hm_status compare(training *t, const hm_run *stored)
                                                 : "choose another folder, or --overwrite",
                              stage, earlier->stage_epoch));
     t->finished = finished && t->run.stages[last].train.epochs == stored->stages[last].train.epochs;
-    HM_REQUIRE(!finished || t->finished || earlier->checkpoint, HM_EUSAGE, "%s holds no checkpoint to go on from",
+    HM_REQUIRE(!finished || t->finished || earlier->resumable, HM_EUSAGE, "%s holds no checkpoint to go on from",
                t->path);
     t->first_stage = stage;
     return HM_OK;
@@ -497,6 +515,26 @@ static hm_status report_finished(const training *t)
     return hm_report_print(report, t->cli);
 }
 
+/* What training would do, after everything has been found good that can be without training. */
+static hm_status report_check(const training *t)
+{
+    double updates = 0, epochs = 0;
+    for (int at = 0; at < t->run.stage_count; at++) {
+        const hm_train_settings *train = &t->run.stages[at].train;
+        epochs += (double)train->epochs;
+        updates += (double)train->epochs * (double)(t->source->rows / train->batch);
+    }
+    hm_report *report = hm_report_new();
+    hm_report_text(report, "check", "check", "good; nothing was written");
+    hm_report_text(report, "family", "family", t->model->class->name);
+    hm_report_int(report, "parameters", "parameters", t->model->layout.size, NULL);
+    hm_report_int(report, "rows", "training rows", t->source->rows, NULL);
+    hm_report_real(report, "epochs", "epochs", epochs, 0, NULL);
+    hm_report_real(report, "minibatches", "minibatches", updates, 0, NULL);
+    hm_report_int(report, "shards", "shards: ranks must divide them", t->run.general.shards, NULL);
+    return hm_report_print(report, t->cli);
+}
+
 /* ---- the command ------------------------------------------------------------------------------------------------ */
 
 static void say_going_on(const training *t)
@@ -526,6 +564,7 @@ static hm_status train(training *t)
     if (t->finished) return report_finished(t);
     hm_warn_oversubscription(t->cli, t->run.team.threads);
     HM_TRY(open_inputs(t));
+    if (t->options->check) return report_check(t);
     HM_TRY(agree(t, is_root(t) ? open_outputs(t) : HM_OK));
     say_going_on(t);
     double seconds_before = t->stages.contrast->seconds_before + t->stages.contrast->seconds;
@@ -557,7 +596,7 @@ static hm_status check_options(train_options *chosen, int positional, char **arg
         return HM_OK;
     }
     HM_REQUIRE(positional == 1, HM_EUSAGE, "train takes one configuration, CONFIG.yaml; %d given", positional);
-    HM_REQUIRE(chosen->folder, HM_EUSAGE, "train needs a folder for its results: -o RUN");
+    HM_REQUIRE(chosen->folder || chosen->check, HM_EUSAGE, "train needs a folder for its results: -o RUN");
     chosen->config = argv[0];
     return HM_OK;
 }
@@ -583,7 +622,9 @@ static hm_status run_train(hm_cli *cli, int argc, char **argv)
 
 const hm_command hm_command_train = {
     .name = "train",
-    .usage = "CONFIG.yaml -o RUN [--set KEY=VALUE ...] [--overwrite] | --resume RUN [--set KEY=VALUE ...]",
+    .usage =
+        "CONFIG.yaml -o RUN [--set KEY=VALUE ...] [--overwrite] | --resume RUN [--set KEY=VALUE ...] | CONFIG.yaml "
+        "--check [-o RUN]",
     .describe = "train a model, or go on with a run that was interrupted",
     .options = options,
     .run = run_train,

@@ -1,5 +1,6 @@
 #include "core/settings.h"
 
+#include "core/closest.h"
 #include "core/memory.h"
 
 #include <errno.h>
@@ -338,35 +339,11 @@ const hm_setting *hm_settings_find(const hm_settings_table *table, const char *k
     return NULL;
 }
 
-/* Levenshtein distance, of keys below 64 letters. */
-static int edit_distance(const char *a, const char *b)
-{
-    enum { LETTERS = 64 };
-    int row[LETTERS + 1], length = (int)strlen(b);
-    if (length > LETTERS || strlen(a) > LETTERS) return LETTERS;
-    for (int j = 0; j <= length; j++) row[j] = j;
-    for (int i = 1; a[i - 1]; i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= length; j++) {
-            int replaced = diagonal + (a[i - 1] != b[j - 1]);
-            int cheapest = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = replaced < cheapest ? replaced : cheapest;
-        }
-    }
-    return row[length];
-}
-
 const hm_setting *hm_settings_closest(const hm_settings_table *table, const char *key)
 {
-    const hm_setting *closest = NULL;
-    int length = (int)strlen(key), least = length < 3 ? 0 : 1 + length / 3; /* more letters wrong are no slip */
-    for (const hm_setting *setting = table->entries; setting->key; setting++) {
-        int distance = edit_distance(key, setting->key);
-        if (distance > least || (closest && distance == least)) continue;
-        least = distance;
-        closest = setting;
-    }
-    return closest;
+    const hm_setting *found = NULL;
+    hm_closest closest = hm_closest_to(key);
+    for (const hm_setting *setting = table->entries; setting->key; setting++)
+        if (hm_closest_offer(&closest, setting->key)) found = setting;
+    return found;
 }

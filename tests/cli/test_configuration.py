@@ -1,4 +1,4 @@
-"""Configurations: what other readers of YAML take ours for, and what is refused in words."""
+"""Configurations and command lines: what other readers of YAML take ours for, and what is refused in words."""
 import os
 
 import h5py
@@ -73,6 +73,43 @@ class Configuration(Case):
 
     def test_aliases_do_not_multiply(self):
         self.refuse_text(["c.yaml:2", "1 MiB"], "a: &a " + "x" * 100000 + "\nb: [" + "*a, " * 100000 + "1]\n")
+
+    def test_slips_are_told_what_was_meant(self):
+        train = "train", self.config(self.data), "-o", self.path("run")
+        for meant, *words in (("'train.epochs'", "--set", "epochs=3"), ("'train.epochs'", "--set", "epoch=3"),
+                              ("'train.epochs'", "--set", "tain.epochs=3"), ("'train.batch'", "--set", "model.batch=3"),
+                              ("'epochs'", "--set", "train.epoch=3"), ("--set train.batch=64", "--set", "train.batch", "64"),
+                              ("--set train.batch=...", "--set", "train.batch", "--quiet"), ("--set?", "--ste", "train.batch=64"),
+                              ("--overwrite?", "--overwite"), ("--quiet?", "--quite")):
+            self.assertIn(meant, self.refuse(2, [], *train, *words), words)
+        self.refuse(2, ["unknown command 'trian'", "did you mean 'train'?"], "trian", "c.yaml")
+        for stranger in (["weather"], [*train, "--frobnicate"], [*train, "--set", "sauce.piquancy=1"]):
+            self.assertNotIn("did you mean", self.refuse(2, "known", *stranger))
+        self.no_leftovers("digits.h5", "config.yaml")
+        self.assertIn("docs/models.md", self.succeed("train", "--help").stdout)
+
+    def test_a_check_writes_nothing(self):
+        """It ends as training would have ended before its first update."""
+        config = self.config(self.data)
+        check = "train", config, "--check"
+        self.assertEqual(self.report(*check, "--set", "train.epochs=5")["minibatches"], 10)
+        self.succeed(*check, "-o", self.path("run"), ranks=2)
+        self.no_leftovers("digits.h5", "config.yaml")
+        self.refuse(2, "train.epochs", *check, "--set", "train.epochs=none")
+        self.refuse(3, "nowhere.h5", *check, "--set", "data.file=nowhere.h5")
+        self.refuse(3, "80 rows, fewer than one batch", *check, "--set", "train.batch=160")
+        self.refuse(2, "holds no run", "train", "--resume", self.path("run"), "--check")
+        self.no_leftovers("digits.h5", "config.yaml")
+        self.train(config)
+        before = {name: os.stat(self.path(f"run/{name}")).st_mtime_ns for name in os.listdir(self.path("run"))}
+        self.refuse(2, "holds a finished run", *check, "-o", self.path("run"))
+        self.succeed(*check, "-o", self.path("run"), "--overwrite")
+        self.succeed("train", "--resume", self.path("run"), "--check", "--set", "train.epochs=9")
+        os.unlink(self.path("run/model.h5"))
+        self.succeed(*check, "-o", self.path("run"))
+        self.refuse(2, "train.k is 3, was 1", *check, "-o", self.path("run"), "--set", "train.k=3")
+        del before["model.h5"]
+        self.assertEqual(before, {name: os.stat(self.path(f"run/{name}")).st_mtime_ns for name in os.listdir(self.path("run"))})
 
 
 if __name__ == "__main__":
