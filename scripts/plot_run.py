@@ -18,8 +18,11 @@ import os
 import sys
 import textwrap
 
-import h5py
-import matplotlib
+import packages
+
+packages.require("h5py", "matplotlib", "numpy")
+import h5py  # noqa: E402 - after what is missing has been told
+import matplotlib  # noqa: E402
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402 - after the backend is chosen
 import numpy  # noqa: E402

@@ -10,7 +10,10 @@ import argparse
 import os
 import sys
 
-import h5py
+import packages
+
+packages.require("h5py")
+import h5py  # noqa: E402 - after what is missing has been told
 
 
 def scalar(group, name):

@@ -12,8 +12,11 @@ import glob
 import os
 import sys
 
-import h5py
-import yaml
+import packages
+
+packages.require("h5py", "yaml")
+import h5py  # noqa: E402 - after what is missing has been told
+import yaml  # noqa: E402
 
 METHODS = ("exact", "ais", "ais_uniform", "reverse_ais", "raise")  # the first one that a run has, unless --method
 FIGURES = ("log_z", "train_log_prob", "test_log_prob")
