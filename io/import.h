@@ -54,12 +54,13 @@ typedef struct hm_csv_options {
 /* Comma-separated numbers, perhaps in double quotes, as float32 rows. Refuses ragged rows, empty fields, and what is no
  * finite number (FILE:LINE).
  *
- * HM_CSV_HEADER_AUTO: the first line is a header if it has names and every number in it is that of its column (from 0),
- * or if it is the numbers of three or more columns, as pandas writes. Other lines of names and numbers, `0` and `0,1`,
- * and lines of nothing but missing values (empty, NA, nan ...) are refused, with what to say.
+ * HM_CSV_HEADER_AUTO: the first line is a header if it has names, and its numbers are those of their columns (from 0)
+ * or count three or more columns from 0 or 1; or if it is 0,1,2,... of three or more columns, as pandas writes. Other
+ * lines of names and numbers, `0`, `0,1` and 1,2,3,..., and lines of nothing but missing values (empty, NA, nan ...)
+ * are refused, with what to say.
  *
  * Index: a first column without a name in the header (or called "Unnamed: 0") is left out, whatever it holds. Another
- * first column that counts three or more rows, from 0 or 1, is refused, with what to say. */
+ * first column that counts three or more rows, from any integer, is refused, with what to say. */
 hm_status hm_csv_open(const char *path, const hm_csv_options *options, hm_import *out);
 
 /* ---- NPY (NumPy), format versions 1 to 3 --------------------------------------------------------------------------

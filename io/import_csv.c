@@ -114,21 +114,32 @@ static bool is_missing(csv_field field)
 /* A first column that has no name; pandas reads one as "Unnamed: 0". */
 static bool is_unnamed(csv_field field) { return field.length == 0 || is_text(field, "Unnamed: 0"); }
 
+/* As many fields as every line. */
+static hm_status check_fields(const csv_source *csv, int64_t fields)
+{
+    bool names_rows = csv->header && csv->source.rows == 0 && fields == csv->fields + 1;
+    HM_REQUIRE(fields == csv->fields, HM_EDATA, "%s:%lld: row has %lld columns, expected %lld%s", csv->path,
+               (long long)csv->line_number, (long long)fields, (long long)csv->fields,
+               names_rows ? " as in the header (R's write.table leaves out the name of its row names: write with "
+                            "col.names = NA)"
+                          : "");
+    return HM_OK;
+}
+
 /* The numbers of the current line: values (fields without label and index) and the label, each may be NULL. */
 static hm_status parse_line(csv_source *csv, float *values, int32_t *label)
 {
     const char *at = csv->line;
     int64_t fields = count_fields(at);
-    HM_REQUIRE(fields == csv->fields, HM_EDATA, "%s:%lld: row has %lld columns, expected %lld", csv->path,
-               (long long)csv->line_number, (long long)fields, (long long)csv->fields);
+    HM_TRY(check_fields(csv, fields));
     for (int64_t column = 0; column < fields; column++) {
         csv_field field = next_field(&at);
         double value;
         if (column == csv->index_column) continue;
         HM_REQUIRE(parse_number(field, &value) && is_decimal(field) && isfinite((float)(value * csv->scale)), HM_EDATA,
-                   "%s:%lld: column %lld is '%.*s', not a finite decimal number", csv->path,
-                   (long long)csv->line_number, (long long)column, field.length < 40 ? (int)field.length : 40,
-                   field.at);
+                   "%s:%lld: column %lld is '%.*s', not a finite decimal number%s", csv->path,
+                   (long long)csv->line_number, (long long)column, field.length < 40 ? (int)field.length : 40, field.at,
+                   is_missing(field) ? " (a missing value: fill it in, or take the row out)" : "");
         if (column != csv->label_column) {
             if (values) *values++ = (float)(value * csv->scale);
             continue;
@@ -142,52 +153,63 @@ static hm_status parse_line(csv_source *csv, float *values, int32_t *label)
 
 /* ---- header ----------------------------------------------------------------------------------------------------- */
 
+enum { SURE = 3 }; /* columns or rows that count; 0,1 is as likely data */
+
 /* What the fields of the first line are. */
 typedef struct first_line {
     int64_t names, numbers;
-    bool numbered; /* no value is missing, and every number is that of its column; without an unnamed first column */
+    /* No value is missing, without an unnamed first column, and ... */
+    bool numbered; /* every number is that of its column */
+    bool counted;  /* the numbers are 0, 1, 2, ... or 1, 2, 3, ..., three or more */
 } first_line;
+
+static void look_at_number(first_line *line, csv_field field, double value, int64_t column, double *base)
+{
+    if (line->numbers == 0) *base = value;
+    line->numbered &= strspn(field.at, "0123456789") >= field.length && value == (double)column;
+    line->counted &= (*base == 0 || *base == 1) && value == *base + (double)line->numbers;
+    line->numbers++;
+}
 
 static first_line look_at_first_line(const csv_source *csv)
 {
-    first_line line = {.numbered = true};
+    first_line line = {.numbered = true, .counted = true};
     const char *at = csv->line;
     int64_t first = 0;
+    double base = 0;
     for (int64_t column = 0; column < csv->fields; column++) {
         csv_field field = next_field(&at);
         double value;
         if (column == 0 && is_unnamed(field)) first = 1;
-        if (is_missing(field)) {
-            line.numbered &= column < first;
-            continue;
-        }
-        bool number = parse_number(field, &value);
-        line.numbers += number;
-        line.names += !number;
-        line.numbered &=
-            !number || (strspn(field.at, "0123456789") >= field.length && value == (double)(column - first));
+        if (is_missing(field))
+            line.numbered = line.counted = column < first && line.numbered;
+        else if (parse_number(field, &value))
+            look_at_number(&line, field, value, column - first, &base);
+        else
+            line.names++;
     }
+    line.counted &= line.numbers >= SURE;
     return line;
 }
 
 /* Whether the first line is a header, by the rule in io/import.h; HM_EDATA where the rule leaves it open. */
 static hm_status find_header(csv_source *csv, int wanted)
 {
-    enum { SURE = 3 }; /* columns; a row 0 or 0,1 is as likely data as numbers of columns */
     csv->header = wanted == HM_CSV_HEADER_YES;
     if (wanted != HM_CSV_HEADER_AUTO) return HM_OK;
     first_line line = look_at_first_line(csv);
+    bool columns = line.numbered && line.numbers >= SURE; /* as pandas writes */
     HM_REQUIRE(line.names + line.numbers > 0, HM_EDATA,
                "%s:%lld: has only missing values; take such rows out or fill them in, or, if it is a header, say "
                "--header yes",
                csv->path, (long long)csv->line_number);
-    HM_REQUIRE(line.names == 0 || line.numbers == 0 || line.numbered, HM_EDATA,
+    HM_REQUIRE(line.names == 0 || line.numbers == 0 || line.numbered || line.counted, HM_EDATA,
                "%s:%lld: is neither all numbers nor all names; say --header yes or --header no", csv->path,
                (long long)csv->line_number);
-    HM_REQUIRE(line.names > 0 || !line.numbered || line.numbers >= SURE, HM_EDATA,
+    HM_REQUIRE(line.names > 0 || columns || !(line.numbered || line.counted), HM_EDATA,
                "%s:%lld: '%s' can be a row or the numbers of the columns; say --header no or --header yes", csv->path,
                (long long)csv->line_number, csv->line);
-    csv->header = line.names > 0 || line.numbered;
+    csv->header = line.names > 0 || columns;
     return HM_OK;
 }
 
@@ -269,19 +291,18 @@ static hm_status append_label(int32_t label, int64_t row, int64_t *room, int32_t
     return HM_OK;
 }
 
-/* Does the current line, that of `row`, begin with the number of the row, counted from *base, which is 0 or 1? */
+/* Does the current line, that of `row`, begin with the number of the row, counted from the *base of row 0? */
 static bool begins_with_count(const csv_source *csv, int64_t row, double *base)
 {
     const char *at = csv->line;
     double value;
     if (!parse_number(next_field(&at), &value)) return false;
     if (row == 0) *base = value;
-    return (*base == 0 || *base == 1) && value == (double)row + *base;
+    return *base == floor(*base) && value == (double)row + *base;
 }
 
 static hm_status count_rows(csv_source *csv, int32_t **labels)
 {
-    enum { COUNTED = 3 }; /* rows; fewer begin with 0, 1 by chance */
     bool there, counts = csv->may_count && csv->source.columns > 1;
     double base = 0;
     int64_t room = 0;
@@ -296,7 +317,7 @@ static hm_status count_rows(csv_source *csv, int32_t **labels)
     }
     HM_REQUIRE(csv->source.rows > 0, HM_EDATA, "%s: holds no data", csv->path);
     HM_REQUIRE(
-        !counts || csv->source.rows < COUNTED, HM_EDATA,
+        !counts || csv->source.rows < SURE, HM_EDATA,
         "%s: column 0 counts the rows, %.0f to %.0f; say --index-column 0 to leave it out, or --index-column none "
         "if it is data",
         csv->path, base, base + (double)(csv->source.rows - 1));

@@ -33,7 +33,7 @@ static const hm_option options[] = {
     {"--label-column", HM_OPT_TEXT, offsetof(import_options, label_column), "NAME|N",
      "csv: the column of labels, by name or number from 0"},
     {"--header", HM_OPT_TEXT, offsetof(import_options, header), "auto|yes|no",
-     "csv: is the first line a header (default: auto: names are, and numbers 0, 1, 2, ... of three or more columns)"},
+     "csv: is the first line a header (default: auto: names are, and 0,1,2,... of three or more columns)"},
     {"--index-column", HM_OPT_TEXT, offsetof(import_options, index_column), "auto|none|NAME|N",
      "csv: the column that names the rows, which is left out (default: auto: a first column without a name)"},
     {"--scale", HM_OPT_TEXT, offsetof(import_options, scale), "FACTOR",

@@ -68,9 +68,13 @@ static void headers_are_found(void **state)
     refuse_text("0,1\n5,6\n", NULL, HM_EDATA, "table.csv:1: '0,1' can be a row or the numbers of the columns");
     refuse_text("0\n5\n", NULL, HM_EDATA, "say --header no or --header yes");
     refuse_text("1,2,label\n5,6,7\n", NULL, HM_EDATA, "say --header yes or --header no");
-    const float data[] = {0, 1, 3, 5, 6, 7}, signs[] = {0, 1, 2, 5, 6, 7};
+    const float data[] = {0, 1, 3, 5, 6, 7}, labelled[] = {6, 7, 8};
     assert_table("0,1,3\n5,6,7\n", NULL, 3, data, sizeof data);
-    assert_table("0.0,1.0,2.0\n5,6,7\n", NULL, 3, signs, sizeof signs);
+    refuse_text("0.0,1.0,2.0\n5,6,7\n", NULL, HM_EDATA, "table.csv:1: '0.0,1.0,2.0' can be a row or the numbers");
+    refuse_text("1,2,3\n5,6,7\n", NULL, HM_EDATA, "table.csv:1: '1,2,3' can be a row or the numbers");
+    hm_csv_options label = {.label_column = "label", .scale = 1};
+    const char *const numbers[] = {"label,0,1,2\n5,6,7,8\n", "label,1,2,3\n5,6,7,8\n", "1,2,3,label\n6,7,8,5\n"};
+    for (int at = 0; at < 3; at++) assert_table(numbers[at], &label, 3, labelled, sizeof labelled);
 }
 
 static void an_index_is_left_out(void **state)
@@ -100,6 +104,7 @@ static void a_column_that_counts_is_asked_about(void **state)
     hm_csv_options none = {.index_column = "none", .scale = 1}, first = {.index_column = "0", .scale = 1};
     refuse_text("1,5\n2,6\n3,8\n", NULL, HM_EDATA, "column 0 counts the rows, 1 to 3; say --index-column 0");
     refuse_text("id,a\n0,5\n1,6\n2,8\n", NULL, HM_EDATA, "column 0 counts the rows, 0 to 2");
+    refuse_text("700,5\n701,6\n702,8\n", NULL, HM_EDATA, "column 0 counts the rows, 700 to 702");
     assert_table("1,5\n2,6\n3,8\n", &none, 2, data, sizeof data);
     assert_table("1,5\n2,6\n3,8\n", &first, 1, rest, sizeof rest);
     const float other[] = {1, 5, 2, 6, 4, 8}, alone[] = {1, 2, 3};
@@ -116,6 +121,7 @@ static void missing_values_are_no_header(void **state)
     refuse_text("NA,1,2,3\n1,0,1,1\n", NULL, HM_EDATA, "table.csv:1: column 0 is 'NA'");
     refuse_text("0,1,,3\n1,0,1,1\n", NULL, HM_EDATA, "table.csv:1: column 2 is ''");
     refuse_text("NA,0,1\n1,0,1\n", NULL, HM_EDATA, "table.csv:1: column 0 is 'NA'");
+    refuse_text("a,b\n1,NA\n", NULL, HM_EDATA, "not a finite decimal number (a missing value: fill it in");
     refuse_text(",0,1,0\n1,0,1,0\n", NULL, HM_EDATA, "table.csv:1: column 0 is ''");
 }
 
@@ -163,6 +169,7 @@ static void what_is_no_table_of_numbers_is_refused(void **state)
     (void)state;
     refuse_text("1,2\n3,4,5\n", NULL, HM_EDATA, "table.csv:2: row has 3 columns, expected 2");
     refuse_text("a,b\n\n1\n", NULL, HM_EDATA, "table.csv:3: row has 1 columns, expected 2");
+    refuse_text("a,b\n1,5,6\n2,7,8\n", NULL, HM_EDATA, "(R's write.table leaves out the name of its row names");
     refuse_text("1,2\n3,four\n", NULL, HM_EDATA, "table.csv:2: column 1 is 'four'");
     refuse_text("1,2\n3,4 4\n", NULL, HM_EDATA, "'4 4', not a finite decimal number");
     refuse_text("1,2\n,4\n", NULL, HM_EDATA, "table.csv:2: column 0 is ''");
