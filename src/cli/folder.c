@@ -259,9 +259,22 @@ void hm_folder_close(hm_folder *folder)
     folder->lock = -1;
 }
 
+/* Makes the folders above that are not there; making the folder itself will say what went wrong. */
+static void make_parents(const char *path)
+{
+    char *part = strdup(path);
+    for (char *at = part ? strchr(part + (*part == '/'), '/') : NULL; at; at = strchr(at + 1, '/')) {
+        *at = '\0';
+        (void)mkdir(part, 0777);
+        *at = '/';
+    }
+    free(part);
+}
+
 hm_status hm_folder_open(const char *path, bool make, hm_log *log, hm_folder *out)
 {
     struct stat about;
+    if (make) make_parents(path);
     *out = (hm_folder){.path = path, .made = make && mkdir(path, 0777) == 0, .lock = -1};
     HM_REQUIRE(out->made || !make || errno == EEXIST, HM_EOUTPUT, "%s: cannot be made: %s", path, strerror(errno));
     HM_REQUIRE(stat(path, &about) == 0, HM_EUSAGE, "%s: %s", path, strerror(errno));

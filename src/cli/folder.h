@@ -15,8 +15,9 @@ typedef struct hm_folder {
     int lock;         /* descriptor of .lock */
 } hm_folder;
 
-/* Makes the folder if `make` and it is not there, locks it, and removes temporary files that a killed job left.
- * HM_EUSAGE naming host and process when somebody else has the lock, or when there is no such folder; HM_EOUTPUT. */
+/* Makes the folder, and those above it, if `make` and it is not there, locks it, and removes temporary files that a
+ * killed job left. HM_EUSAGE naming host and process when somebody else has the lock, or when there is no such folder;
+ * HM_EOUTPUT. */
 hm_status hm_folder_open(const char *path, bool make, hm_log *log, hm_folder *out);
 
 /* Gives the lock back. */

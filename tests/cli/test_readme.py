@@ -36,8 +36,8 @@ class Readme(Case):
             short = re.sub(r"(epochs|temperatures|burn_in|monitor_every):( +)\d+", r"\1:\g<2>20", file.read())
         self.write("examples/rbm-mnist.yaml", short)
         given = {name: value for name, value in {**os.environ, **MPI}.items() if "RUN_AS_ROOT" not in name}
-        process = subprocess.run(["bash", "-e"], input=block_after("A run on MNIST"), capture_output=True, text=True,
-                                 cwd=self.folder, env=given, timeout=A_HANG)
+        process = subprocess.run(["bash", "-ec", block_after("A run on MNIST")], stdin=subprocess.DEVNULL,
+                                 capture_output=True, text=True, cwd=self.folder, env=given, timeout=A_HANG)
         self.assertEqual(process.returncode, 0, process.stderr)
         for made in ("mnist.h5", "runs/mnist/model.h5", "samples.png", "plots/filters.png", "plots/ais.png"):
             self.assertTrue(os.path.exists(self.path(made)), made)
