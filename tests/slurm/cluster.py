@@ -2,6 +2,7 @@
 import glob
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -63,6 +64,22 @@ class Cluster(Case):
         for rank in ranks:
             os.kill(rank, number)
 
+    def ranks_of(self, run):
+        """Processes that train or evaluate this run."""
+        everything = [process for host in ("n1", "n2") for process in self.processes(host)]
+        arguments = {process: subprocess.run(["ps", "-o", "args=", "-p", str(process)], capture_output=True, text=True).stdout
+                     for process in everything}
+        return [process for process, words in arguments.items()
+                if words.startswith(self.program + " ") and run in words.split()]
+
+    def kill_host(self, host):
+        """Every process of the host but the one that keeps its namespaces."""
+        with open(os.path.join(self.cluster, f"keeper.{host}")) as keeper:
+            keeper = int(keeper.read())
+        for process in self.processes(host):
+            if process != keeper:
+                os.kill(process, signal.SIGKILL)
+
     def training(self, epochs, k=3, more=""):
         """A configuration, and the folder of its run on this host, undisturbed."""
         data = self.digits(rows=1000)
@@ -118,5 +135,5 @@ class Cluster(Case):
         self.wait_until(ended, seconds, f"the end of job {job}")
         return self.state(job)
 
-    def turns(self):
-        return self.log().count(" turn ")
+    def turns(self, pattern="*.log"):
+        return self.log(pattern).count(" turn ")

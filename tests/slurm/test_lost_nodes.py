@@ -18,14 +18,6 @@ class LostNodes(Cluster):
         self.assertIn("going on with", self.log(), self.log("cluster/slurmd.n2.log"))
         self.assert_same_run(self.path("run"), self.path("whole"))
 
-    def kill_host(self, host):
-        """Every process of the host but the one that keeps its namespaces."""
-        with open(os.path.join(self.cluster, f"keeper.{host}")) as keeper:
-            keeper = int(keeper.read())
-        for process in self.processes(host):
-            if process != keeper:
-                os.kill(process, signal.SIGKILL)
-
     def test_a_job_goes_on_after_a_pre_emption(self):
         config = self.training(epochs=120)
         job = self.submit("train.sbatch", config, self.path("run"), options=(*BOTH, "--time=30"))
