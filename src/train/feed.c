@@ -231,19 +231,22 @@ void hm_feed_rows(const hm_feed *feed, int64_t first_row, hm_matrix out)
 
 const char *const hm_split_names[] = {[HM_TRAIN] = "train", [HM_TEST] = "test"};
 
-/* Of each group of softmax units one is on, or its probabilities are given: of bytes each is up to half of 1/255
- * off. */
+/* Of each group of softmax units one is 1 and the others are 0: counted, as a sum with a tolerance would pass other
+ * rows of wide groups. */
 static hm_status check_groups(const hm_transform *transform, int64_t columns, const float *values, int64_t row)
 {
     int64_t own = columns - transform->labels, group = transform->group < 0 ? own : transform->group;
     for (int64_t begin = 0; group > 0 && begin + group <= own; begin += group) {
-        double sum = 0;
-        for (int64_t c = begin; c < begin + group; c++) sum += (double)values[c];
-        HM_REQUIRE(fabs(sum - 1) < 1e-3 + 0.002 * (double)group, HM_EDATA,
-                   "%s: %s/x row %lld: columns %lld to %lld add up to %g; softmax units have one 1 in each group "
-                   "(model.visible_group)",
+        int64_t ones = 0, others = 0;
+        for (int64_t c = begin; c < begin + group; c++) {
+            ones += values[c] == 1.0f;
+            others += values[c] != 1.0f && values[c] != 0.0f;
+        }
+        HM_REQUIRE(ones == 1 && others == 0, HM_EDATA,
+                   "%s: %s/x row %lld: columns %lld to %lld hold %lld ones and %lld values between 0 and 1; softmax "
+                   "units have exactly one 1 in each group, and 0 elsewhere (model.visible_group)",
                    transform->file, hm_split_names[transform->split], (long long)row, (long long)begin,
-                   (long long)(begin + group - 1), sum);
+                   (long long)(begin + group - 1), (long long)ones, (long long)others);
     }
     return HM_OK;
 }

@@ -49,8 +49,8 @@ void hm_transform_row(const hm_transform *transform, const hm_source *source, co
                       int64_t epoch, float *out);
 
 /* The same row as expectations: thresholded, or its values. HM_EDATA naming file, row and column of a value outside [0,
- * 1] (before it is thresholded), unless the transform is of real values, or the row and columns of a group that has not
- * one 1. Not collective. */
+ * 1] (before it is thresholded), unless the transform is of real values, or the row and columns of a group in which
+ * not exactly one value is 1 and the others are 0. Not collective. */
 hm_status hm_transform_rates(const hm_transform *transform, const hm_source *source, const void *raw, int64_t row,
                              float *out);
 

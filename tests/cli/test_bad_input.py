@@ -204,7 +204,7 @@ class BadRuns(Case):
         self.refuse_train(2, ["train.estimator", "exact", "layer 1 is a part"], good, "--set", "model.family=dbn", "--set",
                           "model.hidden=[5, 4]", "--set", "train.objective=pretrain", "--set", "train.layer=1", "--set",
                           "train.estimator=exact")
-        self.refuse_train(3, ["row 0: columns 0 to 783 add up to", "one 1 in each group"], good, "--set",
+        self.refuse_train(3, ["row 0: columns 0 to 783 hold", "one 1 in each group"], good, "--set",
                           "model.visible_units=softmax", "--set", "data.binarize=threshold")
         self.refuse_train(2, ["learn_variance", "these are bernoulli"], good, "--set", "model.learn_variance=true")
         self.refuse_train(2, ["visible_group", "these are bernoulli"], good, "--set", "model.visible_group=4")
@@ -234,7 +234,7 @@ class BadRuns(Case):
         self.succeed("import", "csv", train, "--header", "no", "--test", test, "-o", data)
         self.succeed("train", self.config(data, model="hidden: 3, visible_units: softmax", train="epochs: 1, batch: 8"),
                      "-o", run)
-        self.refuse(3, ["test/x row 1: columns 0 to 2 add up to 2", "one 1 in each group"], "evaluate", run, ranks=2)
+        self.refuse(3, ["test/x row 1: columns 0 to 2 hold 2 ones", "one 1 in each group"], "evaluate", run, ranks=2)
         self.succeed("evaluate", run, "--split", "train")
 
     def test_command_line(self):

@@ -499,6 +499,35 @@ static void bad_values_are_refused_with_their_place(void **state)
     refused(INFINITY, "inf");
 }
 
+/* One row of a softmax group of `columns`: `ones` columns of 1, the next of `other`. */
+static hm_status group_status(int64_t columns, int64_t ones, float other)
+{
+    float row[2000] = {0}, out[2000];
+    hm_transform transform = {.file = "rows.h5", .binarize = HM_BINARIZE_NONE, .group = -1};
+    hm_source *source;
+    for (int64_t c = 0; c < ones; c++) row[c] = 1;
+    row[ones] = other;
+    assert_ok(hm_source_memory(HM_FLOAT32, 1, columns, row, &source));
+    hm_status status = hm_transform_rates(&transform, source, row, 0, out);
+    source->close(source);
+    hm_error_clear();
+    return status;
+}
+
+/* However wide the group, and however near its sum is to 1. */
+static void softmax_rows_have_exactly_one_1(void **state)
+{
+    (void)state;
+    const int64_t widths[] = {2, 3, 499, 500, 1999};
+    for (int width = 0; width < 5; width++) {
+        assert_int_equal(group_status(widths[width], 1, 0), HM_OK);
+        assert_int_equal(group_status(widths[width], 0, 0), HM_EDATA);
+        assert_int_equal(group_status(widths[width], 1, 1), HM_EDATA);
+        assert_int_equal(group_status(widths[width], 0, 0.999f), HM_EDATA);
+        assert_int_equal(group_status(widths[width], 1, 1e-6f), HM_EDATA);
+    }
+}
+
 static void too_few_rows_are_refused(void **state)
 {
     (void)state;
@@ -527,6 +556,7 @@ int main(void)
         cmocka_unit_test(base_rates_are_smoothed_means),
         cmocka_unit_test(changed_data_have_another_fingerprint),
         cmocka_unit_test(bad_values_are_refused_with_their_place),
+        cmocka_unit_test(softmax_rows_have_exactly_one_1),
         cmocka_unit_test(too_few_rows_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
