@@ -2,7 +2,9 @@
 
 #include "core/memory.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +29,7 @@ static bool is_silent(int process)
     char path[64], line[512] = "", *state;
     snprintf(path, sizeof path, "/proc/%d/stat", process);
     FILE *file = fopen(path, "r");
-    if (!file) return true;
+    if (!file) return kill(process, 0) != 0 && errno == ESRCH; /* gone, or a system without /proc */
     size_t got = fread(line, 1, sizeof line - 1, file);
     fclose(file);
     line[got] = '\0';
