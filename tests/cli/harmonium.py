@@ -16,7 +16,7 @@ SOURCE = os.environ.get("HARMONIUM_SOURCE", ".")
 # As root, on more ranks than cores; without probing for networks, which takes most of a short command's time (tests/slurm
 # has networks).
 MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1",
-       "OMPI_MCA_pml": "ob1", "OMPI_MCA_btl": "self,vader", "OMP_WAIT_POLICY": "passive"}
+       "OMPI_MCA_pml": "ob1", "OMPI_MCA_btl": "self,vader"}
 
 A_HANG = 1000  # seconds: a machine that is slow and busy may take minutes for what usually takes half a minute
 
