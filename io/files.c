@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +152,26 @@ static bool claim(int file)
     return set_lock(file, F_WRLCK, false) != TAKEN && fstat(file, &about) == 0 && about.st_nlink > 0;
 }
 
+/* The names that were made last. Each is made once only, so that the name of a file which has been renamed or removed
+ * since then stands for nothing. */
+enum { REMEMBERED = 8 };
+static char *_Atomic remembered[REMEMBERED];
+
+static void remember(const char *name)
+{
+    static int at;
+    free(atomic_exchange(&remembered[at], strdup(name)));
+    at = (at + 1) % REMEMBERED;
+}
+
+void hm_temporary_remove_all(void)
+{
+    for (int at = 0; at < REMEMBERED; at++) {
+        const char *name = atomic_load(&remembered[at]);
+        if (name) unlink(name);
+    }
+}
+
 hm_status hm_temporary_make(const char *path, char **name, int *descriptor)
 {
     enum { ATTEMPTS = 100 };
@@ -164,6 +185,7 @@ hm_status hm_temporary_make(const char *path, char **name, int *descriptor)
         if (file < 0 && errno != EEXIST) break;
         if (file >= 0 && claim(file)) {
             *descriptor = file;
+            remember(*name);
             return HM_OK;
         }
         if (file >= 0) close(file);

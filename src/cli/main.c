@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "cli/blas.h"
+#include "cli/limits.h"
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
@@ -9,6 +10,8 @@
 #include "core/memory.h"
 #include "mpi/comm_mpi.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <mpi.h>
 #include <signal.h>
 #include <stdio.h>
@@ -108,15 +111,32 @@ void hm_end_without_rank(const char *message, bool speaks)
     _exit(HM_ELOST);
 }
 
+/* A descriptor that is closed (`>&-`) would become that of the next file, into which messages would go. */
+static void open_standard_files(void)
+{
+    for (int descriptor = STDIN_FILENO; descriptor <= STDERR_FILENO; descriptor++) {
+        if (fcntl(descriptor, F_GETFD) != -1 || errno != EBADF) continue;
+        /* The lowest that is free, which is this one. Writing to what is open for reading fails, and is told. */
+        (void)!open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+    }
+}
+
+#if !defined __SANITIZE_ADDRESS__ /* whose checks begin later */
+/* Runs before the libraries' own first moments. */
+__attribute__((section(".preinit_array"), used)) static void (*const before_libraries)(int, char **,
+                                                                                       char **) = hm_limits_prepare;
+#endif
+
 int main(int argc, char **argv)
 {
     hm_comm *comm = NULL;
     int provided;
+    open_standard_files();
     /* A write beyond a limit, or to a reader that has gone, is an error to report, not a death. */
     signal(SIGXFSZ, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     const hm_command *command = argc > 1 ? find_command(argv[1]) : NULL;
-    if (command && command->stoppable) hm_signals_catch();
+    hm_signals_catch(command && command->stoppable);
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
     /* Threads are asked for where they are used; libraries inside a shard have one. */
     hm_blas_use_one_thread();

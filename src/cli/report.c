@@ -162,6 +162,17 @@ static void free_report(hm_report *report)
     free(report);
 }
 
+/* A reader that has seen enough (`| head`) or was never there (`>&-`) is no failure: the work is done. */
+static hm_status flush(const hm_cli *cli)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout)) return HM_OK;
+    if (errno == EBADF) cli->log->warn(cli->log, "standard output is closed: the report is shown nowhere");
+    HM_REQUIRE(errno == EPIPE || errno == EBADF, HM_EOUTPUT,
+               "standard output cannot be written: %s; only the report is lost, the results are stored",
+               strerror(errno));
+    return HM_OK;
+}
+
 hm_status hm_report_print(hm_report *report, const hm_cli *cli)
 {
     HM_REQUIRE(report, HM_EINTERNAL, "out of memory: the report");
@@ -174,10 +185,7 @@ hm_status hm_report_print(hm_report *report, const hm_cli *cli)
     }
     free_report(report);
     HM_REQUIRE(!broken, HM_EINTERNAL, "out of memory: the report");
-    /* A reader that has seen enough (`| head`) is no failure. */
-    HM_REQUIRE(fflush(stdout) == 0 || errno == EPIPE, HM_EOUTPUT, "standard output cannot be written: %s",
-               strerror(errno));
-    return HM_OK;
+    return flush(cli);
 }
 
 hm_status hm_report_finish(hm_report *report, const hm_cli *cli, hm_status status)

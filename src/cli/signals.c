@@ -1,30 +1,41 @@
 #include "cli/signals.h"
 
+#include "io/files.h"
+
 #include <signal.h>
 #include <stddef.h>
 
 static const struct {
     int number;
     const char *name;
-} stopping[] = {{SIGTERM, "SIGTERM"}, {SIGINT, "SIGINT"}, {SIGUSR1, "SIGUSR1"}};
+} stopping[] = {{SIGTERM, "SIGTERM"}, {SIGINT, "SIGINT"}, {SIGHUP, "SIGHUP"}, {SIGUSR1, "SIGUSR1"}};
 enum { STOPPING = sizeof stopping / sizeof stopping[0] };
 
 static volatile sig_atomic_t caught;
 
+static void end(int number)
+{
+    hm_temporary_remove_all();
+    signal(number, SIG_DFL);
+    raise(number); /* taken when this function returns */
+}
+
 static void remember(int number)
 {
-    if (caught) {
-        signal(number, SIG_DFL);
-        raise(number); /* taken when this function returns */
-    }
+    if (caught) end(number);
     caught = number;
 }
 
-void hm_signals_catch(void)
+void hm_signals_catch(bool stoppable)
 {
-    struct sigaction action = {.sa_handler = remember, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_handler = stoppable ? remember : end, .sa_flags = SA_RESTART}, before;
     sigemptyset(&action.sa_mask);
-    for (int at = 0; at < STOPPING; at++) sigaction(stopping[at].number, &action, NULL);
+    for (int at = 0; at < STOPPING; at++) {
+        int number = stopping[at].number;
+        bool listens = stoppable && number != SIGHUP;
+        if (!listens && sigaction(number, NULL, &before) == 0 && before.sa_handler == SIG_IGN) continue;
+        sigaction(number, &action, NULL);
+    }
 }
 
 const char *hm_signals_caught(void)

@@ -1,10 +1,15 @@
-/* Signals that ask a training to stop: SIGTERM, SIGINT, SIGUSR1 (Slurm's --signal=B:USR1@120). The first is remembered;
- * the second ends the process at once. */
+/* Signals. Training stops when one of SIGTERM, SIGINT, SIGHUP, SIGUSR1 (Slurm's --signal=B:USR1@120) comes: the first
+ * is remembered; the second ends the process at once. They end the other commands, which leave no temporary files
+ * behind.
+ */
 #ifndef HM_SIGNALS_H
 #define HM_SIGNALS_H
 
-/* From here on. */
-void hm_signals_catch(void);
+#include <stdbool.h>
+
+/* From here on. `stoppable`: the command looks at hm_signals_caught. A signal that was ignored when the program started
+ * stays ignored, as `nohup` wants it of SIGHUP; a stoppable command still listens to the other three. */
+void hm_signals_catch(bool stoppable);
 
 /* The name of the signal that came, "SIGTERM"; NULL when none did. */
 const char *hm_signals_caught(void);
