@@ -114,7 +114,7 @@ static void find_verdict(const hm_assessment *e, const char *name, bracket *b)
     double wrong = exact->done ? b->low->log_z - exact->ais.log_z : 0;
     const hm_ais_result *open = is_open(b->low) ? b->low : is_open(b->high) ? b->high : NULL;
     if (is_grey(e))
-        snprintf(b->verdict, sizeof b->verdict, "%s: do not quote; set data.binarize", grey_data);
+        snprintf(b->verdict, sizeof b->verdict, "%s: do not quote; train with data.binarize", grey_data);
     else if (!(fabs(wrong) <= TRUSTED_GAP + TRUSTED_SIGMAS * b->low->log_z_stderr))
         snprintf(b->verdict, sizeof b->verdict, "forward is %.1f nats from the exact log Z: do not quote", fabs(wrong));
     else if (!(fabs(b->gap) <= TRUSTED_GAP + TRUSTED_SIGMAS * error))

@@ -1,6 +1,7 @@
 #include "cli/run.h"
 
 #include "cli/folder.h"
+#include "cli/trained.h"
 #include "cli/unused.h"
 #include "core/kernels.h"
 #include "core/memory.h"
@@ -387,6 +388,7 @@ hm_status hm_run_configure(hm_run *run, hm_cli *cli, const char *name, const cha
     *run = (hm_run){.stored = stored};
     HM_TRY(cli->comm->agree(cli->comm, configure(run, cli->comm, name, text, sets)));
     HM_TRY(cli->comm->agree(cli->comm, hm_comm_mpi_set_timeout(cli->comm, run->general.timeout, hm_end_without_rank)));
+    run->data_seed = (uint64_t)run->general.seed;
     run->team = (hm_team){.threads = (int)run->general.threads};
     run->workers = (hm_workers){.comm = cli->comm,
                                 .team = &run->team,
@@ -484,7 +486,7 @@ hm_transform hm_run_transform(const hm_run *run, hm_split split, int64_t labels)
     return (hm_transform){.file = run->data.file,
                           .binarize = run->data.binarize,
                           .threshold = (float)run->data.threshold,
-                          .seed = (uint64_t)run->general.seed,
+                          .seed = run->data_seed,
                           .split = split,
                           .real = class->takes_reals && class->takes_reals(run->model_settings),
                           .group = class->group ? class->group(run->model_settings) : 0,
@@ -536,8 +538,11 @@ hm_status hm_run_load(hm_run *run, hm_cli *cli, const char *folder, const hm_tex
     hm_status status = hm_path_in(folder, "model.h5", &path);
     if (status == HM_OK) status = hm_folder_check_finished(folder);
     if (status == HM_OK) status = hm_model_file_info(path, &info);
+    if (status == HM_OK) status = hm_trained_check_texts(sets);
     status = cli->comm->agree(cli->comm, status);
     if (status == HM_OK) status = hm_run_configure(run, cli, path, info.config, true, sets);
+    if (status == HM_OK) status = cli->comm->agree(cli->comm, hm_trained_check_sets(run));
+    run->data_seed = info.seed;
     if (status == HM_OK) status = cli->comm->agree(cli->comm, load_parameters(path, run, info.visible, model));
     if (status == HM_OK) status = check_one_model(cli->comm, path, info.identity, run->identity);
     hm_model_info_free(&info);

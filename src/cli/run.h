@@ -51,6 +51,7 @@ typedef struct hm_run {
     int family; /* index into hm_model_classes, as the setting model.family */
     void *model_settings;
     hm_general_settings general;
+    uint64_t data_seed; /* by which data are drawn binary: general.seed of the training, whatever --set says later */
     hm_data_settings data;
     hm_train_settings train;
     hm_contrast_settings contrast;
@@ -114,7 +115,7 @@ hm_transform hm_run_transform(const hm_run *run, hm_split split, int64_t labels)
 hm_status hm_open_split(hm_comm *comm, const char *file, const char *split, int64_t classes, hm_source **out);
 
 /* A finished run: its configuration (as stored in model.h5, then --set) and its model with parameters, ready for
- * inference. HM_EDATA when RUN holds no model. Free *model and the run. Collective. */
+ * inference. HM_EDATA when RUN holds no model, HM_EUSAGE when a --set changes what was trained. Free *model and the run. Collective. */
 hm_status hm_run_load(hm_run *run, hm_cli *cli, const char *folder, const hm_texts *sets, hm_model **model);
 
 #endif
