@@ -26,9 +26,13 @@ static const struct {
     size_t offset;
     bool optional;
 } numbers[] = {
-    {"shards", offsetof(hm_model_info, shards), false}, {"ranks", offsetof(hm_model_info, ranks), false},
-    {"epochs", offsetof(hm_model_info, epochs), false}, {"visible", offsetof(hm_model_info, visible), false},
-    {"height", offsetof(hm_model_info, height), true},  {"width", offsetof(hm_model_info, width), true},
+    {"shards", offsetof(hm_model_info, shards), false},
+    {"ranks", offsetof(hm_model_info, ranks), false},
+    {"epochs", offsetof(hm_model_info, epochs), false},
+    {"visible", offsetof(hm_model_info, visible), false},
+    {"height", offsetof(hm_model_info, height), true},
+    {"width", offsetof(hm_model_info, width), true},
+    {"data_fingerprint", offsetof(hm_model_info, fingerprint), true},
 };
 enum { NUMBERS = sizeof numbers / sizeof numbers[0] };
 
@@ -106,6 +110,7 @@ static hm_status write_model(hm_store *store, const hm_model_info *info, const h
 {
     HM_TRY(write_info(store, info));
     char identity[HM_IDENTITY_TEXT];
+    if (info->preprocessing) HM_TRY(hm_preprocessing_store(store, info->preprocessing));
     HM_TRY(hm_parameters_write(store, "/parameters", layout, params));
     HM_TRY(find_identity(store, info->config, identity));
     HM_TRY(hm_store_set_text(store, "/", "identity", identity));
@@ -277,7 +282,9 @@ static hm_status write_samples(hm_store *store, const char *identity, const hm_s
     const hm_field field = {.name = path,
                             .type = classes ? HM_FIELD_INT32 : HM_FIELD_FLOAT32,
                             .dims = classes ? 1 : 2,
-                            .axes = {"sample", classes ? NULL : "visible"},
+                            .axes = {"sample", classes         ? NULL
+                                               : samples->axis ? samples->axis
+                                                               : "visible"},
                             .description = samples->description};
     const int64_t shape[2] = {samples->at.rows, samples->at.columns};
     HM_TRY(hm_store_write(store, &field, shape, classes ? (const void *)classes : samples->at.at));

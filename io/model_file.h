@@ -1,10 +1,11 @@
 /* model.h5: a trained model - its configuration, its parameters, what was estimated of it, what was sampled from it.
  *
  *     /                       attributes family, config (YAML), seed, shards, ranks, epochs, visible, height, width,
- *                             identity
+ *                             identity, data_fingerprint
+ *     /preprocessing          what `harmonium whiten` did to the rows of training, if it did (preprocessing.h)
  *     /parameters/NAME        float32, as many dimensions as the tensor
  *     /evaluation/METHOD/...  scalars and arrays; settings of the estimate as attributes of the group
- *     /samples/NAME           (n, visible)
+ *     /samples/NAME           (n, visible); NAME_latent (n, latent), NAME_data (n, original)
  *     /metrics                external link to metrics.h5
  *
  * Nothing here is collective: parameters are the same on every rank, and rank 0 writes. Adding to an existing file is
@@ -17,6 +18,7 @@
 #include "core/pack.h"
 #include "core/status.h"
 #include "io/fields.h"
+#include "io/preprocessing.h"
 #include "io/store.h"
 
 /* The identity of a model: the digest (XXH3-128) of its configuration and its parameters, as text. Estimates and
@@ -29,9 +31,11 @@ typedef struct hm_model_info {
     char *config; /* the resolved configuration, YAML */
     uint64_t seed;
     int64_t shards, ranks, epochs;
-    int64_t visible;                 /* columns of the data */
-    int64_t height, width;           /* of a row as an image; 0 when it is none (and then not in the file) */
-    char identity[HM_IDENTITY_TEXT]; /* filled when read, ignored when written */
+    int64_t visible;                       /* columns of the data */
+    int64_t height, width;                 /* of a row as an image; 0 when it is none (and then not in the file) */
+    int64_t fingerprint;                   /* of the training rows (hm_fingerprint); 0 in files of before it was kept */
+    const hm_preprocessing *preprocessing; /* when written: that of the training rows, or NULL; borrowed */
+    char identity[HM_IDENTITY_TEXT];       /* filled when read, ignored when written */
 } hm_model_info;
 
 void hm_model_info_free(hm_model_info *info);
@@ -111,6 +115,7 @@ hm_status hm_model_file_scalar(const char *path, const char *name, double *value
 typedef struct hm_samples {
     const char *name, *description;
     hm_matrix at;           /* (n, visible) */
+    const char *axis;       /* what the columns are; NULL: visible units */
     const int32_t *classes; /* (n), which are stored instead; `at` has nothing but their number of rows. Or NULL */
 } hm_samples;
 enum { HM_SAMPLES_NAME_MAX = 200 }; /* letters of a name */

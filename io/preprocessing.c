@@ -4,6 +4,7 @@
 #include "io/dataset.h"
 #include "io/store.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,8 @@ static const hm_field scale_field = {.name = "/preprocessing/scale",
                                      .type = HM_FIELD_FLOAT64,
                                      .dims = 1,
                                      .axes = {"original"},
-                                     .description = "by which a column less its mean was multiplied"};
+                                     .description = "by which a column less its mean was multiplied; 0 where "
+                                                    "it was constant"};
 static const hm_field matrix_field = {.name = "/preprocessing/matrix",
                                       .type = HM_FIELD_FLOAT64,
                                       .dims = 2,
@@ -49,6 +51,7 @@ typedef struct preprocessed {
     const hm_preprocessing *preprocessing;
     unsigned char *raw; /* one row */
     double *x;          /* (original) */
+    int64_t lost;       /* hm_preprocessed_lost */
 } preprocessed;
 
 static double value_of(const preprocessed *data, int64_t column)
@@ -60,6 +63,14 @@ static double value_of(const preprocessed *data, int64_t column)
     return (double)value / unit;
 }
 
+/* Differs x - mean of a column without a scale from 0 by more than rounding? */
+static bool is_lost(const hm_preprocessing *p, const double x[])
+{
+    for (int64_t i = 0; p->scale && i < p->original; i++)
+        if (p->scale[i] == 0 && fabs(x[i]) > 8 * (double)FLT_EPSILON * fabs(p->mean[i])) return true;
+    return false;
+}
+
 static hm_status preprocessed_read(hm_source *source, int64_t begin, int64_t count, void *out)
 {
     preprocessed *data = (preprocessed *)source;
@@ -68,6 +79,7 @@ static hm_status preprocessed_read(hm_source *source, int64_t begin, int64_t cou
         float *z = (float *)out + row * p->visible;
         HM_TRY(data->rows->read(data->rows, begin + row, 1, data->raw));
         for (int64_t i = 0; i < p->original; i++) data->x[i] = value_of(data, i) - p->mean[i];
+        data->lost += is_lost(p, data->x);
         for (int64_t k = 0; k < p->visible; k++) {
             double sum = p->scale ? p->scale[k] * data->x[k] : 0;
             for (int64_t i = 0; p->matrix && i < p->original; i++) sum += p->matrix[k * p->original + i] * data->x[i];
@@ -114,10 +126,12 @@ hm_status hm_preprocessed(const hm_preprocessing *preprocessing, hm_source *rows
     return HM_OK;
 }
 
+int64_t hm_preprocessed_lost(const hm_source *source) { return ((const preprocessed *)source)->lost; }
+
 void hm_preprocessing_undo(const hm_preprocessing *p, const float *z, float *x)
 {
     for (int64_t i = 0; i < p->original; i++) {
-        double sum = p->mean[i] + (p->scale ? (double)z[i] / p->scale[i] : 0);
+        double sum = p->mean[i] + (p->scale && p->scale[i] > 0 ? (double)z[i] / p->scale[i] : 0);
         for (int64_t k = 0; p->inverse && k < p->visible; k++) sum += p->inverse[i * p->visible + k] * (double)z[k];
         x[i] = (float)sum;
     }
@@ -125,7 +139,7 @@ void hm_preprocessing_undo(const hm_preprocessing *p, const float *z, float *x)
 
 /* ---- in the file ------------------------------------------------------------------------------------------------ */
 
-static hm_status write_datasets(hm_store *store, const hm_preprocessing *p)
+hm_status hm_preprocessing_store(hm_store *store, const hm_preprocessing *p)
 {
     const int64_t mean[] = {p->original}, matrix[] = {p->visible, p->original}, inverse[] = {p->original, p->visible};
     HM_TRY(hm_store_write(store, &mean_field, mean, p->mean));
@@ -141,7 +155,7 @@ hm_status hm_preprocessed_write(const char *path, hm_import *train, hm_import *t
 {
     hm_store *store;
     HM_TRY(hm_dataset_begin(path, train, test, &store));
-    hm_status status = write_datasets(store, preprocessing);
+    hm_status status = hm_preprocessing_store(store, preprocessing);
     if (status == HM_OK) status = hm_store_commit(store);
     hm_store_close(store);
     return status;
@@ -164,17 +178,29 @@ static hm_status read_array(hm_store *store, const hm_field *field, const int64_
     return hm_store_read(store, field, shape.size, *out);
 }
 
-static hm_status read_datasets(hm_store *store, hm_preprocessing *out)
+/* Columns of z, and of x, as the file has them. */
+static hm_status read_size(hm_store *store, const hm_format *format, hm_preprocessing *out)
 {
     enum { COLUMNS_MAX = 1 << 20 };
-    char *method = NULL;
-    hm_shape x, mean;
-    HM_TRY(hm_store_shape(store, "/train/x", &x));
+    hm_shape x = {0}, mean;
+    if (format == &hm_format_model) {
+        x.dims = 2;
+        HM_TRY(hm_store_get_int(store, "/", "visible", &x.size[1]));
+    } else
+        HM_TRY(hm_store_shape(store, "/train/x", &x));
     HM_TRY(hm_store_shape(store, mean_field.name, &mean));
-    HM_REQUIRE(x.dims == 2 && mean.dims == 1 && mean.size[0] <= COLUMNS_MAX && x.size[1] <= COLUMNS_MAX, HM_EDATA,
-               "%s: /preprocessing/mean is no vector", hm_store_path(store));
+    HM_REQUIRE(x.dims == 2 && mean.dims == 1 && mean.size[0] <= COLUMNS_MAX && x.size[1] <= COLUMNS_MAX &&
+                   x.size[1] > 0,
+               HM_EDATA, "%s: /preprocessing/mean is no vector", hm_store_path(store));
     out->visible = x.size[1];
     out->original = mean.size[0];
+    return HM_OK;
+}
+
+static hm_status read_datasets(hm_store *store, const hm_format *format, hm_preprocessing *out)
+{
+    char *method = NULL;
+    HM_TRY(read_size(store, format, out));
     const int64_t matrix[] = {out->visible, out->original}, inverse[] = {out->original, out->visible};
     HM_TRY(read_array(store, &mean_field, &out->original, &out->mean));
     HM_TRY(read_array(store, &scale_field, &out->original, &out->scale));
@@ -185,23 +211,38 @@ static hm_status read_datasets(hm_store *store, hm_preprocessing *out)
     for (int at = 0; methods[at]; at++)
         if (strcmp(methods[at], method) == 0) out->method = methods[at];
     free(method);
+    for (int64_t i = 0; out->scale && i < out->original; i++)
+        HM_REQUIRE(isfinite(out->scale[i]) && out->scale[i] >= 0, HM_EDATA, "%s: %s of column %lld is %g",
+                   hm_store_path(store), scale_field.name, (long long)i, out->scale[i]);
     bool whole = out->scale ? out->visible == out->original : out->matrix && out->inverse;
     HM_REQUIRE(out->method && whole, HM_EDATA, "%s: /preprocessing is not whole", hm_store_path(store));
     return HM_OK;
 }
 
-hm_status hm_preprocessing_read(const char *path, hm_preprocessing *out, bool *found)
+hm_status hm_preprocessing_read(const char *path, const hm_format *format, hm_preprocessing *out, bool *found)
 {
     hm_store *store;
     *out = (hm_preprocessing){0};
     *found = false;
-    HM_TRY(hm_store_open(path, &hm_format_data, &store));
+    HM_TRY(hm_store_open(path, format, &store));
     hm_status status = HM_OK;
     if (hm_store_has(store, mean_field.name)) {
-        status = read_datasets(store, out);
+        status = read_datasets(store, format, out);
         *found = status == HM_OK;
     }
     hm_store_close(store);
     if (status != HM_OK) hm_preprocessing_free(out);
     return status;
+}
+
+static bool same_numbers(const double *a, const double *b, int64_t count)
+{
+    return (!a && !b) || (a && b && memcmp(a, b, (size_t)count * sizeof *a) == 0);
+}
+
+bool hm_preprocessing_same(const hm_preprocessing *a, const hm_preprocessing *b)
+{
+    return a->method == b->method && a->original == b->original && a->visible == b->visible &&
+           same_numbers(a->mean, b->mean, a->original) && same_numbers(a->scale, b->scale, a->original) &&
+           same_numbers(a->matrix, b->matrix, a->visible * a->original);
 }

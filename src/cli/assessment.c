@@ -14,6 +14,9 @@ static const char classification[] = "classification";
 /* Why the log-probabilities of such data are none. */
 static const char grey_data[] = "the data hold values between 0 and 1, which binary units have no probability for";
 
+const char hm_changed_data[] =
+    "the training rows are not those that the model was trained on; the file was changed or replaced";
+
 /* Do the results speak of the probability of such rows? */
 static bool is_grey(const hm_assessment *e)
 {
@@ -24,7 +27,7 @@ static bool is_grey(const hm_assessment *e)
 
 /* ---- results ---------------------------------------------------------------------------------------------------- */
 
-enum { RESULTS_MAX = HM_RESULTS_MAX, NOTES_MAX = 8 };
+enum { RESULTS_MAX = HM_RESULTS_MAX, NOTES_MAX = 10 };
 
 /* Mean log p(v) = -mean F(v) - log Z. */
 static double log_prob(const hm_assessment *e, int split, int method)
@@ -115,6 +118,8 @@ static void find_verdict(const hm_assessment *e, const char *name, bracket *b)
     const hm_ais_result *open = is_open(b->low) ? b->low : is_open(b->high) ? b->high : NULL;
     if (is_grey(e))
         snprintf(b->verdict, sizeof b->verdict, "%s: do not quote; train with data.binarize", grey_data);
+    else if (e->changed)
+        snprintf(b->verdict, sizeof b->verdict, "%s: do not quote", hm_changed_data);
     else if (!(fabs(wrong) <= TRUSTED_GAP + TRUSTED_SIGMAS * b->low->log_z_stderr))
         snprintf(b->verdict, sizeof b->verdict, "forward is %.1f nats from the exact log Z: do not quote", fabs(wrong));
     else if (!(fabs(b->gap) <= TRUSTED_GAP + TRUSTED_SIGMAS * error))
@@ -142,6 +147,12 @@ static bool find_bracket(const hm_assessment *e, bracket *b)
     b->raise = raised ? e->estimates[RAISE].ais.log_z : (double)NAN;
     find_verdict(e, reverse ? "reverse" : "RAISE", b);
     return true;
+}
+
+/* The method of the lower estimate. */
+static const char *forward_name(const hm_assessment *e, const bracket *b)
+{
+    return hm_estimate_methods[b->low == &e->estimates[AIS].ais ? AIS : AIS_UNIFORM].name;
 }
 
 static void report_bracket(const hm_assessment *e, hm_report *report)
@@ -217,6 +228,7 @@ hm_status hm_assessment_report(const hm_assessment *e, const char *folder)
     if (e->model->class->bound)
         hm_report_text(report, "bound", "log-probabilities are lower bounds", e->model->class->bound);
     if (is_grey(e)) hm_report_text(report, "log_prob_is_expectation", "these are no log-probabilities", grey_data);
+    if (e->changed) hm_report_text(report, "data_changed", "the data have changed", hm_changed_data);
     for (int method = 0; method < METHODS; method++)
         if (e->estimates[method].done) report_method(e, method, report);
     report_bracket(e, report);
@@ -243,6 +255,7 @@ static void begin_notes(const hm_assessment *e, stored *s, int *count)
     s->notes[(*count)++] = (hm_note){"config", e->run.yaml};
     s->notes[(*count)++] = (hm_note){"data", e->run.data.file};
     if (is_grey(e)) s->notes[(*count)++] = (hm_note){"log_prob_is_expectation", grey_data};
+    if (e->changed) s->notes[(*count)++] = (hm_note){"data_changed", hm_changed_data};
 }
 
 static void conclude(stored *s, const char *method, const char *describe, int results, int notes)
@@ -304,8 +317,10 @@ static hm_status store_method(const hm_assessment *e, int method, stored *s)
         HM_TRY(hm_result_array(s->results, &count, RESULTS_MAX, "betas", ais->betas, ais->temperatures));
         s->notes[notes++] = (hm_note){"base", hm_estimate_methods[method].base};
     }
-    if ((method == REVERSE_AIS || method == RAISE) && find_bracket(e, &s->bracket))
+    if ((method == REVERSE_AIS || method == RAISE) && find_bracket(e, &s->bracket)) {
         s->notes[notes++] = (hm_note){"verdict", s->bracket.verdict};
+        s->notes[notes++] = (hm_note){"bracket_forward", forward_name(e, &s->bracket)};
+    }
     if (e->model->class->bound) s->notes[notes++] = (hm_note){"log_prob_is_bound", e->model->class->bound};
     conclude(s, hm_estimate_methods[method].name, hm_estimate_methods[method].describe, count, notes);
     return HM_OK;

@@ -50,7 +50,10 @@ typedef struct hm_assessment {
     hm_parzen parzen;
     hm_scores scores;
     atomic_bool grey; /* rows between 0 and 1 were judged, which binary units have no probability for */
+    bool changed;     /* the data file does not hold the rows that the model was trained on: hm_changed_data */
 } hm_assessment;
+
+extern const char hm_changed_data[];
 
 /* A method by its name in --method and /evaluation. */
 typedef struct hm_estimate_method {

@@ -1,6 +1,7 @@
 /* harmonium encode RUN -o FILE.h5: the latent variables of a data set, the means of q(h | v), as a data file of its
  * own: to be looked at, or trained on. Rank 0 does it, with the run's threads; rows stream. */
 #include "cli/run.h"
+#include "cli/trained.h"
 
 #include "core/memory.h"
 #include "io/dataset.h"
@@ -122,7 +123,7 @@ static hm_status open_split(encoding *e, hm_split split, hm_import *out)
     bool has = false;
     HM_TRY(hm_dataset_has(file, hm_split_names[split], &has));
     if (!has && split == HM_TEST) return HM_OK; /* there need be none */
-    HM_TRY(hm_dataset_open(file, hm_split_names[split], &rows));
+    HM_TRY(hm_trained_open(&e->run, split, 0, &rows));
     e->rows[split] = rows->rows;
     hm_status status = open_encoded(&e->run, e->model, split, rows, &out->source);
     if (status != HM_OK) rows->close(rows);

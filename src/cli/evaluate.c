@@ -1,5 +1,6 @@
 /* harmonium evaluate RUN: log Z and mean log-probabilities by several methods, printed and stored in RUN/model.h5. */
 #include "cli/assessment.h"
+#include "cli/trained.h"
 
 #include "core/memory.h"
 #include "infer/progress.h"
@@ -95,7 +96,7 @@ static hm_status run_ais_uniform(hm_assessment *e, estimate *out) { return run_f
 /* A split of the data, with as many columns as the model has visible units. */
 static hm_status open_split(const hm_assessment *e, hm_split split, int64_t classes, hm_source **out)
 {
-    HM_TRY(hm_open_split(e->cli->comm, e->run.data.file, hm_split_names[split], classes, out));
+    HM_TRY(hm_trained_open_split(&e->run, e->cli->comm, split, classes, out));
     HM_REQUIRE((*out)->columns == e->model->visible + classes, HM_EDATA,
                "%s: %lld columns; the model has %lld visible units", e->run.data.file, (long long)(*out)->columns,
                (long long)e->model->visible);
@@ -433,12 +434,25 @@ static hm_status agree_on_grey(hm_assessment *e)
     return HM_OK;
 }
 
+/* The data file that the run names should hold what it was trained on. */
+static hm_status check_data(hm_assessment *e)
+{
+    if (e->options->data || hm_config_is_set(e->run.config, "data.file")) return HM_OK;
+    HM_TRY(hm_trained_changed(&e->run, e->cli->comm, &e->changed));
+    if (!e->changed) return HM_OK;
+    char warning[512];
+    snprintf(warning, sizeof warning, "%s: %s", e->run.data.file, hm_changed_data);
+    e->cli->log->warn(e->cli->log, warning);
+    return HM_OK;
+}
+
 static hm_status evaluate(hm_assessment *e, const char *folder)
 {
     hm_comm *comm = e->cli->comm;
     bool chosen[METHODS] = {false};
     HM_TRY(hm_run_load(&e->run, e->cli, folder, &e->options->sets, &e->model));
     if (e->options->data) HM_TRY(hm_run_take_data(&e->run, comm, e->options->data));
+    HM_TRY(check_data(e));
     HM_TRY(open_data(e));
     HM_TRY(choose(e, chosen));
     HM_TRY(run_methods(e, chosen));

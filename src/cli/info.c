@@ -61,7 +61,7 @@ static hm_status report_attribute(hm_store *store, const struct attribute *attri
 }
 
 /* Texts that groups carry: where an estimate started from, and what to think of it. */
-static const char *const group_attributes[] = {"base", "verdict", "log_prob_is_expectation"};
+static const char *const group_attributes[] = {"base", "verdict", "log_prob_is_expectation", "data_changed"};
 enum { GROUP_ATTRIBUTES = sizeof group_attributes / sizeof group_attributes[0] };
 
 static const char *const digest_texts[] = {

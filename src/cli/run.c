@@ -405,6 +405,7 @@ void hm_run_free(hm_run *run)
     hm_config_free(run->config);
     free(run->model_settings);
     free(run->yaml);
+    hm_preprocessing_free(&run->preprocessing);
     *run = (hm_run){0};
 }
 
@@ -504,14 +505,14 @@ hm_status hm_open_split(hm_comm *comm, const char *file, const char *split, int6
     return status;
 }
 
-static hm_status load_parameters(const char *path, const hm_run *run, int64_t visible, hm_model **model)
+static hm_status load_parameters(const char *path, hm_run *run, int64_t visible, hm_model **model)
 {
     HM_TRY(hm_model_declare(run->class, run->model_settings, visible, &run->team, model));
     HM_TRY(hm_model_file_check(path, &(*model)->layout)); /* before there is memory for what the file claims to hold */
     HM_TRY(hm_model_allocate(*model));
     HM_TRY(hm_model_file_params(path, &(*model)->layout, (*model)->params, NULL));
     (*model)->class->refresh(*model);
-    return HM_OK;
+    return hm_preprocessing_read(path, &hm_format_model, &run->preprocessing, &run->whitened);
 }
 
 /* Every rank has read one model: the file was not replaced in between. Collective. */
@@ -543,6 +544,7 @@ hm_status hm_run_load(hm_run *run, hm_cli *cli, const char *folder, const hm_tex
     if (status == HM_OK) status = hm_run_configure(run, cli, path, info.config, true, sets);
     if (status == HM_OK) status = cli->comm->agree(cli->comm, hm_trained_check_sets(run));
     run->data_seed = info.seed;
+    run->fingerprint = info.fingerprint;
     if (status == HM_OK) status = cli->comm->agree(cli->comm, load_parameters(path, run, info.visible, model));
     if (status == HM_OK) status = check_one_model(cli->comm, path, info.identity, run->identity);
     hm_model_info_free(&info);

@@ -10,6 +10,7 @@
 #include "infer/likelihood.h"
 #include "io/config.h"
 #include "io/model_file.h"
+#include "io/preprocessing.h"
 #include "models/model.h"
 #include "train/contrast.h"
 #include "train/feed.h"
@@ -65,6 +66,9 @@ typedef struct hm_run {
     hm_importance_settings importance;
     hm_generation_settings generation;
     hm_checkpoint_settings checkpoint;
+    int64_t fingerprint;                  /* of a finished run: that of its training rows; 0 where it was not kept */
+    hm_preprocessing preprocessing;       /* of a finished run: what was done to its rows before training ... */
+    bool whitened;                        /* ... if anything was */
     hm_section sections[HM_RUN_SECTIONS]; /* tables and structs of all that */
     int section_count;
     char *yaml;                      /* the resolved configuration */
@@ -115,7 +119,8 @@ hm_transform hm_run_transform(const hm_run *run, hm_split split, int64_t labels)
 hm_status hm_open_split(hm_comm *comm, const char *file, const char *split, int64_t classes, hm_source **out);
 
 /* A finished run: its configuration (as stored in model.h5, then --set) and its model with parameters, ready for
- * inference. HM_EDATA when RUN holds no model, HM_EUSAGE when a --set changes what was trained. Free *model and the run. Collective. */
+ * inference. HM_EDATA when RUN holds no model, HM_EUSAGE when a --set changes what was trained. Free *model and the
+ * run. Collective. */
 hm_status hm_run_load(hm_run *run, hm_cli *cli, const char *folder, const hm_texts *sets, hm_model **model);
 
 #endif

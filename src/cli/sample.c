@@ -1,6 +1,7 @@
 /* harmonium sample RUN: draws samples, by Gibbs sampling or from the prior of latent variables, and stores them in
  * RUN/model.h5 under /samples. */
 #include "cli/run.h"
+#include "cli/trained.h"
 
 #include "core/kernels.h"
 #include "core/memory.h"
@@ -10,7 +11,6 @@
 #include "io/dataset.h"
 #include "io/model_file.h"
 #include "io/picture.h"
-#include "io/preprocessing.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -55,6 +55,7 @@ typedef struct sampling {
     int64_t steps;            /* of Gibbs sampling */
     hm_matrix data;           /* (count, visible) --reconstruct: the rows */
     hm_matrix samples, means; /* (count, visible) the visible units of those, and their probabilities */
+    float range[2];           /* of the picture: what black and white stand for; rank 0's */
     int32_t *labels;          /* (count) the class of each; NULL without label units */
 } sampling;
 
@@ -69,7 +70,7 @@ static hm_status read_data(sampling *s)
     bool tested = false;
     HM_TRY(comm->agree(comm, hm_dataset_has(s->run.data.file, hm_split_names[HM_TEST], &tested)));
     hm_split split = tested ? HM_TEST : HM_TRAIN;
-    HM_TRY(hm_open_split(comm, s->run.data.file, hm_split_names[split], 0, &source));
+    HM_TRY(hm_trained_open_split(&s->run, comm, split, 0, &source));
     hm_transform transform = hm_run_transform(&s->run, split, 0);
     hm_status status = HM_OK;
     if (s->options->count > source->rows || source->columns != s->model->visible)
@@ -190,28 +191,45 @@ static hm_status run_gibbs(sampling *s)
 /* Rows in the units of the data before `harmonium whiten`; NULL for data that were not whitened. */
 static hm_status undo_preprocessing(const sampling *s, hm_matrix rows, hm_matrix *out)
 {
-    hm_preprocessing done;
-    bool found = false;
+    const hm_preprocessing *done = &s->run.preprocessing;
     *out = (hm_matrix){0};
-    hm_status status = hm_preprocessing_read(s->run.data.file, &done, &found);
-    if (status != HM_OK || !found || done.visible != s->model->visible) { /* the data may be gone: samples are not */
-        hm_error_clear();
-        hm_preprocessing_free(&done);
-        return HM_OK;
-    }
-    *out = (hm_matrix){NULL, rows.rows, done.original};
-    status = hm_alloc(&out->at, out->rows * out->columns, sizeof(float), "samples");
-    for (int64_t row = 0; status == HM_OK && row < out->rows; row++)
-        hm_preprocessing_undo(&done, rows.at + row * rows.columns, out->at + row * out->columns);
-    hm_preprocessing_free(&done);
-    return status;
+    if (!s->run.whitened) return HM_OK;
+    *out = (hm_matrix){NULL, rows.rows, done->original};
+    HM_TRY(hm_alloc(&out->at, out->rows * out->columns, sizeof(float), "samples"));
+    for (int64_t row = 0; row < out->rows; row++)
+        hm_preprocessing_undo(done, rows.at + row * rows.columns, out->at + row * out->columns);
+    return HM_OK;
 }
 
-static hm_status write_picture(const sampling *s, hm_matrix pixels, const hm_model_info *info, const char *path)
+/* Values that black and white stand for: 0 and 1 where these hold all values. In units that have no black of their own,
+ * as of rows that were standardised elsewhere, black is as far below 0 as white is above it. */
+static void find_range(const sampling *s, hm_matrix pixels, float range[2])
 {
+    float low = 0, high = 1;
+    for (int64_t i = 0; i < pixels.rows * pixels.columns; i++) {
+        low = fminf(low, pixels.at[i]);
+        high = fmaxf(high, pixels.at[i]);
+    }
+    float far = fmaxf(-low, high);
+    range[0] = low < 0 && !s->run.whitened ? -far : low;
+    range[1] = low < 0 && !s->run.whitened ? far : high;
+}
+
+/* The range of values becomes that from black to white. */
+static hm_status write_picture(sampling *s, hm_matrix pixels, const hm_model_info *info, const char *path)
+{
+    float *range = s->range;
     HM_REQUIRE(info->height * info->width == pixels.columns, HM_EUSAGE,
                "--png: the data are not images (no height and width in %s)", path);
-    return hm_picture_grid(s->options->picture, pixels, info->height, info->width);
+    find_range(s, pixels, range);
+    if (range[0] == 0 && range[1] == 1) return hm_picture_grid(s->options->picture, pixels, info->height, info->width);
+    hm_matrix shown = {NULL, pixels.rows, pixels.columns};
+    HM_TRY(hm_alloc(&shown.at, pixels.rows * pixels.columns, sizeof(float), "a picture"));
+    for (int64_t i = 0; i < pixels.rows * pixels.columns; i++)
+        shown.at[i] = (pixels.at[i] - range[0]) / (range[1] - range[0]);
+    hm_status status = hm_picture_grid(s->options->picture, shown, info->height, info->width);
+    free(shown.at);
+    return status;
 }
 
 static const char *default_name(const sampling *s)
@@ -221,8 +239,7 @@ static const char *default_name(const sampling *s)
 }
 
 /* Each row of data, and its reconstruction to the right of it. */
-static hm_status pair_up(const sampling *s, hm_matrix data, hm_matrix pixels, const hm_model_info *info,
-                         const char *path)
+static hm_status pair_up(sampling *s, hm_matrix data, hm_matrix pixels, const hm_model_info *info, const char *path)
 {
     hm_matrix pairs = {NULL, 2 * pixels.rows, pixels.columns};
     size_t row_bytes = (size_t)pixels.columns * sizeof(float);
@@ -255,6 +272,7 @@ static void list_decoded(listing *all, const sampling *s)
 {
     list(all, s, "", "mean of p(v | h) of the latent variables of the same row", s->means);
     list(all, s, "_latent", "latent variables of the top layer", s->states);
+    all->of[all->count - 1].axis = "latent";
     if (s->options->reconstruct)
         list(all, s, "_rows", "the rows of data whose q(h | v) they are the means of", s->data);
 }
@@ -272,7 +290,7 @@ static void list_samples(listing *all, const sampling *s)
 }
 
 /* Means, or each row of data beside its own, in the units of the data. */
-static hm_status draw_picture(const sampling *s, const char *path, const hm_model_info *info, hm_matrix undone)
+static hm_status draw_picture(sampling *s, const char *path, const hm_model_info *info, hm_matrix undone)
 {
     hm_matrix shown = undone.at ? undone : s->means, data = {0};
     if (!s->options->picture) return HM_OK;
@@ -283,20 +301,23 @@ static hm_status draw_picture(const sampling *s, const char *path, const hm_mode
     return status;
 }
 
-static hm_status write_samples(const sampling *s, const char *path, const hm_model_info *info, hm_matrix undone)
+static hm_status write_samples(sampling *s, const char *path, const hm_model_info *info, hm_matrix undone)
 {
     listing all = {.count = 0};
     if (s->options->reconstruct || s->options->grid)
         list_decoded(&all, s);
     else
         list_samples(&all, s);
-    if (undone.at) list(&all, s, "_data", "the means in the units of the data before they were whitened", undone);
+    if (undone.at) {
+        list(&all, s, "_data", "the means in the units of the data before they were whitened", undone);
+        all.of[all.count - 1].axis = "original";
+    }
     HM_TRY(hm_model_file_samples(path, s->run.identity, all.of, all.count));
     return draw_picture(s, path, info, undone);
 }
 
 /* Rank 0. */
-static hm_status write_results(const sampling *s, const char *folder)
+static hm_status write_results(sampling *s, const char *folder)
 {
     hm_model_info info;
     hm_matrix undone = {0};
@@ -322,6 +343,10 @@ static hm_status report(const sampling *s, const char *folder)
     hm_report_real(report, "mean", "mean of the units", mean, 4, NULL);
     if (s->options->label) hm_report_text(report, "label", "label units kept at", s->options->label);
     if (s->options->picture) hm_report_text(report, "png", "picture", s->options->picture);
+    if (s->options->picture && (s->range[0] != 0 || s->range[1] != 1)) {
+        hm_report_real(report, "black", "  black stands for", (double)s->range[0], 3, NULL);
+        hm_report_real(report, "white", "  white stands for", (double)s->range[1], 3, NULL);
+    }
     return hm_report_print(report, s->cli);
 }
 
@@ -359,17 +384,18 @@ static hm_status sample(sampling *s, const char *folder)
     return report(s, folder);
 }
 
-/* Datasets of samples share their group with the scales of their axes (sample, sample_100, visible) and with what is
- * told of them (NAME_mean). */
+/* Datasets of samples share their group with the scales of their axes (sample, sample_100, visible, latent, original)
+ * and with what is told of them (NAME_mean). */
 static bool is_taken(const char *name)
 {
-    static const char *const axes[] = {"sample", "visible"}, *const ends[] = {"_mean", "_label", "_data", "_latent",
-                                                                              "_rows"};
+    static const char *const axes[] = {"sample", "visible", "latent", "original"}, *const ends[] = {"_mean", "_label",
+                                                                                                    "_data", "_latent",
+                                                                                                    "_rows"};
     for (size_t end = 0; end < sizeof ends / sizeof ends[0]; end++) {
         size_t length = strlen(ends[end]), whole = strlen(name);
         if (whole >= length && strcmp(name + whole - length, ends[end]) == 0) return true;
     }
-    for (int axis = 0; axis < 2; axis++) {
+    for (size_t axis = 0; axis < sizeof axes / sizeof axes[0]; axis++) {
         size_t length = strlen(axes[axis]);
         if (strncmp(name, axes[axis], length) != 0) continue;
         const char *rest = name + length;

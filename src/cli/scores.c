@@ -194,6 +194,18 @@ static hm_status score(const hm_model *classifier, hm_matrix made, hm_source *re
     return status;
 }
 
+/* A classifier of whitened rows cannot judge rows that are not, and the other way round. */
+static hm_status check_units(const hm_assessment *e, const hm_run *classifier)
+{
+    const hm_run *run = &e->run;
+    bool same = run->whitened == classifier->whitened &&
+                (!run->whitened || hm_preprocessing_same(&run->preprocessing, &classifier->preprocessing));
+    HM_REQUIRE(same || run->fingerprint == 0 || classifier->fingerprint == 0, HM_EUSAGE,
+               "--classifier: %s was trained on rows in other units: whitened by another transform, or not at all",
+               e->options->classifier);
+    return HM_OK;
+}
+
 hm_status hm_assess_scores(hm_assessment *e, hm_matrix made, hm_source *real, const hm_row_transform *transform)
 {
     const char *folder = e->options->classifier;
@@ -211,6 +223,7 @@ hm_status hm_assess_scores(hm_assessment *e, hm_matrix made, hm_source *real, co
     snprintf(timeout, sizeof timeout, "timeout=%.17g", (double)e->run.general.timeout);
     const char *const sets[] = {shards, timeout};
     hm_status status = hm_run_load(&run, e->cli, folder, &(hm_texts){2, (const char **)sets}, &classifier);
+    if (status == HM_OK) status = check_units(e, &run);
     if (status == HM_OK) status = score(classifier, made, real, transform, &e->run.workers, &e->scores);
     e->scores.samples = made.rows;
     e->scores.seconds = hm_clock() - start;

@@ -62,6 +62,8 @@ typedef struct training {
     int first_stage; /* to be trained, or to be gone on with */
     hm_run run;
     hm_source *source;
+    hm_preprocessing preprocessing; /* of the rows of the data file; rank 0's */
+    bool whitened;                  /* have they one? */
     hm_model *model;
     hm_stages stages;
     hm_checkpoints checkpoints;
@@ -313,6 +315,9 @@ static void enter_stage(training *t) { t->checkpoints.stage = &t->run.stages[t->
 static hm_status open_inputs(training *t)
 {
     HM_TRY(hm_open_split(t->cli->comm, t->run.data.file, "train", classes_of(t), &t->source));
+    HM_TRY(agree(t, is_root(t)
+                        ? hm_preprocessing_read(t->run.data.file, &hm_format_data, &t->preprocessing, &t->whitened)
+                        : HM_OK));
     HM_TRY(make_model(t));
     HM_TRY(agree(t, hm_stages_prepare(&t->stages)));
     HM_TRY(hm_stages_open(&t->stages, t->first_stage, !t->earlier.checkpoint));
@@ -391,6 +396,8 @@ static hm_status write_model(training *t)
         .visible = t->model->visible,
         .height = t->source->height,
         .width = t->source->width,
+        .fingerprint = t->checkpoints.data,
+        .preprocessing = t->whitened ? &t->preprocessing : NULL,
     };
     hm_metrics *metrics = t->metrics;
     char *path;
@@ -584,6 +591,7 @@ static void end_training(training *t, hm_status status)
     hm_stages_close(&t->stages);
     hm_model_free(t->model);
     if (t->source) t->source->close(t->source);
+    hm_preprocessing_free(&t->preprocessing);
     hm_run_free(&t->run);
     free(t->earlier_config);
 }

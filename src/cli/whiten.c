@@ -9,7 +9,9 @@
 #include "mpi/comm_mpi.h"
 #include "mpi/scalapack_grid.h"
 
+#include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +28,7 @@ static const hm_option options[] = {
     {"--epsilon", HM_OPT_TEXT, offsetof(whiten_options, epsilon), "E",
      "added to every variance before it is divided by its root (default 1e-6 of the mean variance)"},
     {"--components", HM_OPT_INT, offsetof(whiten_options, components), "K",
-     "pca: keep those with the largest variance (default: all)"},
+     "pca: keep those with the largest variance (default: all that have some)"},
     {"--threads", HM_OPT_INT, offsetof(whiten_options, threads), "N", "threads of each rank (default 1)"},
     {.name = NULL},
 };
@@ -41,7 +43,10 @@ typedef struct whitening {
     hm_source *source;  /* the training rows */
     double *covariance; /* (columns, columns), or (columns) of standardize; then the eigenvectors, as rows */
     double *values;     /* (columns) eigenvalues, ascending */
+    int64_t constant;   /* columns, or directions, in which the training rows do not vary */
     hm_preprocessing result;
+    int64_t lost_rows;          /* test rows that differ from the training rows in a column that becomes 0 */
+    double train_max, test_max; /* largest |z| of each split; test_max is 0 without one */
 } whitening;
 
 static bool is_diagonal(const whitening *w) { return strcmp(w->result.method, "standardize") == 0; }
@@ -126,18 +131,40 @@ static hm_status measure(whitening *w)
 
 /* ---- the three ways --------------------------------------------------------------------------------------------- */
 
+/* What varies by less than this part of its size is float32's rounding. */
+static const double ROUNDING = 2 * (double)FLT_EPSILON;
+
+/* A column that is constant in training, up to rounding, has no scale: it becomes 0 in all rows. Divided by the root of
+ * epsilon, another value of a test row would be thousands of standard deviations. */
 static hm_status standardize(whitening *w)
 {
     int64_t d = w->source->columns;
     w->result.visible = d;
     HM_TRY(hm_alloc(&w->result.scale, d, sizeof(double), "scales"));
     for (int64_t i = 0; i < d; i++) {
-        HM_REQUIRE(w->covariance[i] + w->epsilon > 0, HM_EDATA, "%s: column %lld never changes; give --epsilon",
-                   w->from, (long long)i);
-        w->result.scale[i] = 1 / sqrt(w->covariance[i] + w->epsilon);
+        double variance = w->covariance[i], size = variance + pow(w->result.mean[i], 2);
+        if (variance <= ROUNDING * ROUNDING * size) {
+            w->constant++;
+            continue;
+        }
+        w->result.scale[i] = 1 / sqrt(variance + w->epsilon);
         w->result.log_det += log(w->result.scale[i]);
     }
+    HM_REQUIRE(w->constant < d, HM_EDATA, "%s: no column varies in the training rows", w->from);
+    if (w->constant > 0) w->result.log_det = (double)NAN;
     return HM_OK;
+}
+
+/* Eigenvalues are ascending: how many are no more than the rounding of float32 values and of the eigensolver. So many
+ * directions have no variance: constant columns, sums that are fixed, fewer rows than columns. */
+static int64_t count_flat(const whitening *w, const double variances[])
+{
+    int64_t d = w->source->columns, flat = 0;
+    double largest = 0;
+    for (int64_t i = 0; i < d; i++) largest = fmax(largest, variances[i] + pow(w->result.mean[i], 2));
+    double limit = fmax(ROUNDING * ROUNDING * largest, (double)d * DBL_EPSILON * w->values[d - 1]);
+    while (flat < d && w->values[flat] <= limit) flat++;
+    return flat;
 }
 
 /* Eigenvectors have no sign of their own: the largest element is made positive. */
@@ -150,33 +177,41 @@ static void fix_sign(double *vector, int64_t d)
     for (int64_t i = 0; i < d; i++) vector[i] *= sign;
 }
 
-/* matrix += weight u u', inverse += u u' / weight of zca; rows of pca. The largest eigenvalue comes first. */
+/* matrix += weight u u', inverse += u u' / weight of zca; rows of pca. The largest eigenvalue comes first. Directions
+ * without variance have no part in either. */
+static void add_component(hm_preprocessing *r, int64_t k, const double *u, double weight)
+{
+    int64_t d = r->original;
+    bool pca = strcmp(r->method, "pca") == 0;
+    r->log_det += log(weight);
+    for (int64_t i = 0; pca && i < d; i++) {
+        r->matrix[k * d + i] = weight * u[i];
+        r->inverse[i * r->visible + k] = u[i] / weight;
+    }
+    for (int64_t i = 0; !pca && i < d; i++)
+        for (int64_t j = 0; j < d; j++) {
+            r->matrix[i * d + j] += weight * u[i] * u[j];
+            r->inverse[i * d + j] += u[i] * u[j] / weight;
+        }
+}
+
 static hm_status decorrelate(whitening *w)
 {
     hm_preprocessing *r = &w->result;
-    int64_t d = w->source->columns, kept = w->options->components > 0 ? w->options->components : d;
-    bool pca = strcmp(r->method, "pca") == 0;
-    r->visible = pca ? kept : d;
+    int64_t d = w->source->columns, rank = d - w->constant, wanted = w->options->components;
+    HM_REQUIRE(rank > 0, HM_EDATA, "%s: no column varies in the training rows", w->from);
+    HM_REQUIRE(wanted <= rank, HM_EUSAGE, "--components: %lld, but the training rows vary in %lld directions alone",
+               (long long)wanted, (long long)rank);
+    int64_t used = wanted > 0 ? wanted : rank;
+    r->visible = strcmp(r->method, "pca") == 0 ? used : d;
     HM_TRY(hm_alloc(&r->matrix, r->visible * d, sizeof(double), "a whitening matrix"));
     HM_TRY(hm_alloc(&r->inverse, r->visible * d, sizeof(double), "a whitening matrix"));
-    for (int64_t k = 0; k < r->visible; k++) {
-        double *u = w->covariance + (d - 1 - k) * d, value = fmax(w->values[d - 1 - k], 0) + w->epsilon;
-        HM_REQUIRE(value > 0, HM_EDATA, "%s: component %lld has no variance; give --epsilon or fewer --components",
-                   w->from, (long long)k);
-        double weight = 1 / sqrt(value);
+    for (int64_t k = 0; k < used; k++) {
+        double *u = w->covariance + (d - 1 - k) * d;
         fix_sign(u, d);
-        r->log_det += log(weight);
-        for (int64_t i = 0; pca && i < d; i++) {
-            r->matrix[k * d + i] = weight * u[i];
-            r->inverse[i * r->visible + k] = u[i] / weight;
-        }
-        for (int64_t i = 0; !pca && i < d; i++)
-            for (int64_t j = 0; j < d; j++) {
-                r->matrix[i * d + j] += weight * u[i] * u[j];
-                r->inverse[i * d + j] += u[i] * u[j] / weight;
-            }
+        add_component(r, k, u, 1 / sqrt(w->values[d - 1 - k] + w->epsilon));
     }
-    if (r->visible < d) r->log_det = (double)NAN;
+    if (used < d) r->log_det = (double)NAN;
     return HM_OK;
 }
 
@@ -184,11 +219,19 @@ static hm_status find_components(whitening *w)
 {
     hm_comm *comm = w->cli->comm;
     hm_grid grid;
-    HM_TRY(comm->agree(comm, hm_grid_create(hm_comm_mpi_handle(comm), &grid)));
-    hm_status status =
-        hm_grid_eigen(&grid, hm_comm_mpi_handle(comm), (int)w->source->columns, w->covariance, w->values);
-    hm_grid_free(&grid);
-    return comm->agree(comm, status);
+    int64_t d = w->source->columns;
+    double *variances = NULL; /* the eigenvectors take the place of the covariance */
+    HM_TRY(comm->agree(comm, hm_alloc(&variances, d, sizeof(double), "variances")));
+    for (int64_t i = 0; i < d; i++) variances[i] = w->covariance[i * d + i];
+    hm_status status = comm->agree(comm, hm_grid_create(hm_comm_mpi_handle(comm), &grid));
+    if (status == HM_OK) {
+        status = hm_grid_eigen(&grid, hm_comm_mpi_handle(comm), (int)d, w->covariance, w->values);
+        hm_grid_free(&grid);
+        if (status == HM_OK) w->constant = count_flat(w, variances);
+        status = comm->agree(comm, status);
+    }
+    free(variances);
+    return status;
 }
 
 /* ---- the command ------------------------------------------------------------------------------------------------ */
@@ -211,12 +254,40 @@ static hm_status open_split(const whitening *w, const char *split, bool needed, 
     return hm_dataset_labels(w->from, split, &out->labels, &count);
 }
 
-static hm_status write_file(const whitening *w)
+/* What the transform of the training rows does to rows that are unlike them. */
+static void warn(const whitening *w)
+{
+    static const double FAR = 10;
+    char warning[512];
+    if (w->lost_rows > 0) {
+        snprintf(
+            warning, sizeof warning,
+            "%s: %lld test rows have another value in a column that is constant in the training rows; such columns "
+            "are 0 in all rows, so the difference is lost",
+            w->options->output, (long long)w->lost_rows);
+        w->cli->log->warn(w->cli->log, warning);
+    }
+    if (w->test_max > FAR * w->train_max) {
+        snprintf(warning, sizeof warning,
+                 "%s: test rows reach %g, and training rows %g: they differ where the training rows hardly vary; a "
+                 "larger --epsilon, or pca with fewer --components, keeps them nearer",
+                 w->options->output, w->test_max, w->train_max);
+        w->cli->log->warn(w->cli->log, warning);
+    }
+}
+
+static hm_status write_file(whitening *w)
 {
     hm_import train = {0}, test = {0};
     hm_status status = open_split(w, "train", true, &train);
     if (status == HM_OK) status = open_split(w, "test", false, &test);
     if (status == HM_OK) status = hm_preprocessed_write(w->options->output, &train, &test, &w->result);
+    if (status == HM_OK) {
+        w->train_max = fmax(fabs(train.min), fabs(train.max));
+        w->test_max = test.source ? fmax(fabs(test.min), fabs(test.max)) : 0;
+        w->lost_rows = test.source ? hm_preprocessed_lost(test.source) : 0;
+        warn(w);
+    }
     hm_import_free(&train);
     hm_import_free(&test);
     return status;
@@ -230,6 +301,11 @@ static hm_status report(const whitening *w)
     hm_report_int(report, "train_rows", "training rows", w->source->rows, NULL);
     hm_report_int(report, "original", "original columns", w->result.original, NULL);
     hm_report_int(report, "columns", "columns", w->result.visible, NULL);
+    hm_report_int(report, "constant",
+                  is_diagonal(w) ? "constant columns, which become 0" : "directions without variance", w->constant,
+                  NULL);
+    hm_report_real(report, "train_max", "largest value, training", w->train_max, 2, NULL);
+    if (w->test_max > 0) hm_report_real(report, "test_max", "largest value, test", w->test_max, 2, NULL);
     hm_report_real(report, "log_det", "log det: log p(original) - log p", w->result.log_det, 3, "nats");
     return hm_report_print(report, w->cli);
 }
@@ -239,7 +315,7 @@ static hm_status check_plain(const whitening *w)
 {
     hm_preprocessing before;
     bool found;
-    HM_TRY(hm_preprocessing_read(w->from, &before, &found));
+    HM_TRY(hm_preprocessing_read(w->from, &hm_format_data, &before, &found));
     if (found) hm_preprocessing_free(&before);
     HM_REQUIRE(!found, HM_EUSAGE, "%s is whitened already; whiten the data file that it was made of", w->from);
     return HM_OK;

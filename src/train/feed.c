@@ -288,6 +288,22 @@ static uint32_t row_hash(uint64_t row, const unsigned char *bytes, size_t size)
     return (uint32_t)hash;
 }
 
+uint32_t hm_rows_fingerprint(const hm_source *source, int64_t first_row, int64_t count, const void *raw)
+{
+    size_t row_bytes = (size_t)source->columns * hm_type_size(source->type);
+    uint32_t hashes = 0;
+    for (int64_t row = 0; row < count; row++)
+        hashes +=
+            row_hash((uint64_t)(first_row + row), (const unsigned char *)raw + (size_t)row * row_bytes, row_bytes);
+    return hashes;
+}
+
+uint32_t hm_fingerprint(const hm_source *source, uint32_t rows)
+{
+    double usual = source->type == HM_UINT8 ? 255 : 1;
+    return source->unit == usual ? rows : rows ^ row_hash(0, (const unsigned char *)&source->unit, sizeof source->unit);
+}
+
 /* What a pass adds up beside the columns. */
 enum { HASHES, GREY_ROWS, OTHER_SUMS };
 
@@ -305,7 +321,7 @@ static hm_status add_part(hm_feed *feed, const shard_feed *mine, unsigned char *
             HM_TRY(hm_transform_rates(&feed->transform, source, bytes, begin + r, row));
             for (int64_t c = 0; c < source->columns; c++) sums[c] += (double)row[c];
             sums[source->columns + GREY_ROWS] += hm_transform_is_grey(&feed->transform, source->columns, row);
-            hashes += row_hash((uint64_t)(begin + r), bytes, feed->row_bytes);
+            hashes += hm_rows_fingerprint(source, begin + r, 1, bytes);
         }
     }
     sums[source->columns + HASHES] = hashes;
@@ -339,7 +355,8 @@ hm_status hm_feed_survey(hm_feed *feed, hm_comm *comm, float rates[], uint32_t *
     for (int64_t c = 0; status == HM_OK && c < columns; c++)
         rates[c] = (float)(feed->transform.real ? sums[c] / (double)feed->source->rows
                                                 : (sums[c] + 1.0) / ((double)feed->source->rows + 2.0));
-    if (status == HM_OK) *fingerprint = (uint32_t)(uint64_t)sums[columns + HASHES]; /* exact: few 32-bit numbers */
+    if (status == HM_OK) /* exact: few 32-bit numbers */
+        *fingerprint = hm_fingerprint(feed->source, (uint32_t)(uint64_t)sums[columns + HASHES]);
     if (status == HM_OK) *grey = (int64_t)sums[columns + GREY_ROWS];
     free(sums);
     return status;

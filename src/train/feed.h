@@ -79,10 +79,15 @@ hm_status hm_feed_advance(hm_feed *feed, int64_t epoch, int64_t step);
  * shards. Thread-safe. */
 void hm_feed_rows(const hm_feed *feed, int64_t first_row, hm_matrix out);
 
+/* The fingerprint of a source, from the sum (modulo 2^32) of those of all its rows as raw elements: a number that
+ * differs when any value, the order of rows, or what an element stands for does (32 bits; no defence against malice).
+ * The same on any number of ranks. Not collective. */
+uint32_t hm_rows_fingerprint(const hm_source *source, int64_t first_row, int64_t count, const void *raw);
+uint32_t hm_fingerprint(const hm_source *source, uint32_t rows);
+
 /* One pass over all rows. rates: (columns) the mean of each column, smoothed to (sum + 1) / (rows + 2), so that it lies
  * inside (0, 1), or, of real values, not smoothed; rows are counted by probability where binarisation draws.
- * fingerprint: a number that differs when any value or the order of rows does (32 bits; no defence against malice), the
- * same on any number of ranks. grey: how many rows hm_transform_is_grey tells of. HM_EDATA as hm_transform_rates.
+ * fingerprint: hm_fingerprint. grey: how many rows hm_transform_is_grey tells of. HM_EDATA as hm_transform_rates.
  * Collective; all shards are covered by the ranks' own ones. */
 hm_status hm_feed_survey(hm_feed *feed, hm_comm *comm, float rates[], uint32_t *fingerprint, int64_t *grey);
 

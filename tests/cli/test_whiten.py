@@ -59,6 +59,74 @@ class Whiten(Case):
         numpy.testing.assert_allclose(out["train"].var(axis=0), values / (values + 0.5), rtol=1e-4)
         self.assertTrue(numpy.isnan(out["log_det"]))
 
+    def write_rows(self, train, test):
+        """x.h5 of these rows."""
+        numpy.save(self.path("train.npy"), train.astype("f4"))
+        numpy.save(self.path("test.npy"), test.astype("f4"))
+        self.succeed("import", "npy", self.path("train.npy"), "--test", self.path("test.npy"), "-o", self.path("x.h5"))
+
+    def test_columns_constant_in_training_become_0(self):
+        """Divided by the root of epsilon, other values of test rows would be thousands of standard deviations."""
+        generator = numpy.random.default_rng(6)
+        train, test = generator.normal(size=(200, 6)), generator.normal(size=(50, 6))
+        train[:, 1], test[:, 1] = 0, 0
+        train[:, 4], test[:, 4] = 0.1, 0.1  # no number of float32
+        test[7, 1], test[9, 4], test[9, 1] = 1, -2, 3
+        self.write_rows(train, test)
+        for epsilon in ((), ("--epsilon", "0")):
+            for ranks in (0, 2):
+                out = self.whiten(*epsilon, ranks=ranks)
+                report = self.report("whiten", self.path("x.h5"), "-o", self.path("white.h5"), *epsilon, ranks=ranks)
+                self.assertEqual(report["constant"], 2)
+                numpy.testing.assert_array_equal(out["scale"] == 0, [False, True, False, False, True, False])
+                self.assertEqual(abs(out["test"][:, [1, 4]]).max(), 0)
+                self.assertTrue(numpy.isnan(out["log_det"]))
+                self.assertAlmostEqual(report["test_max"], abs(out["test"]).max(), delta=1e-6)
+        said = self.succeed("whiten", self.path("x.h5"), "-o", self.path("white.h5")).stderr
+        self.assertIn("2 test rows have another value in a column that is constant", said)
+        config = self.write("run.yaml", f"data: {{file: {self.path('white.h5')}}}\n"
+                            "model: {family: rbm, hidden: 3, visible_units: gaussian}\ntrain: {epochs: 3, batch: 20}\n")
+        self.succeed("train", config, "-o", self.path("run"), "--quiet")
+        report = self.report("evaluate", self.path("run"), "--method", "exact")["exact"]
+        self.assertLess(abs(report["test_log_prob"] - report["train_log_prob"]), 3)
+        self.succeed("sample", self.path("run"), "-n", "9", "--steps", "3", "--quiet")
+        with h5py.File(self.path("run/model.h5")) as file:
+            numpy.testing.assert_allclose(file["samples/gibbs_data"][:, 4], 0.1, rtol=1e-6)
+
+    def test_directions_without_variance_are_left_out(self):
+        """Constant columns, sums that are fixed, and fewer rows than columns."""
+        generator = numpy.random.default_rng(7)
+        constant, fixed = generator.normal(size=(2, 200, 9)) + 3
+        constant[:, 2] = 0.1
+        fixed[:, 8] = 5 - fixed[:, 0]
+        few = generator.normal(size=(6, 9))
+        for train, rank in ((constant, 8), (fixed, 8), (few, 5)):
+            self.write_rows(train, generator.normal(size=(30, 9)) + 3)
+            out = self.whiten("--method", "pca", ranks=2)
+            self.assertEqual(out["train"].shape[1], rank)
+            numpy.testing.assert_allclose(numpy.cov(out["train"].T, bias=True), numpy.eye(rank), atol=1e-4)
+            self.assertTrue(numpy.isnan(out["log_det"]))
+            numpy.testing.assert_allclose(out["train"] @ out["inverse"].T + out["mean"], out["x"], atol=1e-4)
+            report = self.report("whiten", self.path("x.h5"), "-o", self.path("zca.h5"), "--method", "zca")
+            self.assertEqual(report["constant"], 9 - rank)
+            with h5py.File(self.path("zca.h5")) as file:
+                self.assertLess(abs(file["test/x"][...]).max(), 100)  # 1,000 and more where nothing is left out
+                values = numpy.linalg.eigvalsh(numpy.cov(file["train/x"][...].T.astype(float), bias=True))
+                numpy.testing.assert_allclose(values, [0] * (9 - rank) + [1] * rank, atol=1e-4)
+            self.refuse(2, f"vary in {rank} directions", "whiten", self.path("x.h5"), "-o", self.path("y.h5"), "--method",
+                        "pca", "--components", rank + 1)
+
+    def test_test_rows_far_away_are_told(self):
+        """A column that hardly varies in training is no constant, and its test rows may be far from the training rows."""
+        generator = numpy.random.default_rng(8)
+        train, test = generator.normal(size=(200, 4)), generator.normal(size=(50, 4))
+        train[:, 2] *= 0.003
+        self.write_rows(train, test)
+        process = self.succeed("whiten", self.path("x.h5"), "-o", self.path("white.h5"))
+        self.assertIn("test rows reach", process.stderr)
+        self.assertIn("--epsilon", process.stderr)
+        self.assertNotIn("test rows reach", self.succeed("whiten", self.path("x.h5"), "-o", self.path("white.h5"), "--epsilon", "1").stderr)
+
     def test_samples_are_told_in_the_units_of_the_data(self):
         self.whiten("--method", "zca")
         config = self.write("run.yaml", f"data: {{file: {self.path('white.h5')}, binarize: none}}\n"
@@ -108,10 +176,10 @@ class Whiten(Case):
         self.succeed("whiten", self.path("x.h5"), "-o", self.path("white.h5"))
         self.refuse(2, "white.h5 is whitened already", "whiten", self.path("white.h5"), *into, ranks=2)
         self.refuse(3, "nothing.h5", "whiten", self.path("nothing.h5"), *into, ranks=2)
-        self.x[:, 3] = 1
-        numpy.save(self.path("x.npy"), self.x)
-        self.succeed("import", "npy", self.path("x.npy"), "-o", self.path("x.h5"))
-        self.refuse(3, "column 3 never changes", "whiten", self.path("x.h5"), *into, "--epsilon", "0", ranks=2)
+        numpy.save(self.path("x.npy"), numpy.ones((20, 3), "f4"))
+        self.succeed("import", "npy", self.path("x.npy"), "-o", self.path("same.h5"))
+        for method in ("standardize", "zca"):
+            self.refuse(3, "no column varies", "whiten", self.path("same.h5"), *into, "--method", method, ranks=2)
         config = self.write("run.yaml", f"data: {{file: {self.path('x.h5')}, binarize: threshold}}\n"
                             "model: {family: rbm, hidden: 20, visible_units: gaussian}\ntrain: {epochs: 3}\n")
         self.refuse(2, ["data.binarize", "takes values as they are"], "train", config, "-o", self.path("run"))

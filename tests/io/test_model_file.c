@@ -249,11 +249,12 @@ static void samples_are_stored_and_replaced(void **state)
     (void)state;
     write_model();
     float values[2 * 5] = {0, 1, 0.25f, 1, 0, 1, 1, 0, 0, 0.5f}, read[5];
-    assert_int_equal(
-        hm_model_file_samples(path, identity(), &(hm_samples){"visible", "samples", {values, 2, 5}, NULL}, 1), HM_OK);
-    assert_int_equal(
-        hm_model_file_samples(path, identity(), &(hm_samples){"visible", "samples", {values + 5, 1, 5}, NULL}, 1),
-        HM_OK);
+    assert_int_equal(hm_model_file_samples(
+                         path, &(hm_samples){.name = "visible", .description = "samples", .at = {values, 2, 5}}, 1),
+                     HM_OK);
+    assert_int_equal(hm_model_file_samples(
+                         path, &(hm_samples){.name = "visible", .description = "samples", .at = {values + 5, 1, 5}}, 1),
+                     HM_OK);
     hm_store *store;
     const hm_field field = {.name = "/samples/visible", .type = HM_FIELD_FLOAT32, .dims = 2};
     const int64_t shape[2] = {1, 5};
@@ -261,7 +262,8 @@ static void samples_are_stored_and_replaced(void **state)
     assert_int_equal(hm_store_read(store, &field, shape, read), HM_OK);
     assert_memory_equal(read, values + 5, sizeof read);
     hm_store_close(store);
-    const hm_samples labelled = {"visible_label", "labels", {NULL, 3, 0}, (const int32_t[]){2, 0, 1}};
+    const hm_samples labelled = {
+        .name = "visible_label", .description = "labels", .at = {NULL, 3, 0}, .classes = (const int32_t[]){2, 0, 1}};
     const hm_field classes = {.name = "/samples/visible_label", .type = HM_FIELD_INT32, .dims = 1};
     int32_t told[3];
     assert_int_equal(hm_model_file_samples(path, identity(), &labelled, 1), HM_OK);
