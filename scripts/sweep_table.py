@@ -10,6 +10,7 @@ import argparse
 import csv
 import glob
 import os
+import re
 import sys
 
 import packages
@@ -31,12 +32,17 @@ def find_runs(folders):
                               key=lambda path: (len(path), path))
 
 
+def number(value):
+    """Versions before 0.1.0 wrote 1e-05, which YAML 1.1 takes for a text."""
+    return float(value) if isinstance(value, str) and re.fullmatch(r"-?\d+e[+-]?\d+", value) else value
+
+
 def flatten(sections):
     for section, value in sections.items():
         if isinstance(value, dict):
-            yield from ((f"{section}.{key}", leaf) for key, leaf in value.items())
+            yield from ((f"{section}.{key}", number(leaf)) for key, leaf in value.items())
         else:
-            yield section, value
+            yield section, number(value)
 
 
 def read(folder, method):
@@ -56,8 +62,8 @@ def read(folder, method):
         return None
 
 
-def show(value):
-    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+def show(value, setting):
+    return "" if value is None else f"{value:.3f}" if isinstance(value, float) and not setting else str(value)
 
 
 def main():
@@ -81,7 +87,7 @@ def main():
     rows = [[folder, *(settings.get(key, "") for key in differing), method or "",
              *(part for figure in FIGURES for part in figures.get(figure, (None, None)))]
             for folder in sorted(done, key=worth, reverse=True) for settings, method, figures in (done[folder],)]
-    table = [header] + [[show(value) for value in row] for row in rows]
+    table = [header] + [[show(value, column <= len(differing)) for column, value in enumerate(row)] for row in rows]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     for row in table:
         print("  ".join(value.ljust(width) for value, width in zip(row, widths)).rstrip())

@@ -20,7 +20,7 @@ class SweepTable(Case):
         self.succeed("import", "synth", "--kind", "digits", "--rows", "200", "--test-rows", "50", "-o", self.path("d.h5"))
         config = self.write("run.yaml", "model: {family: rbm, hidden: 8}\ndata: {file: %s}\ntrain: {epochs: 2, batch: 20}\n"
                             % self.path("d.h5"))
-        for task, rate in (("1", 0.001), ("2", 0.1), ("10", 0.01)):
+        for task, rate in (("1", 0.00001), ("2", 0.1), ("10", 0.01)):
             run = self.path(f"sweep/{task}")
             os.makedirs(self.path("sweep"), exist_ok=True)
             self.succeed("train", config, "-o", run, "--set", f"train.learning_rate={rate}")
@@ -39,8 +39,16 @@ class SweepTable(Case):
             with h5py.File(os.path.join(self.folder, row["run"], "model.h5")) as file:
                 self.assertEqual(float(row["test_log_prob"]), file["evaluation/exact/test_log_prob"][()])
         self.assertEqual({row["run"]: row["train.learning_rate"] for row in rows},
-                         {"sweep/1": "0.001", "sweep/2": "0.1", "sweep/10": "0.01"})
+                         {"sweep/1": "1e-05", "sweep/2": "0.1", "sweep/10": "0.01"})
         self.assertEqual(len(process.stdout.splitlines()), 4)
+        self.assertEqual(sorted(line.split()[1] for line in process.stdout.splitlines()[1:]), ["0.01", "0.1", "1e-05"])
+
+    def test_numbers_of_earlier_versions(self):
+        """They wrote 1e-05, which PyYAML reads as a text."""
+        with h5py.File(self.path("sweep/2/model.h5"), "r+") as file:
+            file.attrs["config"] = file.attrs["config"].replace("learning_rate: 0.1 ", "learning_rate: 1e-05 ")
+        lines = self.table("sweep/1", "sweep/2").stdout.splitlines()
+        self.assertNotIn("train.learning_rate", lines[0])
 
     def test_unfinished_and_missing_runs(self):
         os.remove(self.path("sweep/2/model.h5"))
