@@ -28,7 +28,7 @@ class Configuration(Case):
         with open(self.path("run/config.yaml")) as file:
             written = file.read()
         with h5py.File(self.path("run/model.h5")) as file:
-            self.assertEqual(file.attrs["config"], written)
+            self.assertIn(file.attrs["config"], written)  # which has a heading
         read = yaml.safe_load(written)
         for key, value in small.items():
             section, _, name = key.rpartition(".")
