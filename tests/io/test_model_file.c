@@ -189,7 +189,7 @@ static void results_belong_to_a_model(void **state)
     hm_store *store;
     const float kept = params[0];
     const hm_evaluation evaluation = {.method = "ais"};
-    const hm_samples samples = {"visible", "samples", {params, 1, 5}, NULL};
+    const hm_samples samples = {.name = "visible", .description = "samples", .at = {params, 1, 5}};
     write_model();
     memcpy(first, identity(), sizeof first);
     assert_int_equal(store_estimate(10.5, CHAINS), HM_OK);
@@ -250,10 +250,10 @@ static void samples_are_stored_and_replaced(void **state)
     write_model();
     float values[2 * 5] = {0, 1, 0.25f, 1, 0, 1, 1, 0, 0, 0.5f}, read[5];
     assert_int_equal(hm_model_file_samples(
-                         path, &(hm_samples){.name = "visible", .description = "samples", .at = {values, 2, 5}}, 1),
+                         path, identity(), &(hm_samples){.name = "visible", .description = "samples", .at = {values, 2, 5}}, 1),
                      HM_OK);
     assert_int_equal(hm_model_file_samples(
-                         path, &(hm_samples){.name = "visible", .description = "samples", .at = {values + 5, 1, 5}}, 1),
+                         path, identity(), &(hm_samples){.name = "visible", .description = "samples", .at = {values + 5, 1, 5}}, 1),
                      HM_OK);
     hm_store *store;
     const hm_field field = {.name = "/samples/visible", .type = HM_FIELD_FLOAT32, .dims = 2};
