@@ -3,11 +3,12 @@
 
     scripts/plot_run.py RUN [-o DIR] [--only curves,filters,samples,ais] [--shape HEIGHTxWIDTH]
 
-curves.png    every metric of RUN/metrics.h5 against the epoch
+curves.png    every metric of RUN/metrics.h5 that changes, against the epoch, stage by stage
 filters.png   the columns of the first weight matrix as images; of more than 100, the 100 with the largest norm
-samples.png   the samples of RUN/model.h5 as images
-ais.png       annealed importance sampling: what each chain says log Z is, with the estimate, its 3-sigma interval,
-              and, where there are forward and reverse runs, the bracket that they make
+samples.png   the samples of RUN/model.h5 as images, in the units of the data before `harmonium whiten`; values that
+              black and white stand for are in the title where they are not 0 and 1
+ais.png       annealed importance sampling: what each chain says log Z is, with the estimate and its 3-sigma interval;
+              the bracket and the verdict are those that `harmonium evaluate` stored
 
 A picture whose data is not in the run is left out, and the reason said. Ends with 0 when every picture asked for with
 --only (without it: at least one) was drawn, with 3 when not.
@@ -15,6 +16,7 @@ A picture whose data is not in the run is left out, and the reason said. Ends wi
 import argparse
 import math
 import os
+import re
 import sys
 import textwrap
 
@@ -28,6 +30,7 @@ import matplotlib.pyplot as plt  # noqa: E402 - after the backend is chosen
 import numpy  # noqa: E402
 
 TILES_MAX = 100
+BOLTZMANN = ("rbm", "dbm", "dbn")  # families whose first matrix joins visible and hidden units
 DPI = 150
 INK, SOFT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 FORWARD, REVERSE, EXACT = "#2f6fb3", "#c8553d", INK
@@ -93,13 +96,23 @@ def image_shape(file, dataset, columns, given):
 
 
 def first_weights(file):
-    """The matrix from the visible units: W, or the first matrix of a deeper family (W1)."""
+    """The matrix from the visible units: W, or the first one of a deeper family that has a row for each of them."""
     group = file.get("parameters", {})
     matrices = [name for name in group if group[name].ndim == 2]
-    for name in ["W", "W1"] + matrices:
-        if name in matrices:
-            return group[name]
-    raise Missing(f"{file.filename} has no weight matrix in /parameters")
+    visible = file.attrs.get("visible")
+    matrices.sort(key=lambda name: (name not in ("W", "W1"), visible is not None and len(group[name]) != visible))
+    if not matrices:
+        raise Missing(f"{file.filename} has no weight matrix in /parameters")
+    return group[matrices[0]]
+
+
+def weight_label(file):
+    """Only a Bernoulli unit's weights are log-odds."""
+    family, config = text(file.attrs.get("family", "rbm")), text(file.attrs.get("config", ""))
+    units = re.search(r"^ *visible_units: *(\w+)", config, re.MULTILINE)
+    if family in BOLTZMANN and (units is None or units.group(1) == "bernoulli"):
+        return "weight (log-odds per unit)"
+    return "weight"
 
 
 # ---- pictures of images ----
@@ -135,6 +148,7 @@ def draw_filters(run, options):
         if "visible_and_label" in dataset.attrs.get("axes", ()):
             weights = weights[:file.attrs["visible"]]  # label units have no place in an image
         height, width = image_shape(file, dataset, weights.shape[0], options.shape)
+        label, name = weight_label(file), dataset.name.rsplit("/", 1)[-1]
     if not numpy.isfinite(weights).all():
         raise Missing("the weights hold NaN or infinities")
     chosen = strongest(weights, TILES_MAX)
@@ -144,29 +158,63 @@ def draw_filters(run, options):
     picture = show_sheet(axes, images, cmap="RdBu_r", vmin=-limit, vmax=limit)
     hidden = weights.shape[1]
     which = f"all {hidden} hidden units" if hidden == len(chosen) else f"the {len(chosen)} strongest of {hidden}"
-    axes.set_title(f"Filters: weights from the {height} x {width} visible units, {which}")
+    axes.set_title(f"Filters: {name}, weights from the {height} x {width} visible units, {which}")
     bar = figure.colorbar(picture, ax=axes, shrink=0.6, aspect=30, extend="both")
-    bar.set_label("weight (log-odds per unit)")
+    bar.set_label(label)
     bar.outline.set_visible(False)
     return figure
 
 
+def undo_whitening(file, rows):
+    """Rows in the units of the data before `harmonium whiten`, by the transform that the model keeps."""
+    group = file["preprocessing"]
+    mean = group["mean"][()]
+    if "scale" in group:
+        scale = group["scale"][()]
+        return mean + numpy.divide(rows, scale, out=numpy.zeros(rows.shape), where=scale > 0)
+    return mean + rows @ group["inverse"][()].T
+
+
+def read_sheets(file, options):
+    """[(name, rows there are, images)] of the samples; points of the latent space are no images."""
+    group, sheets, whitened = file.get("samples", {}), [], "preprocessing/mean" in file
+    for name, item in group.items():
+        if item.ndim != 2 or not len(item) or name.endswith("_latent") or (whitened and name.endswith("_data")):
+            continue
+        rows = item[:TILES_MAX].astype(float)
+        if whitened:
+            rows = undo_whitening(file, rows)
+        sheets.append((name, len(item), rows.reshape(-1, *image_shape(file, item, rows.shape[1], options.shape))))
+    return sheets, whitened
+
+
+def grey_range(images, whitened):
+    """Values that black and white stand for: 0 and 1 where these hold all values; else what there is, or, in units that
+    have no black of their own, as far below 0 as above it."""
+    finite = images[numpy.isfinite(images)]
+    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
+    if low >= 0:
+        return 0.0, max(1.0, high)
+    return (low, max(1.0, high)) if whitened else (-max(-low, high), max(-low, high))
+
+
 def draw_samples(run, options):
     with open_file(run, "model.h5") as file:
-        group = file.get("samples", {})
-        sheets = []
-        for name in group:
-            if group[name].ndim == 2 and len(group[name]):
-                shape = image_shape(file, group[name], group[name].shape[1], options.shape)
-                sheets.append((name, len(group[name]), group[name][:TILES_MAX].astype(float).reshape(-1, *shape)))
+        sheets, whitened = read_sheets(file, options)
     if not sheets:
-        raise Missing(f"{run}/model.h5 has no /samples; draw some with: harmonium sample {run} -n 100")
+        raise Missing(f"{run}/model.h5 has no images in /samples; draw some with: harmonium sample {run} -n 100")
     figure, all_axes = plt.subplots(1, len(sheets), figsize=(6.2 * len(sheets), 6.5), squeeze=False,
                                     layout="constrained")
     for axes, (name, count, images) in zip(all_axes[0], sheets):
-        show_sheet(axes, images, cmap="gray", vmin=0.0, vmax=max(1.0, images.max()))
+        black, white = grey_range(images, whitened)
+        show_sheet(axes, images, cmap="gray", vmin=black, vmax=white)
         shown = f"{len(images)} of {count}" if len(images) < count else f"{count}"
-        axes.set_title(f"Samples: {shown}, /samples/{name}")
+        title = f"Samples: {shown}, /samples/{name}"
+        if whitened:
+            title += ", in the units of the data"
+        if (black, white) != (0.0, 1.0):
+            title += f"\nblack is {black:.3g}, white {white:.3g}"
+        axes.set_title(title)
     return figure
 
 
@@ -181,13 +229,32 @@ def smoothed(values, window):
     return numpy.divide(total, count, out=numpy.full(len(values), numpy.nan), where=count > 0)
 
 
-def draw_curve(axes, x, name, unit, description, values):
-    noisy = len(values) > 60
+def stage_parts(stages, count):
+    """Slices of rows that belong to one stage each; `stages`: the stage of every row, or None."""
+    ends = [] if stages is None else list(numpy.flatnonzero(numpy.diff(stages[:count])) + 1)
+    return [slice(begin, end) for begin, end in zip([0] + ends, ends + [count])]
+
+
+def is_constant(values):
+    return len(values) > 1 and bool((values == values[0]).all())
+
+
+def draw_part(axes, x, values, noisy):
+    """The line of one stage; returns what is drawn as the curve itself."""
     axes.plot(x, values, color=FORWARD, linewidth=0.8 if noisy else 1.6, alpha=0.35 if noisy else 1.0,
               marker="o" if len(values) < 12 else None, markersize=3)
-    line = smoothed(values, max(1, len(values) // 25) | 1) if noisy else values
-    if noisy:
-        axes.plot(x, line, color=FORWARD, linewidth=1.8)
+    if not noisy:
+        return values
+    line = smoothed(values, max(1, len(values) // 25) | 1)
+    axes.plot(x, line, color=FORWARD, linewidth=1.8)
+    return line
+
+
+def draw_curve(axes, x, parts, name, unit, description, values):
+    noisy = len(values) > 60
+    line = numpy.concatenate([draw_part(axes, x[part], values[part], noisy) for part in parts])
+    for part in parts[1:]:
+        axes.axvline(x[part.start - 1:part.start + 1].mean(), color=SOFT, linewidth=0.8, linestyle=":")
     lines = textwrap.wrap(description, 64)
     axes.set_title(name.replace("_", " "), pad=6 + 11 * len(lines))
     if lines:
@@ -199,25 +266,43 @@ def draw_curve(axes, x, name, unit, description, values):
         axes.plot(x[last], line[last], "o", color=FORWARD, markersize=4, clip_on=False)
         axes.annotate(f"{line[last]:.4g}", (x[last], line[last]), xytext=(6, 0), textcoords="offset points",
                       va="center", color=FORWARD, fontweight="bold", annotation_clip=False)
-    lost = len(values) - int(numpy.isfinite(values).sum())
+    measured = [part for part in parts if numpy.isfinite(values[part]).any()] or parts  # other stages do not have it
+    lost = sum(int((~numpy.isfinite(values[part])).sum()) for part in measured)
     if lost:
         axes.text(0.98, 0.94, f"NaN or infinite: {lost} of {len(values)}", transform=axes.transAxes, ha="right",
                   va="top", color=REVERSE, fontsize=8)
 
 
+def split_constants(curves):
+    """The curves that change (all, if none does), and a line that tells the others. `stage` is no curve: where one
+    ends, a line is drawn."""
+    others = [curve for curve in curves if curve[0] != "stage"]
+    changing = [curve for curve in others if not is_constant(curve[3])] or others
+    constant = [f"{name} {values[0]:.4g}" for name, _, _, values in others
+                if not any(name == curve[0] for curve in changing)]
+    return changing, "constant: " + ", ".join(constant).replace("_", " ") if constant else ""
+
+
 def draw_curves(run, options):
     with open_file(run, "metrics.h5") as file:
         (x, axis), curves = read_metrics(file)
+    stages = next((values for name, _, _, values in curves if name == "stage"), None)
+    parts = stage_parts(stages, len(x))
+    curves, constant = split_constants(curves)
+    if not curves:
+        raise Missing(f"{run}/metrics.h5: /metrics holds no metric yet")
     columns = min(2, len(curves))
     rows = -(-len(curves) // columns)
     figure, all_axes = plt.subplots(rows, columns, figsize=(4.8 * columns, 2.9 * rows), squeeze=False, sharex=True,
                                     layout="constrained")
     for axes, curve in zip(all_axes.flat, curves):
-        draw_curve(axes, x, *curve)
-        axes.set_xlabel(axis)
+        draw_curve(axes, x, parts, *curve)
+        axes.set_xlabel(axis + (", dotted: the end of a stage" if len(parts) > 1 else ""))
         axes.tick_params(labelbottom=True)
     for axes in all_axes.flat[len(curves):]:
         axes.set_visible(False)
+    if constant:
+        figure.supxlabel("\n".join(textwrap.wrap(constant, 60 * columns)), fontsize=8, color=SOFT, x=0.01, ha="left")
     return figure
 
 
@@ -274,11 +359,19 @@ def draw_estimate(axes, method, scalars, chains, bins):
               linespacing=1.5)
 
 
-def bracket(estimates):
-    """The largest forward estimate (low on average) and the smallest reverse one (high on average), or None."""
-    forward = [scalars["log_z"] for method, scalars, _ in estimates if "reverse" not in method]
-    reverse = [scalars["log_z"] for method, scalars, _ in estimates if "reverse" in method]
-    return (max(forward), min(reverse)) if forward and reverse else None
+def stored_verdict(file):
+    """(lower estimate's name, its log Z, upper one's name, its log Z, verdict), as `harmonium evaluate` stored them; the
+    numbers are None in files of before they were stored. None without a verdict."""
+    group = file.get("evaluation", {})
+    for upper in ("reverse_ais", "raise"):
+        if upper not in group or "verdict" not in group[upper].attrs:
+            continue
+        lower, verdict = group[upper].attrs.get("bracket_forward"), text(group[upper].attrs["verdict"])
+        if lower is None or text(lower) not in group:
+            return None, None, None, None, verdict
+        lower = text(lower)
+        return lower, float(group[lower]["log_z"][()]), upper, float(group[upper]["log_z"][()]), verdict
+    return None
 
 
 def exact_log_z(file):
@@ -286,19 +379,22 @@ def exact_log_z(file):
     return float(item[()]) if item is not None else None
 
 
-def headline(limits, exact):
+def headline(stored, exact):
     parts = []
-    if limits:
-        parts.append(f"bracket: forward (low on average) {limits[0]:.2f}, reverse (high on average) {limits[1]:.2f}, "
-                     f"gap {limits[1] - limits[0]:.2f} nats")
+    if stored and stored[0]:
+        lower, low, upper, high, _ = stored
+        parts.append(f"bracket: {lower} (low on average) {low:.2f}, {upper} (high on average) {high:.2f}, "
+                     f"gap {high - low:.2f} nats")
     if exact is not None:
         parts.append(f"exact log Z (dashed) = {exact:.2f}")
-    return "; ".join(parts) or "no reverse run: the estimate is not bracketed"
+    parts.append(f"verdict: {stored[4]}" if stored else "no verdict is stored: evaluate with a forward and a reverse "
+                 "method together")
+    return "\n".join(line for part in parts for line in textwrap.wrap(part, 110))
 
 
 def draw_ais(run, options):
     with open_file(run, "model.h5") as file:
-        estimates, exact = read_estimates(file), exact_log_z(file)
+        estimates, exact, stored = read_estimates(file), exact_log_z(file), stored_verdict(file)
     everything = numpy.concatenate([chains for _, _, chains in estimates])
     bins = numpy.linspace(everything.min() - 0.5, everything.max() + 0.5, 61)
     figure, all_axes = plt.subplots(len(estimates), 1, figsize=(8.6, 0.9 + 1.9 * len(estimates)), squeeze=False,
@@ -308,7 +404,7 @@ def draw_ais(run, options):
         if exact is not None:
             axes.axvline(exact, color=EXACT, linewidth=1.2, linestyle="--")
     all_axes[-1, 0].set_xlabel("log Z as each chain alone estimates it (nats); band: 3-sigma interval of the mean")
-    figure.suptitle("Annealed importance sampling\n" + headline(bracket(estimates), exact), x=0.01, ha="left",
+    figure.suptitle("Annealed importance sampling\n" + headline(stored, exact), x=0.01, ha="left",
                     fontsize=9)
     return figure
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import types
 import unittest
 
 import h5py
@@ -125,7 +126,7 @@ class PlotRun(unittest.TestCase):
             del file["samples"], file["evaluation"]
         done = self.plot()
         self.assertEqual((done.returncode, self.pictures()), (0, ["filters.png"]))
-        for name, reason in {"curves": "metrics.h5 does not exist", "samples": "has no /samples",
+        for name, reason in {"curves": "metrics.h5 does not exist", "samples": "has no images in /samples",
                              "ais": "no log-weights"}.items():
             line = next(line for line in done.stderr.splitlines() if f"no {name}.png" in line)
             self.assertIn(reason, line)
@@ -194,6 +195,90 @@ class Parts(unittest.TestCase):
                 self.assertEqual(self.script.exact_log_z(file), 43.0)
         numpy.testing.assert_allclose(chains["ais"], LOG_Z_BASE + weights, rtol=0, atol=1e-9)
         numpy.testing.assert_allclose(chains["reverse-ais"], LOG_Z_BASE + reverse, rtol=0, atol=1e-9)
+
+    def model(self, change):
+        """A model in memory, changed."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = os.path.join(folder.name, "model.h5")
+        write_model(path)
+        file = h5py.File(path, "r+")
+        self.addCleanup(file.close)
+        change(file)
+        return file
+
+    def test_the_bracket_and_the_verdict_are_those_of_evaluate(self):
+        """The larger start may be one that evaluate does not count, as its interval has no end."""
+        def change(file):
+            write_estimate(file, "ais_uniform", numpy.array([0.0, 50.0]), 99.0)
+            write_estimate(file, "reverse_ais", numpy.zeros(4), 45.0)
+            file["evaluation/reverse_ais"].attrs["verdict"] = "bracket of so many nats: trustworthy"
+            file["evaluation/reverse_ais"].attrs["bracket_forward"] = "ais"
+        file = self.model(change)
+        low = file["evaluation/ais/log_z"][()]
+        stored = self.script.stored_verdict(file)
+        self.assertEqual(stored, ("ais", low, "reverse_ais", 45.0, "bracket of so many nats: trustworthy"))
+        heading = self.script.headline(stored, None)
+        self.assertIn(f"ais (low on average) {low:.2f}, reverse_ais (high on average) 45.00, gap {45 - low:.2f}", heading)
+        self.assertIn("verdict: bracket of so many nats: trustworthy", heading)
+        self.assertNotIn("99", heading)
+        del file["evaluation/reverse_ais"].attrs["bracket_forward"]
+        self.assertEqual(self.script.stored_verdict(file)[:4], (None,) * 4)
+        del file["evaluation/reverse_ais"].attrs["verdict"]
+        self.assertIn("no verdict is stored", self.script.headline(self.script.stored_verdict(file), None))
+
+    def test_weights_are_log_odds_of_bernoulli_units_alone(self):
+        config = "model:\n  family: {}\n  visible_units: {}  # what they are\n"
+        for family, units, label in (("rbm", "bernoulli", "weight (log-odds per unit)"), ("dbm", "gaussian", "weight"),
+                                     ("rbm", "softmax", "weight"), ("gan", "none", "weight"), ("vae", "none", "weight")):
+            def change(file):
+                file.attrs["family"], file.attrs["config"] = family, config.format(family, units)
+            self.assertEqual(self.script.weight_label(self.model(change)), label, (family, units))
+
+    def test_filters_are_of_visible_units(self):
+        def change(file):
+            del file["parameters/W"]
+            file.attrs["visible"] = HEIGHT * WIDTH
+            file["parameters/a_generator"] = numpy.zeros((3, HEIGHT * WIDTH))
+            file["parameters/discriminator"] = numpy.zeros((HEIGHT * WIDTH, 5))
+        self.assertEqual(self.script.first_weights(self.model(change)).name, "/parameters/discriminator")
+
+    def test_samples_are_shown_in_the_units_of_the_data(self):
+        options = types.SimpleNamespace(shape=None)
+        white = numpy.linspace(-2, 2, 2 * HEIGHT * WIDTH).reshape(2, -1)
+        scale = numpy.r_[0, numpy.full(HEIGHT * WIDTH - 1, 4.0)]
+
+        def change(file):
+            del file["samples/visible"]
+            file["samples/grid"], file["samples/grid_latent"] = white, numpy.zeros((2, 2))
+        sheets, whitened = self.script.read_sheets(self.model(change), options)
+        self.assertEqual(([name for name, _, _ in sheets], whitened), (["grid"], False))
+        self.assertEqual(self.script.grey_range(sheets[0][2], whitened), (-2, 2))
+
+        def whiten(file):
+            change(file)
+            file["samples/grid_data"] = white
+            file["preprocessing/mean"], file["preprocessing/scale"] = numpy.full(HEIGHT * WIDTH, 0.5), scale
+        sheets, whitened = self.script.read_sheets(self.model(whiten), options)
+        self.assertEqual(([name for name, _, _ in sheets], whitened), (["grid"], True))
+        expected = 0.5 + numpy.where(scale > 0, white / 4, 0)
+        numpy.testing.assert_allclose(sheets[0][2].reshape(2, -1), expected)
+        self.assertEqual(self.script.grey_range(sheets[0][2], whitened), (0, 1))
+        self.assertEqual(self.script.grey_range(sheets[0][2] - 0.25, whitened), (expected.min() - 0.25, 1))
+
+    def test_lines_end_with_their_stage(self):
+        parts = self.script.stage_parts(numpy.array([1.0, 1, 1, 2, 2, 3]), 6)
+        self.assertEqual(parts, [slice(0, 3), slice(3, 5), slice(5, 6)])
+        self.assertEqual(self.script.stage_parts(None, 6), [slice(0, 6)])
+
+    def test_constants_are_told_and_not_drawn(self):
+        curves = [("error", "", "", numpy.array([1.0, 2.0])), ("learning_rate", "", "", numpy.array([0.1, 0.1])),
+                  ("stage", "", "", numpy.array([1.0, 2.0])), ("lost", "", "", numpy.full(2, numpy.nan))]
+        changing, told = self.script.split_constants(curves)
+        self.assertEqual([curve[0] for curve in changing], ["error", "lost"])
+        self.assertEqual(told, "constant: learning rate 0.1")
+        changing, told = self.script.split_constants(curves[1:3])
+        self.assertEqual(([curve[0] for curve in changing], told), (["learning_rate"], ""))
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ class Trained(Case):
         self.assertIn("do not quote", report["bracket"]["verdict"])
         with h5py.File(os.path.join(folder, "model.h5")) as file:
             self.assertIn("data_changed", file["evaluation/ais"].attrs)
+            self.assertEqual(file["evaluation/reverse_ais"].attrs["bracket_forward"], "ais")
         self.assertIn("evaluation/ais@data_changed", self.succeed("info", folder).stdout)
         self.assertNotIn("data_changed", self.report("evaluate", folder, *methods, "--data", data))  # asked for
 
@@ -101,6 +102,33 @@ class Trained(Case):
         plain = self.train(raw, "plain")
         self.whiten(raw, "white")
         self.refuse(3, ["white.h5", "whitened", "were not"], "evaluate", plain, "--data", self.path("white.h5"))
+
+    def test_pictures_tell_what_black_and_white_are(self):
+        """In the units of the data where the model keeps a transform; else black is as far below 0 as white is above it."""
+        data = self.digits()
+        self.whiten(data, "white")
+        with h5py.File(self.path("white.h5")) as file:
+            rows = file["train/x"][...]
+            height, width = (file["train/x"].attrs[name] for name in ("height", "width"))
+        shown = ("-n", 9, "--steps", 3, "--png", self.path("x.png"))
+        folder = self.train(self.path("white.h5"), "white")
+        report = self.report("sample", folder, *shown)
+        with h5py.File(os.path.join(folder, "model.h5")) as file:
+            means = file["samples/gibbs_data"][...]
+            self.assertEqual(means.shape[1], height * width)
+        self.assertAlmostEqual(report.get("black", 0), min(0, means.min()), delta=1e-6)
+        self.assertAlmostEqual(report.get("white", 1), max(1, means.max()), delta=1e-6)
+        elsewhere = self.rows("elsewhere", rows)
+        with h5py.File(elsewhere, "r+") as file:
+            file["train/x"].attrs["height"], file["train/x"].attrs["width"] = height, width
+            del file.attrs["digest"]
+        folder = self.train(elsewhere, "plain")
+        report = self.report("sample", folder, *shown)
+        with h5py.File(os.path.join(folder, "model.h5")) as file:
+            far = abs(file["samples/gibbs_mean"][...]).max()
+        self.assertAlmostEqual(report["white"], max(1, far), delta=1e-6)
+        self.assertEqual(report["black"], -report["white"])
+        self.assertEqual(report["mean"], self.report("sample", folder, *shown[:4])["mean"])
 
     def test_encode_takes_the_models_transform(self):
         generator = numpy.random.default_rng(5)
