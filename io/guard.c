@@ -3,17 +3,12 @@
  * processor time the request has taken; waiting for a slow disk takes none. */
 #include "io/h5.h"
 
-#include <mpi.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <time.h>
-#include <unistd.h>
 
-enum {
-    SECONDS_MAX = 10, /* of processor time; one request moves at most some hundred megabytes */
-    SECONDS_LATER = 5 /* ranks above 0 wait longer, so that one rank speaks */
-};
+enum { SECONDS_MAX = 10 }; /* of processor time; one request moves at most some hundred megabytes */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -31,33 +26,24 @@ static time_t seconds_of(clockid_t clock)
     return now.tv_sec;
 }
 
-static bool is_first_rank(void)
-{
-    int running = 0, finished = 0, rank = 0;
-    MPI_Initialized(&running);
-    MPI_Finalized(&finished);
-    if (running && !finished) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    return rank == 0;
-}
+static void (*end)(const char *message);
+
+void hm_store_on_hang(void (*end_program)(const char *message)) { end = end_program; }
 
 static void give_up(const char *path)
 {
     char message[1024];
-    int length = snprintf(message, sizeof message,
-                          "harmonium: %.800s: damaged: HDF5 does not come to an end of reading it\n", path);
-    ssize_t written = write(STDERR_FILENO, message, (size_t)length);
-    (void)written;
-    _exit(HM_EDATA);
+    snprintf(message, sizeof message, "%.800s: damaged: HDF5 does not come to an end of reading it", path);
+    end(message);
 }
 
 static void *watch(void *none)
 {
     const struct timespec second = {.tv_sec = 1};
-    time_t limit = is_first_rank() ? SECONDS_MAX : SECONDS_MAX + SECONDS_LATER;
     for (;;) {
         nanosleep(&second, NULL);
         pthread_mutex_lock(&lock);
-        if (request.depth > 0 && seconds_of(request.clock) - request.began > limit) give_up(request.path);
+        if (request.depth > 0 && seconds_of(request.clock) - request.began > SECONDS_MAX) give_up(request.path);
         pthread_mutex_unlock(&lock);
     }
     return none;
@@ -76,7 +62,7 @@ static void start(void)
 
 void hm_h5_guard_begin(const char *path)
 {
-    pthread_once(&once, start);
+    if (end) pthread_once(&once, start);
     pthread_mutex_lock(&lock);
     request.depth++;
     pthread_getcpuclockid(pthread_self(), &request.clock);

@@ -75,6 +75,10 @@ hm_status hm_store_commit(hm_store *store);
 /* Closes and frees; removes the temporary file of a store that was not committed. NULL is allowed. Collective. */
 void hm_store_close(hm_store *store);
 
+/* What ends the program, with this message, when HDF5 does not return from a request within 10 s of processor time, as
+ * on some damaged files (guard.c). Without it nobody looks. Called from a thread of its own. */
+void hm_store_on_hang(void (*end_program)(const char *message));
+
 /* The final name, for messages. */
 const char *hm_store_path(const hm_store *store);
 

@@ -8,6 +8,7 @@
 #include "cli/signals.h"
 #include "core/closest.h"
 #include "core/memory.h"
+#include "io/store.h"
 #include "mpi/comm_mpi.h"
 
 #include <errno.h>
@@ -101,14 +102,24 @@ static hm_status dispatch(hm_comm *comm, int argc, char **argv)
     return asked ? HM_OK : hm_fail(HM_EUSAGE, "no command given");
 }
 
-void hm_end_without_rank(const char *message, bool speaks)
+static void end_at_once(const char *message, bool speaks, hm_status status)
 {
     enum { TIME_TO_SPEAK = 2 }; /* seconds; the first that ends, ends all */
     if (speaks)
         fprintf(stderr, "harmonium: %s\n", message);
     else
         sleep(TIME_TO_SPEAK);
-    _exit(HM_ELOST);
+    _exit((int)status);
+}
+
+void hm_end_without_rank(const char *message, bool speaks) { end_at_once(message, speaks, HM_ELOST); }
+
+/* HDF5 does not return; every rank that reads the file is here, or waits for one that is. */
+static void end_hanging(const char *message)
+{
+    int rank;
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    end_at_once(message, rank == 0, HM_EDATA);
 }
 
 /* A descriptor that is closed (`>&-`) would become that of the next file, into which messages would go. */
@@ -140,6 +151,7 @@ int main(int argc, char **argv)
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
     /* Threads are asked for where they are used; libraries inside a shard have one. */
     hm_blas_use_one_thread();
+    hm_store_on_hang(end_hanging);
     hm_status status = hm_comm_mpi_create(MPI_COMM_WORLD, &comm);
     if (status == HM_OK) status = comm->agree(comm, dispatch(comm, argc, argv));
     if (comm && comm->lost) hm_end_without_rank(hm_error_message(), hm_comm_mpi_speaks(comm));

@@ -249,12 +249,14 @@ static void samples_are_stored_and_replaced(void **state)
     (void)state;
     write_model();
     float values[2 * 5] = {0, 1, 0.25f, 1, 0, 1, 1, 0, 0, 0.5f}, read[5];
-    assert_int_equal(hm_model_file_samples(
-                         path, identity(), &(hm_samples){.name = "visible", .description = "samples", .at = {values, 2, 5}}, 1),
-                     HM_OK);
-    assert_int_equal(hm_model_file_samples(
-                         path, identity(), &(hm_samples){.name = "visible", .description = "samples", .at = {values + 5, 1, 5}}, 1),
-                     HM_OK);
+    assert_int_equal(
+        hm_model_file_samples(path, identity(),
+                              &(hm_samples){.name = "visible", .description = "samples", .at = {values, 2, 5}}, 1),
+        HM_OK);
+    assert_int_equal(
+        hm_model_file_samples(path, identity(),
+                              &(hm_samples){.name = "visible", .description = "samples", .at = {values + 5, 1, 5}}, 1),
+        HM_OK);
     hm_store *store;
     const hm_field field = {.name = "/samples/visible", .type = HM_FIELD_FLOAT32, .dims = 2};
     const int64_t shape[2] = {1, 5};
