@@ -21,6 +21,7 @@ import sys
 import textwrap
 
 import packages
+import results
 
 packages.require("h5py", "matplotlib", "numpy")
 import h5py  # noqa: E402 - after what is missing has been told
@@ -177,7 +178,7 @@ def undo_whitening(file, rows):
 
 def read_sheets(file, options):
     """[(name, rows there are, images)] of the samples; points of the latent space are no images."""
-    group, sheets, whitened = file.get("samples", {}), [], "preprocessing/mean" in file
+    group, sheets, whitened = results.of(file, "samples"), [], "preprocessing/mean" in file
     for name, item in group.items():
         if item.ndim != 2 or not len(item) or name.endswith("_latent") or (whitened and name.endswith("_data")):
             continue
@@ -319,7 +320,7 @@ def read_estimates(file):
     The log-weights are of Z / Z_base in both directions: forward, log Z = log Z_base + log mean w; reverse,
     log Z = log Z_base - log mean 1/w. So log Z_base follows from log_z and the log-weights."""
     found = []
-    for method, group in file.get("evaluation", {}).items():
+    for method, group in results.of(file, "evaluation").items():
         if not isinstance(group, h5py.Group) or "log_weights" not in group or "log_z" not in group:
             continue
         weights = group["log_weights"][()].astype(float)
@@ -362,7 +363,7 @@ def draw_estimate(axes, method, scalars, chains, bins):
 def stored_verdict(file):
     """(lower estimate's name, its log Z, upper one's name, its log Z, verdict), as `harmonium evaluate` stored them; the
     numbers are None in files of before they were stored. None without a verdict."""
-    group = file.get("evaluation", {})
+    group = results.of(file, "evaluation")
     for upper in ("reverse_ais", "raise"):
         if upper not in group or "verdict" not in group[upper].attrs:
             continue
@@ -375,8 +376,8 @@ def stored_verdict(file):
 
 
 def exact_log_z(file):
-    item = file.get("evaluation/exact/log_z")
-    return float(item[()]) if item is not None else None
+    exact = results.of(file, "evaluation").get("exact", {})
+    return float(exact["log_z"][()]) if "log_z" in exact else None
 
 
 def headline(stored, exact):

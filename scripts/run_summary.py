@@ -11,6 +11,7 @@ import os
 import sys
 
 import packages
+import results
 
 packages.require("h5py")
 import h5py  # noqa: E402 - after what is missing has been told
@@ -52,7 +53,7 @@ def print_table(rows):
 
 def print_estimates(path):
     with h5py.File(path, "r") as file:
-        estimates = [(method, group) for method, group in file.get("evaluation", {}).items()
+        estimates = [(method, group) for method, group in results.of(file, "evaluation").items()
                      if isinstance(group, h5py.Group) and {"log_z", "train_log_prob", "test_log_prob"} & set(group)]
         if not estimates:
             sys.exit(f"run_summary.py: {path} has no /evaluation; make some with: harmonium evaluate RUN")

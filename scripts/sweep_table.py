@@ -14,6 +14,7 @@ import re
 import sys
 
 import packages
+import results
 
 packages.require("h5py", "yaml")
 import h5py  # noqa: E402 - after what is missing has been told
@@ -50,7 +51,7 @@ def read(folder, method):
     try:
         with h5py.File(os.path.join(folder, "model.h5")) as file:
             settings = dict(flatten(yaml.safe_load(file.attrs["config"])))
-            estimates = file.get("evaluation", {})
+            estimates = results.of(file, "evaluation")
             chosen = next((name for name in ((method,) if method else METHODS) if name in estimates), None)
             figures = {}
             for figure in FIGURES if chosen else ():

@@ -18,10 +18,10 @@ static const struct attribute {
     const char *name;
     attribute_type type;
 } attributes[] = {
-    {"library_version", TEXT}, {"created", TEXT},      {"family", TEXT},  {"stage", TEXT},
-    {"stage_step", WHOLE},     {"stage_epoch", WHOLE}, {"rng", TEXT},     {"seed", SEED},
-    {"shards", WHOLE},         {"ranks", WHOLE},       {"epochs", WHOLE}, {"epoch", WHOLE},
-    {"step", WHOLE},           {"visible", WHOLE},     {"height", WHOLE}, {"width", WHOLE},
+    {"library_version", TEXT}, {"created", TEXT},  {"family", TEXT}, {"stage", TEXT},    {"stage_step", WHOLE},
+    {"stage_epoch", WHOLE},    {"rng", TEXT},      {"seed", SEED},   {"shards", WHOLE},  {"ranks", WHOLE},
+    {"epochs", WHOLE},         {"epoch", WHOLE},   {"step", WHOLE},  {"visible", WHOLE}, {"height", WHOLE},
+    {"width", WHOLE},          {"identity", TEXT},
 };
 enum { ATTRIBUTES = sizeof attributes / sizeof attributes[0] };
 
@@ -139,6 +139,23 @@ static hm_status report_object(const listing *list, const char *name, const hm_s
     return HM_OK;
 }
 
+/* Says so when a result is of another model than the file holds. */
+static hm_status report_other_model(listing *list, const char *object)
+{
+    char *model = NULL, *identity = NULL, label[sizeof list->group + 32];
+    if (!hm_store_has_attribute(list->store, object, "model")) return HM_OK;
+    HM_TRY(hm_store_get_text(list->store, object, "model", &model));
+    hm_status status = HM_OK;
+    if (hm_store_has_attribute(list->store, "/", "identity"))
+        status = hm_store_get_text(list->store, "/", "identity", &identity);
+    snprintf(label, sizeof label, "%s@model", object);
+    if (status == HM_OK && (!identity || strcmp(model, identity) != 0))
+        hm_report_text(list->report, label, label, "another than the one in the file: these numbers are not of it");
+    free(model);
+    free(identity);
+    return status;
+}
+
 /* What is said of a group as a whole, before its first dataset. */
 static hm_status report_group(listing *list, const char *dataset)
 {
@@ -154,7 +171,7 @@ static hm_status report_group(listing *list, const char *dataset)
         hm_report_text(list->report, label, label, text);
         free(text);
     }
-    return HM_OK;
+    return report_other_model(list, group);
 }
 
 /* A scalar with its value, anything else with what it is. */
@@ -163,6 +180,7 @@ static hm_status report_dataset(void *state, const char *name, const hm_shape *s
 {
     listing *list = state;
     HM_TRY(report_group(list, name));
+    HM_TRY(report_other_model(list, name));
     if (shape->dims == 0) return report_scalar(list, name, shape->type, unit);
     return (list->json ? report_object : report_row)(list, name, shape, description, unit);
 }
