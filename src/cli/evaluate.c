@@ -2,6 +2,7 @@
 #include "cli/assessment.h"
 #include "cli/trained.h"
 
+#include "core/closest.h"
 #include "core/memory.h"
 #include "infer/progress.h"
 #include "io/dataset.h"
@@ -330,6 +331,23 @@ static bool is_called(const char *text, size_t length, const char *name)
     return strlen(name) == length && strncmp(name, text, length) == 0;
 }
 
+static hm_status refuse_method(const char *text, size_t length)
+{
+    static const char *const known[] = {"exact",      "ais",    "ais_uniform", "reverse_ais",   "raise",
+                                        "importance", "parzen", "scores",      "classification"};
+    char given[64], list[256] = "";
+    size_t used = 0;
+    snprintf(given, sizeof given, "%.*s", length < sizeof given ? (int)length : (int)sizeof given - 1, text);
+    hm_closest closest = hm_closest_to(given);
+    for (size_t at = 0; at < sizeof known / sizeof known[0]; at++) {
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", known[at]);
+        hm_closest_offer(&closest, known[at]);
+    }
+    return hm_fail(HM_EUSAGE, "--method: '%s' is not a method; %s%s%sknown: %s", given,
+                   closest.word ? "did you mean '" : "", closest.word ? closest.word : "", closest.word ? "'? " : "",
+                   list);
+}
+
 static hm_status choose_listed(hm_assessment *e, const char *list, bool chosen[METHODS])
 {
     const struct {
@@ -346,10 +364,7 @@ static hm_status choose_listed(hm_assessment *e, const char *list, bool chosen[M
             if (is_called(list, length, hm_estimate_methods[method].name)) known = chosen[method] = true;
         for (int other = 0; other < 4; other++)
             if (is_called(list, length, others[other].name)) known = *others[other].chosen = true;
-        HM_REQUIRE(known, HM_EUSAGE,
-                   "--method: '%.*s' is not a method; known: exact, ais, ais_uniform, reverse_ais, raise, importance, "
-                   "parzen, scores, classification",
-                   (int)length, list);
+        if (!known) return refuse_method(list, length);
         list += length + (list[length] == ',');
     } while (*list);
     return HM_OK;

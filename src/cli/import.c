@@ -1,6 +1,7 @@
 /* harmonium import KIND ... -o FILE.h5: other formats, and generators, to a data file. */
 #include "cli/cli.h"
 
+#include "core/closest.h"
 #include "core/memory.h"
 #include "io/dataset.h"
 #include "io/import.h"
@@ -189,13 +190,20 @@ enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
 /* ---- the command ------------------------------------------------------------------------------------------------ */
 
+static hm_status refuse_kind(const char *given)
+{
+    hm_closest closest = hm_closest_to(given);
+    for (int at = 0; at < KINDS; at++) hm_closest_offer(&closest, kinds[at].name);
+    return hm_fail(HM_EUSAGE, "import: '%s' is not a kind of data; %s%s%sknown: mnist, idx, csv, npy, synth", given,
+                   closest.word ? "did you mean '" : "", closest.word ? closest.word : "", closest.word ? "'? " : "");
+}
+
 static hm_status find_kind(int positional, char **argv, const struct kind **kind)
 {
     *kind = NULL;
     for (int at = 0; positional > 0 && at < KINDS; at++)
         if (strcmp(kinds[at].name, argv[0]) == 0) *kind = &kinds[at];
-    HM_REQUIRE(*kind, HM_EUSAGE, "import: '%s' is not a kind of data; known: mnist, idx, csv, npy, synth",
-               positional > 0 ? argv[0] : "");
+    if (!*kind) return refuse_kind(positional > 0 ? argv[0] : "");
     int wanted = (*kind)->argument ? 2 : 1;
     HM_REQUIRE(positional == wanted, HM_EUSAGE, "import %s takes %s, %d arguments given", argv[0],
                wanted == 2 ? "one argument" : "no argument", positional - 1);

@@ -72,13 +72,27 @@ static hm_status set_int(const hm_option *option, int64_t *field, const char *va
     return HM_OK;
 }
 
-/* `--set KEY VALUE`, with the value as the next argument, or NULL. */
-static hm_status check_assignment(const hm_option *option, const char *given, const char *next)
+/* Is `text` rather the value of the key before it than another option or a file? */
+static bool may_be_value(const char *text)
 {
-    bool value = next && *next != '-';
-    HM_REQUIRE(strchr(given, '='), HM_EUSAGE, "%s %s%s%s: must be %s, with '=' between them, as %s %s=%s", option->name,
-               given, value ? " " : "", value ? next : "", option->argument, option->name, given, value ? next : "...");
-    return HM_OK;
+    const char *end = strrchr(text, '.');
+    bool option = text[0] == '-' && !strchr("0123456789.", text[1]);
+    return !option && !(end && (strcmp(end, ".yaml") == 0 || strcmp(end, ".yml") == 0));
+}
+
+/* Refuses KEY=VALUE that was cut by spaces: `rest` are the arguments behind `given`. */
+static hm_status check_assignment(const hm_option *option, const char *given, int count, char **rest)
+{
+    size_t length = strcspn(given, "=");
+    if (given[length] && given[length + 1]) return HM_OK;
+    bool apart = !given[length] && count > 0 && strcmp(rest[0], "=") == 0; /* KEY = VALUE */
+    const char *next = apart < count ? rest[apart] : NULL;
+    bool value = next && may_be_value(next);
+    if (given[length] && !value) return HM_OK; /* no value, which the key refuses in its own words */
+    const char *meant = value ? next + (!apart && !given[length] && *next == '=') : "..."; /* KEY =VALUE */
+    return hm_fail(HM_EUSAGE, "%s %s%s%s%s: must be %s, one argument without spaces, as %s %.*s=%s", option->name,
+                   given, apart ? " =" : "", value ? " " : "", value ? next : "", option->argument, option->name,
+                   (int)length, given, meant);
 }
 
 static hm_status set_option(const hm_option *option, void *options, const char *value)
@@ -131,7 +145,7 @@ hm_status hm_options_parse(const hm_command *command, int argc, char **argv, voi
             value = argv[++at];
         }
         if (option->argument && strcmp(option->argument, "KEY=VALUE") == 0)
-            HM_TRY(check_assignment(option, value, at + 1 < argc ? argv[at + 1] : NULL));
+            HM_TRY(check_assignment(option, value, argc - at - 1, argv + at + 1));
         HM_TRY(set_option(option, options, value));
     }
     return HM_OK;

@@ -603,6 +603,8 @@ static hm_status check_options(train_options *chosen, int positional, char **arg
                    "train --resume RUN takes no CONFIG.yaml, -o or --overwrite: the run knows its configuration");
         return HM_OK;
     }
+    HM_REQUIRE(positional != 2 || !strchr(argv[1], '='), HM_EUSAGE,
+               "train takes one configuration; settings are given by --set: --set %s", argv[1]);
     HM_REQUIRE(positional == 1, HM_EUSAGE, "train takes one configuration, CONFIG.yaml; %d given", positional);
     HM_REQUIRE(chosen->folder || chosen->check, HM_EUSAGE, "train needs a folder for its results: -o RUN");
     chosen->config = argv[0];

@@ -79,10 +79,16 @@ class Configuration(Case):
         for meant, *words in (("'train.epochs'", "--set", "epochs=3"), ("'train.epochs'", "--set", "epoch=3"),
                               ("'train.epochs'", "--set", "tain.epochs=3"), ("'train.batch'", "--set", "model.batch=3"),
                               ("'epochs'", "--set", "train.epoch=3"), ("--set train.batch=64", "--set", "train.batch", "64"),
-                              ("--set train.batch=...", "--set", "train.batch", "--quiet"), ("--set?", "--ste", "train.batch=64"),
+                              ("--set train.batch=...", "--set", "train.batch", "--quiet"),
+                              ("--set train.batch=64", "--set", "train.batch", "=", "64"),
+                              ("--set train.batch=64", "--set", "train.batch", "=64"),
+                              ("--set train.batch=64", "--set", "train.batch=", "64"),
+                              ("--set train.x=-1", "--set", "train.x", "-1"), ("--set train.batch=64", "train.batch=64"),
+                              ("--set?", "--ste", "train.batch=64"),
                               ("--overwrite?", "--overwite"), ("--quiet?", "--quite")):
             self.assertIn(meant, self.refuse(2, [], *train, *words), words)
         self.refuse(2, ["unknown command 'trian'", "did you mean 'train'?"], "trian", "c.yaml")
+        self.refuse(2, ["'cvs' is not a kind", "did you mean 'csv'?"], "import", "cvs", "-o", self.path("new.h5"))
         for stranger in (["weather"], [*train, "--frobnicate"], [*train, "--set", "sauce.piquancy=1"]):
             self.assertNotIn("did you mean", self.refuse(2, "known", *stranger))
         self.no_leftovers("digits.h5", "config.yaml")
@@ -102,6 +108,7 @@ class Configuration(Case):
         self.no_leftovers("digits.h5", "config.yaml")
         self.train(config)
         before = {name: os.stat(self.path(f"run/{name}")).st_mtime_ns for name in os.listdir(self.path("run"))}
+        self.refuse(2, ["'asi' is not a method", "did you mean 'ais'?"], "evaluate", self.path("run"), "--method", "asi")
         self.refuse(2, "holds a finished run", *check, "-o", self.path("run"))
         self.succeed(*check, "-o", self.path("run"), "--overwrite")
         self.succeed("train", "--resume", self.path("run"), "--check", "--set", "train.epochs=9")
