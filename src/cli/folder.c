@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,60 @@ hm_status hm_path_in(const char *folder, const char *name, char **out)
     size_t size = strlen(folder) + strlen(name) + 2;
     HM_TRY(hm_alloc(out, (int64_t)size, 1, "a path"));
     snprintf(*out, size, "%s/%s", folder, name);
+    return HM_OK;
+}
+
+/* ---- the folder and those above it ------------------------------------------------------------------------------- */
+
+/* Removes the `count` last folders of the path, as far as they are empty; keeps errno. */
+static void remove_folders(const char *path, int count)
+{
+    char folder[PATH_MAX];
+    int error = errno;
+    int length = snprintf(folder, sizeof folder, "%s", path);
+    for (; count > 0 && length > 0 && length < PATH_MAX && rmdir(folder) == 0; count--) {
+        while (length > 0 && folder[length - 1] == '/') length--;
+        while (length > 0 && folder[length - 1] != '/') length--;
+        folder[length] = '\0';
+    }
+    errno = error;
+}
+
+/* Makes the folder, and those above it that are not there. Returns how many were made; 0, with errno, when it was there
+ * or could not be made. */
+static int make_folders(const char *path)
+{
+    char above[PATH_MAX];
+    int made = mkdir(path, 0777) == 0, error = errno;
+    if (made || error != ENOENT || snprintf(above, sizeof above, "%s", path) >= PATH_MAX) {
+        errno = error;
+        return made;
+    }
+    for (char *slash = *above ? strchr(above + 1, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        made += mkdir(above, 0777) == 0;
+        *slash = '/';
+    }
+    if (mkdir(path, 0777) == 0) return made + 1;
+    if (errno == EEXIST && made > 0) return made; /* the path ends with a slash */
+    remove_folders(path, made);
+    return 0;
+}
+
+hm_status hm_folder_check_place(const char *path)
+{
+    char place[PATH_MAX];
+    struct stat about;
+    int length = snprintf(place, sizeof place, "%s", path);
+    HM_REQUIRE(length < PATH_MAX, HM_EOUTPUT, "%s: the name is too long", path);
+    while (stat(place, &about) != 0) { /* up to what is there */
+        HM_REQUIRE(errno == ENOENT && length > 0, HM_EOUTPUT, "%s: cannot be made: %s", path, strerror(errno));
+        while (length > 0 && place[length - 1] == '/') length--;
+        while (length > 0 && place[length - 1] != '/') length--;
+        snprintf(place + length, sizeof place - (size_t)length, "%s", length > 0 ? "" : ".");
+    }
+    HM_REQUIRE(S_ISDIR(about.st_mode), HM_EOUTPUT, "%s: not a folder", place);
+    HM_REQUIRE(access(place, W_OK | X_OK) == 0, HM_EOUTPUT, "%s: cannot be written: %s", place, strerror(errno));
     return HM_OK;
 }
 
@@ -118,9 +173,8 @@ hm_status hm_folder_empty(const hm_folder *folder)
 void hm_folder_undo(hm_folder *folder, bool written)
 {
     if (written) (void)hm_folder_empty(folder); /* the failure that is being reported comes first */
-    bool made = folder->made;
     hm_folder_close(folder);
-    if (made) rmdir(folder->path);
+    remove_folders(folder->path, folder->made);
 }
 
 static hm_status remove_temporaries(const hm_folder *folder)
@@ -259,23 +313,10 @@ void hm_folder_close(hm_folder *folder)
     folder->lock = -1;
 }
 
-/* Makes the folders above that are not there; making the folder itself will say what went wrong. */
-static void make_parents(const char *path)
-{
-    char *part = strdup(path);
-    for (char *at = part ? strchr(part + (*part == '/'), '/') : NULL; at; at = strchr(at + 1, '/')) {
-        *at = '\0';
-        (void)mkdir(part, 0777);
-        *at = '/';
-    }
-    free(part);
-}
-
 hm_status hm_folder_open(const char *path, bool make, hm_log *log, hm_folder *out)
 {
     struct stat about;
-    if (make) make_parents(path);
-    *out = (hm_folder){.path = path, .made = make && mkdir(path, 0777) == 0, .lock = -1};
+    *out = (hm_folder){.path = path, .made = make ? make_folders(path) : 0, .lock = -1};
     HM_REQUIRE(out->made || !make || errno == EEXIST, HM_EOUTPUT, "%s: cannot be made: %s", path, strerror(errno));
     HM_REQUIRE(stat(path, &about) == 0, HM_EUSAGE, "%s: %s", path, strerror(errno));
     HM_REQUIRE(S_ISDIR(about.st_mode), make ? HM_EOUTPUT : HM_EUSAGE, "%s: not a folder", path);
@@ -284,6 +325,6 @@ hm_status hm_folder_open(const char *path, bool make, hm_log *log, hm_folder *ou
     if (status == HM_OK) status = remove_temporaries(out);
     if (status == HM_OK) return HM_OK;
     hm_folder_close(out);
-    if (out->made) rmdir(path);
+    remove_folders(path, out->made);
     return status;
 }

@@ -11,7 +11,7 @@
 
 typedef struct hm_folder {
     const char *path; /* borrowed */
-    bool made;        /* was not there before */
+    int made;         /* folders that were made for it: itself, and those above that were not there */
     int lock;         /* descriptor of .lock */
 } hm_folder;
 
@@ -19,6 +19,9 @@ typedef struct hm_folder {
  * killed job left. HM_EUSAGE naming host and process when somebody else has the lock, or when there is no such folder;
  * HM_EOUTPUT. */
 hm_status hm_folder_open(const char *path, bool make, hm_log *log, hm_folder *out);
+
+/* HM_EOUTPUT when hm_folder_open could not make the folder, or not write in it. Makes and locks nothing. */
+hm_status hm_folder_check_place(const char *path);
 
 /* Gives the lock back. */
 void hm_folder_close(hm_folder *folder);
@@ -35,8 +38,8 @@ bool hm_folder_holds_run(const hm_folder *folder);
 /* Removes what it holds of a run, and nothing else. HM_EOUTPUT. */
 hm_status hm_folder_empty(const hm_folder *folder);
 
-/* After a failure before anything was worth keeping: empties it if this run has written into it, and removes it if it
- * was made. */
+/* After a failure before anything was worth keeping: empties it if this run has written into it, and removes what was
+ * made for it. */
 void hm_folder_undo(hm_folder *folder, bool written);
 
 /* Writes the run's configuration as config.yaml, or as config.resolved.yaml beside a config.yaml of the user's; *name

@@ -135,6 +135,7 @@ static hm_status look_at_folder(training *t)
 {
     earlier_run *earlier = &t->earlier;
     t->folder.path = t->path;
+    if (t->path && !t->options->resume) HM_TRY(hm_folder_check_place(t->path));
     if (!t->path || t->options->overwrite) return HM_OK;
     earlier->there = hm_folder_holds_run(&t->folder);
     earlier->model = hm_folder_has(&t->folder, "model.h5");
@@ -525,7 +526,11 @@ static hm_status report_finished(const training *t)
 /* What training would do, after everything has been found good that can be without training. */
 static hm_status report_check(const training *t)
 {
+    const hm_layout *layout = &t->model->layout;
     double updates = 0, epochs = 0;
+    int64_t parameters = 0;
+    for (int index = 0; index < layout->count; index++)
+        if (layout->tensors[index].role == HM_LEARNT) parameters += hm_tensor_size(&layout->tensors[index]);
     for (int at = 0; at < t->run.stage_count; at++) {
         const hm_train_settings *train = &t->run.stages[at].train;
         epochs += (double)train->epochs;
@@ -534,7 +539,7 @@ static hm_status report_check(const training *t)
     hm_report *report = hm_report_new();
     hm_report_text(report, "check", "check", "good; nothing was written");
     hm_report_text(report, "family", "family", t->model->class->name);
-    hm_report_int(report, "parameters", "parameters", t->model->layout.size, NULL);
+    hm_report_int(report, "parameters", "parameters", parameters, NULL);
     hm_report_int(report, "rows", "training rows", t->source->rows, NULL);
     hm_report_real(report, "epochs", "epochs", epochs, 0, NULL);
     hm_report_real(report, "minibatches", "minibatches", updates, 0, NULL);

@@ -99,11 +99,14 @@ class Configuration(Case):
         config = self.config(self.data)
         check = "train", config, "--check"
         self.assertEqual(self.report(*check, "--set", "train.epochs=5")["minibatches"], 10)
+        self.assertEqual(self.report(*check)["parameters"], 784 * 12 + 784 + 12)
         self.succeed(*check, "-o", self.path("run"), ranks=2)
         self.no_leftovers("digits.h5", "config.yaml")
         self.refuse(2, "train.epochs", *check, "--set", "train.epochs=none")
         self.refuse(3, "nowhere.h5", *check, "--set", "data.file=nowhere.h5")
         self.refuse(3, "80 rows, fewer than one batch", *check, "--set", "train.batch=160")
+        for place, words in ((config, "not a folder"), (config + "/run", "Not a directory")):
+            self.refuse(4, words, *check, "-o", place)
         self.refuse(2, "holds no run", "train", "--resume", self.path("run"), "--check")
         self.no_leftovers("digits.h5", "config.yaml")
         self.train(config)

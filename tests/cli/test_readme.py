@@ -42,6 +42,17 @@ class Readme(Case):
         for made in ("mnist.h5", "runs/mnist/model.h5", "samples.png", "plots/filters.png", "plots/ais.png"):
             self.assertTrue(os.path.exists(self.path(made)), made)
 
+    def test_folders_above_a_run_are_made_and_go_after_a_failure(self):
+        config = self.config(self.digits(rows=80))
+        self.refuse(3, "batch", "train", config, "-o", self.path("a/b/run"), "--set", "train.batch=4000")
+        self.no_leftovers("config.yaml", "digits.h5")
+        os.mkdir(self.path("a"))
+        self.refuse(3, "batch", "train", config, "-o", self.path("a/b/run/"), "--set", "train.batch=4000")
+        self.assertEqual(os.listdir(self.path("a")), [])
+        self.succeed("train", config, "-o", self.path("a/b/run/"))
+        self.assertTrue(os.path.exists(self.path("a/b/run/model.h5")))
+        self.refuse(4, "Not a directory", "train", config, "-o", config + "/x/run")
+
 
 if __name__ == "__main__":
     main()
