@@ -164,6 +164,7 @@ class PlotRun(unittest.TestCase):
 class Parts(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
+        sys.path.insert(0, SCRIPTS)  # of the module that tells which packages are missing
         spec = importlib.util.spec_from_file_location("plot_run", SCRIPT)
         cls.script = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(cls.script)
