@@ -1,7 +1,10 @@
-/* The threads are POSIX threads of our own, made when first needed and kept. Three things matter for their speed:
+/* The threads are POSIX threads of our own, made when first needed and kept. Four things matter for their speed:
  *
  * - A thread with nothing to do polls for SPIN, as the next work usually comes within microseconds, and then sleeps. A
  *   thread that polls for longer keeps other programs, and its own colleagues, from the core.
+ * - A wait of LONG_WAIT tells that other programs have a colleague's core, as nothing else takes that long. The next
+ *   WARY_WAITS polls of the thread are short then: a thread that has slept gets its core back at once, and one that has
+ *   polled must wait its turn.
  * - Every thread begins with a share of its own of the items, the same in every call, whose data its cache may still
  *   hold, and then takes items from others that have not come to them.
  * - Only threads that have begun an item are waited for. One that has no core at the moment delays nobody.
@@ -22,8 +25,11 @@
 #include <unistd.h>
 
 enum {
-    MOST = 4096,       /* threads */
-    SPIN = 50000,      /* nanoseconds of polling before a thread sleeps */
+    MOST = 4096,         /* threads */
+    SPIN = 200000,       /* nanoseconds of polling before a thread sleeps */
+    SHORT_SPIN = 20000,  /* ... and beside other programs */
+    LONG_WAIT = 1000000, /* nanoseconds */
+    WARY_WAITS = 100,
     POLLS_A_LOOK = 16, /* polls between two looks at the clock */
     LINE = 64,         /* bytes of a cache line */
 };
@@ -34,6 +40,7 @@ typedef struct member {
     int64_t end;
     _Alignas(LINE) atomic_bool asleep;
     int index;
+    int wary; /* waits to come with short polls */
     pthread_mutex_t lock;
     pthread_cond_t wake;
 } member;
@@ -111,27 +118,37 @@ static bool all_have_left(uint64_t state, uint64_t call)
     return at_work(state) == 0;
 }
 
-static bool poll_until(ready_fn *ready, uint64_t call)
+static bool poll_until(ready_fn *ready, uint64_t call, int64_t begun, int64_t most)
 {
-    int64_t begun = nanoseconds();
     for (int64_t polls = 0; polls < patience.polls; polls++) {
         if (ready(atomic_load(&pool.state), call)) return true;
-        if (polls % POLLS_A_LOOK == POLLS_A_LOOK - 1 && nanoseconds() - begun > patience.nanoseconds) return false;
+        if (polls % POLLS_A_LOOK == POLLS_A_LOOK - 1 && nanoseconds() - begun > most) return false;
         relax();
     }
     return false;
 }
 
-/* Polls, then sleeps. `asleep` is set before the state is read, and whoever changes the state reads `asleep` after it:
+/* Sleeps. `asleep` is set before the state is read, and whoever changes the state reads `asleep` after it:
  * one of both sees the other. */
-static void wait_until(member *self, ready_fn *ready, uint64_t call)
+static void sleep_until(member *self, ready_fn *ready, uint64_t call)
 {
-    if (poll_until(ready, call)) return;
     pthread_mutex_lock(&self->lock);
     atomic_store(&self->asleep, true);
     while (!ready(atomic_load(&pool.state), call)) pthread_cond_wait(&self->wake, &self->lock);
     atomic_store(&self->asleep, false);
     pthread_mutex_unlock(&self->lock);
+}
+
+/* Polls, then sleeps. */
+static void wait_until(member *self, ready_fn *ready, uint64_t call)
+{
+    int64_t begun = nanoseconds();
+    bool brief = self->wary > 0 && patience.nanoseconds == SPIN;
+    if (!poll_until(ready, call, begun, brief ? SHORT_SPIN : patience.nanoseconds)) sleep_until(self, ready, call);
+    if (nanoseconds() - begun > LONG_WAIT)
+        self->wary = WARY_WAITS;
+    else if (self->wary > 0)
+        self->wary--;
 }
 
 static void wake_up(member *sleeper)

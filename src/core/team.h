@@ -1,7 +1,8 @@
 /* The threads of one rank. BLAS and kernels run on one thread inside each.
  *
- * A thread that waits polls for 50 microseconds and then sleeps. The variables of OpenMP change that: OMP_WAIT_POLICY
- * (passive: sleep at once; active: never) and GOMP_SPINCOUNT (polls before it sleeps). They are read once. */
+ * A thread that waits polls for 200 microseconds, or 20 when other programs have its colleagues' cores, and then
+ * sleeps. The variables of OpenMP change that: OMP_WAIT_POLICY (passive: sleep at once; active: never) and
+ * GOMP_SPINCOUNT (polls before it sleeps). They are read once. */
 #ifndef HM_TEAM_H
 #define HM_TEAM_H
 
