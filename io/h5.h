@@ -28,7 +28,7 @@ struct hm_array {
 
 /* Before anything else is asked of HDF5; as often as one likes. Turns its own printing of errors off, and makes it deaf
  * to files that nobody vouches for: no plugin is loaded for a filter that it does not know, and no external link is
- * followed (they are still made: model.h5 has one for the tools of others). */
+ * followed. */
 void hm_h5_setup(void);
 
 /* Why the last HDF5 call failed, in the words of the system ("No space left on device") or of HDF5. Static buffer of

@@ -98,14 +98,6 @@ hm_status hm_model_file_info(const char *path, hm_model_info *info)
 
 /* ---- the model -------------------------------------------------------------------------------------------------- */
 
-/* /metrics of a model is /metrics of the metrics.h5 that lies beside it. */
-static hm_status link_metrics(hm_store *store)
-{
-    if (H5Lcreate_external("metrics.h5", "/metrics", store->file, "metrics", H5P_DEFAULT, H5P_DEFAULT) < 0)
-        return hm_h5_write_failed(store, "/metrics");
-    return HM_OK;
-}
-
 static hm_status write_model(hm_store *store, const hm_model_info *info, const hm_layout *layout, const float *params)
 {
     HM_TRY(write_info(store, info));
@@ -114,7 +106,6 @@ static hm_status write_model(hm_store *store, const hm_model_info *info, const h
     HM_TRY(hm_parameters_write(store, "/parameters", layout, params));
     HM_TRY(find_identity(store, info->config, identity));
     HM_TRY(hm_store_set_text(store, "/", "identity", identity));
-    HM_TRY(link_metrics(store));
     return hm_store_commit(store);
 }
 

@@ -6,7 +6,6 @@
  *     /parameters/NAME        float32, as many dimensions as the tensor
  *     /evaluation/METHOD/...  scalars and arrays; settings of the estimate as attributes of the group
  *     /samples/NAME           (n, visible); NAME_latent (n, latent), NAME_data (n, original)
- *     /metrics                external link to metrics.h5
  *
  * Nothing here is collective: parameters are the same on every rank, and rank 0 writes. Adding to an existing file is
  * atomic: a copy is changed and renamed over it.

@@ -38,7 +38,9 @@ class Train(Case):
             with open(self.path("a/config.yaml")) as text:
                 self.assertIn("written by harmonium train", text.readline())
                 self.assertEqual(file.attrs["config"], text.read())
-            self.assertEqual(len(file["metrics/step"]), 3)  # through the external link
+            self.assertNotIn("metrics", file)
+        with h5py.File(self.path("a/metrics.h5")) as file:
+            self.assertEqual(len(file["metrics/step"]), 3)
 
     def test_files_and_reports(self):
         config = self.config(self.digits(), more="checkpoint: {steps: 10}")
