@@ -164,8 +164,12 @@ static void remember(const char *name)
     at = (at + 1) % REMEMBERED;
 }
 
+static char *_Atomic turn; /* the file of the turn that this process has */
+
 void hm_temporary_remove_all(void)
 {
+    const char *held = atomic_load(&turn);
+    if (held) unlink(held);
     for (int at = 0; at < REMEMBERED; at++) {
         const char *name = atomic_load(&remembered[at]);
         if (name) unlink(name);
@@ -205,7 +209,10 @@ hm_status hm_file_take_turn(const char *path, int *descriptor)
         *descriptor = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
         HM_REQUIRE(*descriptor >= 0, HM_EOUTPUT, "%s: cannot be written: %s", path, strerror(errno));
         (void)set_lock(*descriptor, F_WRLCK, true);
-        if (fstat(*descriptor, &about) == 0 && about.st_nlink > 0) return HM_OK;
+        if (fstat(*descriptor, &about) == 0 && about.st_nlink > 0) {
+            free(atomic_exchange(&turn, strdup(path)));
+            return HM_OK;
+        }
         close(*descriptor); /* the one before has removed it meanwhile */
     }
 }
@@ -213,6 +220,8 @@ hm_status hm_file_take_turn(const char *path, int *descriptor)
 void hm_file_end_turn(const char *path, int descriptor)
 {
     if (descriptor < 0) return;
+    char *held = atomic_exchange(&turn, NULL);
     unlink(path); /* while it is locked: whoever finds it now makes a new one */
     close(descriptor);
+    free(held);
 }

@@ -33,8 +33,8 @@ hm_status hm_file_check_output(const char *path, const char *kind, bool ours(con
  * renamed or removed. HM_EOUTPUT. */
 hm_status hm_temporary_make(const char *path, char **name, int *descriptor);
 
-/* Removes the temporary files that this process has not renamed. Safe in a handler of signals: for a process that a
- * signal ends. */
+/* Removes the temporary files that this process has not renamed, and ends its turn. Safe in a handler of signals: for a
+ * process that a signal ends. */
 void hm_temporary_remove_all(void);
 
 /* Gives the lock back: others may lock parts of the file, as MPI-IO does. */

@@ -8,6 +8,7 @@
 #include "cli/signals.h"
 #include "core/closest.h"
 #include "core/memory.h"
+#include "io/files.h"
 #include "io/store.h"
 #include "mpi/comm_mpi.h"
 
@@ -109,6 +110,7 @@ static void end_at_once(const char *message, bool speaks, hm_status status)
         fprintf(stderr, "harmonium: %s\n", message);
     else
         sleep(TIME_TO_SPEAK);
+    hm_temporary_remove_all();
     _exit((int)status);
 }
 

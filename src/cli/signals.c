@@ -8,7 +8,9 @@
 static const struct {
     int number;
     const char *name;
-} stopping[] = {{SIGTERM, "SIGTERM"}, {SIGINT, "SIGINT"}, {SIGHUP, "SIGHUP"}, {SIGUSR1, "SIGUSR1"}};
+    bool repeats; /* comes again by itself: from the shell and the kernel, or every second */
+} stopping[] = {{SIGTERM, "SIGTERM", false}, {SIGINT, "SIGINT", false},   {SIGHUP, "SIGHUP", true},
+                {SIGUSR1, "SIGUSR1", false}, {SIGUSR2, "SIGUSR2", false}, {SIGXCPU, "SIGXCPU", true}};
 enum { STOPPING = sizeof stopping / sizeof stopping[0] };
 
 static volatile sig_atomic_t caught;
@@ -20,10 +22,19 @@ static void end(int number)
     raise(number); /* taken when this function returns */
 }
 
+static bool repeats(int number)
+{
+    for (int at = 0; at < STOPPING; at++)
+        if (stopping[at].number == number) return stopping[at].repeats;
+    return false;
+}
+
 static void remember(int number)
 {
-    if (caught) end(number);
-    caught = number;
+    if (!caught)
+        caught = number;
+    else if (!repeats(number))
+        end(number);
 }
 
 void hm_signals_catch(bool stoppable)
