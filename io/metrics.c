@@ -222,7 +222,9 @@ hm_status hm_metrics_sync(hm_metrics *metrics)
 static hm_status store_digest(const char *path)
 {
     hm_store store = {.path = (char *)path, .format = &hm_format_metrics, .writable = true};
-    store.file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    hid_t access = hm_h5_reading_access(path);
+    store.file = H5Fopen(path, H5F_ACC_RDWR, access);
+    H5Pclose(access);
     if (store.file < 0) return hm_h5_write_failed(&store, NULL);
     hm_status status = hm_digest_write(&store);
     if (!store.broken && H5Fflush(store.file, H5F_SCOPE_GLOBAL) < 0) status = hm_h5_write_failed(&store, NULL);

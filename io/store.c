@@ -125,6 +125,8 @@ static hm_status open_readable(hm_store *store, bool swmr)
     if (store->file < 0 && swmr) store->file = H5Fopen(store->path, H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access);
     hm_status status = store->file < 0 ? hm_h5_read_failed(store, NULL) : HM_OK;
     H5Pclose(access);
+    if (status != HM_OK && !any && store->format->sealed && !sealed && hm_error_reason() == 0)
+        return hm_fail_at(status, "damaged, without the seal that ends it: ");
     HM_TRY(status);
     HM_TRY(check_format(store));
     return any ? HM_OK : check_content(store, sealed);
@@ -335,7 +337,9 @@ static hm_status flush_and_close(hm_store *store)
 /* A digest for a file that all ranks have written and closed; its room was taken when the file was created. */
 static hm_status write_shared_digest(hm_store *store)
 {
-    store->file = H5Fopen(store->temporary, H5F_ACC_RDWR, H5P_DEFAULT);
+    hid_t access = hm_h5_private_access();
+    store->file = H5Fopen(store->temporary, H5F_ACC_RDWR, access);
+    H5Pclose(access);
     if (store->file < 0) return hm_h5_write_failed(store, NULL);
     HM_TRY(hm_digest_write(store));
     return flush_and_close(store);

@@ -7,7 +7,7 @@ import unittest
 import h5py
 import numpy
 
-from harmonium import Case
+from harmonium import Case, edited
 
 
 def idx(images, magic=0x00000803):
@@ -40,7 +40,7 @@ class BadImports(Case):
         self.refuse_import(3, "train-images-idx3-ubyte", "mnist", self.folder)
 
     def test_csv(self):
-        self.refuse_import(3, ["ragged:3", "has 2 columns, expected 3"], "csv", self.write("ragged", "1,2,3\n4,5,6\n7,8\n"))
+        self.refuse_import(3, ["ragged:3", "has 2 columns, expected 3"], "csv", self.write("ragged", "3,2,3\n4,5,6\n7,8\n"))
         self.refuse_import(3, ["word:2", "'x'", "not a finite decimal number"], "csv", self.write("word", "1,2\n3,x\n"))
         self.refuse_import(3, ["nan:1", "not a finite decimal number"], "csv", "--header", "no", self.write("nan", "nan,2\n"))
         self.refuse_import(3, "no data", "csv", self.write("empty", ""))
@@ -152,7 +152,7 @@ class BadRuns(Case):
         few = npy("few.h5", numpy.ones((7, 5)))
         self.refuse_train(3, "few.h5: the training data has 7 rows, fewer than one batch of 8", self.write("c.yaml", none.format(few)))
         nan = npy("nan.h5", numpy.ones((20, 5)))
-        with h5py.File(nan, "r+") as file:
+        with edited(nan) as file:
             file["train/x"][11, 2] = numpy.nan
         self.refuse_train(3, ["row 11, column 2", "finite"], self.write("c.yaml", none.format(nan)))
         damaged = self.digits(rows=100)

@@ -4,7 +4,7 @@ import unittest
 import h5py
 import numpy
 
-from harmonium import Case, main, parameters
+from harmonium import Case, edited, main, parameters
 
 STAGES = """stages:
   - {name: features, epochs: 4, learning_rate: 0.05, batch: 40}
@@ -173,7 +173,7 @@ class Classification(Case):
         config = self.path("config.yaml")
         self.refuse(3, ["digits.h5: /train/y", "the label of row", "with 3 classes"], "train", config, "-o",
                     self.path("other"), "--set", "model.classes=3", ranks=2)
-        with h5py.File(self.path("digits.h5"), "r+") as file:
+        with edited(self.path("digits.h5")) as file:
             del file["train/y"]
         self.refuse(3, ["has no labels (/train/y)", "model.classes is 10"], "train", config, "-o", self.path("other"))
         self.refuse(3, ["has no labels (/train/y)"], "evaluate", self.path("run"), "--method", "classification")

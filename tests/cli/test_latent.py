@@ -4,7 +4,7 @@ import unittest
 import h5py
 import numpy
 
-from harmonium import Case, main, parameters
+from harmonium import Case, edited, main, parameters
 
 MODEL = "family: vae, encoder: [dense 30, tanh, latent 2], decoder: [dense 30, tanh]"
 
@@ -126,7 +126,7 @@ class Latent(Case):
 
     def test_damaged_test_rows_are_not_none(self):
         folder = self.train()
-        with h5py.File(self.path("digits.h5"), "r+") as file:
+        with edited(self.path("digits.h5")) as file:
             del file["test/x"]
             file["test/x"] = numpy.zeros((200, 784), "int64")
         for command in (("encode", folder, "-o", self.path("latent.h5")), ("sample", folder, "-n", 5, "--reconstruct"),

@@ -8,7 +8,7 @@ import unittest
 
 import h5py
 
-from harmonium import Case, finish, messages, metrics, parameters, rank_processes, run, said, start, wait_for_rows
+from harmonium import Case, edited, finish, messages, metrics, parameters, rank_processes, run, said, start, wait_for_rows
 
 # One of each: persistent chains and momentum, no chains and Adam, draws that change every epoch.
 KINDS = {
@@ -146,10 +146,10 @@ class Resume(Case):
         config, _ = self.begin(epochs=60)
         folder = self.path("run")
         self.assertEqual(self.interrupt("train", config, "-o", folder, rows=5).returncode, 6)
-        with h5py.File(self.path("digits.h5"), "r+") as file:
+        with edited(self.path("digits.h5")) as file:
             file["train/x"][17, 300] ^= 1
         self.refuse(3, ["training data", "has changed"], "train", config, "-o", folder, ranks=2)
-        with h5py.File(self.path("digits.h5"), "r+") as file:
+        with edited(self.path("digits.h5")) as file:
             file["train/x"][17, 300] ^= 1
         os.rename(self.path("digits.h5"), self.path("moved.h5"))
         self.refuse(3, "digits.h5", "train", "--resume", folder)

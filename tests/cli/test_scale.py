@@ -98,7 +98,7 @@ class Scale(Case):
         self.assertIn("data.binarize", said(process))
         for ranks in (0, 2):
             report = self.report("evaluate", run, ranks=ranks)
-            self.assertIn("do not quote; set data.binarize", report["bracket"]["verdict"])
+            self.assertIn("do not quote; train with data.binarize", report["bracket"]["verdict"])
             self.assertIn("log_prob_is_expectation", report)
         self.assertIn("log_prob_is_expectation", self.succeed("info", run).stdout)
         _, process = self.trained(self.path("d.h5"), "threshold")

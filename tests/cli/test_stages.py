@@ -9,7 +9,7 @@ import unittest
 import h5py
 import numpy
 
-from harmonium import Case, finish, main, messages, metrics, parameters, rank_processes, said, start, wait_for_rows
+from harmonium import Case, edited, finish, main, messages, metrics, parameters, rank_processes, said, start, wait_for_rows
 
 # A model and the stages it is trained in; `train` gives what they have in common.
 COMMON = "batch: 44, learning_rate: 0.02, monitor_every: 7"
@@ -238,7 +238,7 @@ class Stages(Case):
             os.unlink(self.path("begun/model.h5"))
             self.succeed("train", *again, "--quiet")
             self.assert_same_run(self.path("begun"), self.path("finished"))
-        with h5py.File(self.path("finished/model.h5"), "r+") as file:
+        with edited(self.path("finished/model.h5")) as file:
             text = file.attrs["config"]
             self.assertIn(usual, text)
             file.attrs["config"] = text.replace(usual, useless)

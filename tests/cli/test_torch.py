@@ -8,7 +8,7 @@ import unittest
 import h5py
 import numpy
 
-from harmonium import Case, main, parameters
+from harmonium import Case, edited, main, parameters
 
 try:
     import torch
@@ -166,7 +166,7 @@ class Torch(Case):
         """All rows are the same one, so that the order in which the feed takes them does not count."""
         model = "family: vae, encoder: [dense 30, tanh, latent 5], decoder: [dense 20, tanh]"
         self.digits(rows=ROWS, test_rows=20)
-        with h5py.File(self.path("digits.h5"), "a") as file:
+        with edited(self.path("digits.h5")) as file:
             file["train/x"][...] = file["train/x"][0]
         before, after = self.trained(model, f"samples: {samples}, {train}")
         encoder = Layers("encoder", ["dense 30", "tanh", "dense 10"], before)
@@ -215,7 +215,7 @@ class Torch(Case):
     def check_gan(self, objective, of_discriminator, of_generator):
         """Ten updates of two turns; all rows of the data are the same one."""
         self.digits(rows=ROWS, test_rows=20)
-        with h5py.File(self.path("digits.h5"), "a") as file:
+        with edited(self.path("digits.h5")) as file:
             file["train/x"][...] = file["train/x"][0]
         before, after = self.trained("family: gan, noise_units: 5, generator: [dense 20, tanh, dense 784, sigmoid], "
                                      "discriminator: [dense 20, leaky_relu, dense 10, tanh, dense 1]",
